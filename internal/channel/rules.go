@@ -1,0 +1,104 @@
+package channel
+
+import (
+	"fmt"
+	"time"
+)
+
+// Who says who may do something in a channel.
+type Who string
+
+// From the widest to the narrowest. Servers (holders of an API key) may do
+// all that is not Nobody's.
+const (
+	Anyone Who = "anyone" // guests too
+	Users  Who = "users"  // whoever has a valid token
+	Server Who = "server" // API keys only
+	Nobody Who = "nobody"
+)
+
+// Log says what a channel's log keeps. Size 0 means no log: messages are
+// delivered at most once (D9).
+type Log struct {
+	Size int           // messages
+	Age  time.Duration // older messages are dropped
+}
+
+// Rule holds for the channels whose name matches.
+type Rule struct {
+	Match     string // glob: * is any run of characters, ? any one character
+	Log       Log
+	Presence  bool
+	Subscribe Who
+	Publish   Who
+	History   Who
+}
+
+// Default is the rule for channels that no other rule matches. who is what
+// everybody may do: Anyone in open mode, Users otherwise.
+func Default(who Who) Rule {
+	return Rule{
+		Match:     "*",
+		Log:       Log{Size: 1000, Age: 24 * time.Hour},
+		Presence:  true,
+		Subscribe: who,
+		Publish:   who,
+		History:   who,
+	}
+}
+
+// Rules is an ordered list; the first rule that matches a name holds.
+// It never changes after NewRules and is safe for concurrent use.
+type Rules struct {
+	list []Rule
+}
+
+// NewRules checks the rules and puts fallback behind them, whose Match must
+// be "*". The error names the first broken rule and says what is wrong.
+func NewRules(list []Rule, fallback Rule) (*Rules, error) {
+	for i, r := range list {
+		if err := r.check(); err != nil {
+			return nil, fmt.Errorf("rule %d (match %q): %w", i+1, r.Match, err)
+		}
+	}
+	return &Rules{list: append(append([]Rule(nil), list...), fallback)}, nil
+}
+
+// For returns the rule that holds in the named channel. It never returns nil;
+// callers must not change what they get.
+func (r *Rules) For(name string) *Rule {
+	for i := range r.list {
+		if Match(r.list[i].Match, name) {
+			return &r.list[i]
+		}
+	}
+	return &r.list[len(r.list)-1]
+}
+
+// All returns the rules in order, the fallback last. Callers must not change
+// the slice.
+func (r *Rules) All() []Rule { return r.list }
+
+func (r Rule) check() error {
+	if err := CheckGlob(r.Match); err != nil {
+		return err
+	}
+	if r.Log.Size < 0 || r.Log.Size > MaxLog {
+		return fmt.Errorf("log size %d is outside 0 to %d messages", r.Log.Size, MaxLog)
+	}
+	if r.Log.Size > 0 && r.Log.Age < time.Second {
+		return fmt.Errorf("log age %s is under 1s; leave the log out with size 0", r.Log.Age)
+	}
+	for _, w := range []Who{r.Subscribe, r.Publish, r.History} {
+		switch w {
+		case Anyone, Users, Server, Nobody:
+		default:
+			return fmt.Errorf("%q is none of anyone, users, server, nobody", w)
+		}
+	}
+	return nil
+}
+
+// MaxLog is the longest log a rule may ask for, in messages: a reader that
+// missed all of it must still be served from one node's memory.
+const MaxLog = 1_000_000

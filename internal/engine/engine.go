@@ -1,0 +1,152 @@
+// Package engine is the contract of what nodes share: publishing, logs, live
+// messages, presence. The memory and redis packages below it implement it and
+// enginetest holds both to the same promises.
+//
+// This package itself does no I/O and starts no goroutine.
+package engine
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"magpie/internal/message"
+)
+
+// Errors that callers tell apart. Implementations wrap them.
+var (
+	// ErrUnavailable: the engine cannot be reached or cannot write now. What
+	// was asked for may or may not have happened; asking again with the same
+	// idempotency key is safe.
+	ErrUnavailable = errors.New("engine unavailable")
+	// ErrConflict: the idempotency key was used for another payload.
+	ErrConflict = errors.New("idempotency key was used for another message")
+	// ErrClosed: Close was called.
+	ErrClosed = errors.New("engine closed")
+)
+
+// Publication is a message to publish.
+type Publication struct {
+	Channel string
+	Payload []byte // the engine keeps it: the caller must not change it afterwards
+	Via     message.Via
+	By      *message.Publisher
+	Tags    map[string]string
+	// IdempotencyKey, when not empty, makes a repeat within the window answer
+	// the first result instead of publishing again (D4). The window is per
+	// channel and key.
+	IdempotencyKey string
+}
+
+// Result is the acknowledgement of a publication.
+type Result struct {
+	Position  message.Position // zero in a channel without a log
+	Duplicate bool             // answered from an idempotency key
+}
+
+// Query asks for a part of a channel's log.
+type Query struct {
+	// Since, when given, asks for what follows this position. Nil asks from the
+	// start of the log, or from its end when Reverse.
+	Since *message.Position
+	// Limit bounds the number of messages. 0 asks for the position alone,
+	// All for everything that the log holds.
+	Limit int
+	// Reverse asks for the newest first. With Since: what lies before it.
+	Reverse bool
+}
+
+// All is the Limit of a Query that wants all there is.
+const All = -1
+
+// Page answers a Query.
+type Page struct {
+	// Messages in offset order (newest first when Reverse), each with the
+	// log's present epoch.
+	Messages []*message.Message
+	// Top is the position of the newest message. In a channel whose log is
+	// still empty its offset is 0 and its epoch already names the timeline.
+	// Without a log it is zero.
+	Top message.Position
+	// Gap is empty when Since was nil, or when it lies on the log's timeline
+	// and nothing between Since and the log's first kept message is missing.
+	// Otherwise it says why not, and Messages are those the log has after Since
+	// in GapTrimmed, and from its start in GapLost.
+	Gap message.GapReason
+}
+
+// Sink is where an engine hands what it receives. The hub implements it.
+// None of its methods blocks.
+type Sink interface {
+	// Receive takes one message of a channel that Subscribe was called for. An
+	// engine calls it in the order in which it received them; a message may
+	// come twice or out of order, and offsets may be missing: the log is the
+	// truth (D6).
+	Receive(*message.Message)
+	// Recheck says that messages of these channels may have been missed, or
+	// that the timeline may have changed: compare with Positions (D7). No
+	// channels means all.
+	Recheck(channels ...string)
+	// Channels yields every channel that this node listens to now.
+	Channels() iter.Seq[string]
+	// Members yields this node's own members of a channel, for an engine that
+	// must tell the others anew.
+	Members(channel string) iter.Seq[Member]
+}
+
+// Engine is shared state with one implementation per back end. All methods
+// are safe for concurrent use. Methods with a context return when it ends.
+type Engine interface {
+	// Start connects and begins to feed sink. Call once, before all else. It
+	// returns when the engine is ready, or with an error that says what to do.
+	Start(ctx context.Context, sink Sink) error
+	// Publish appends to the log (if the channel has one) and hands the message
+	// to every node that listens, in one atomic step, and returns after the
+	// engine has it (D4).
+	Publish(ctx context.Context, p Publication) (Result, error)
+	// Subscribe makes this node listen to the channel and returns when it does:
+	// every message published after the return reaches the sink, or a Recheck
+	// does. Repeats are harmless.
+	Subscribe(ctx context.Context, channel string) error
+	// Unsubscribe ends it, without waiting.
+	Unsubscribe(channel string)
+	// History reads the log.
+	History(ctx context.Context, channel string, q Query) (Page, error)
+	// Positions answers the top of each channel, in order, in one round trip,
+	// and keeps their logs' identities alive.
+	Positions(ctx context.Context, channels []string) ([]message.Position, error)
+	// Remove deletes the log. Positions of before become unrecoverable.
+	Remove(ctx context.Context, channel string) error
+	// Close ends everything and waits for the engine's goroutines.
+	Close(ctx context.Context) error
+}
+
+// Member is one session's presence in a channel.
+type Member struct {
+	Session  string `json:"session"`
+	User     string `json:"user,omitempty"`
+	ConnInfo []byte `json:"conn_info,omitempty"`
+	ChanInfo []byte `json:"chan_info,omitempty"`
+}
+
+// Presence is the optional ability to tell who is in a channel, on all nodes.
+type Presence interface {
+	// Join and Leave take effect on other nodes within a fraction of a second;
+	// they do not wait and do not fail: what could not be told is told again.
+	Join(channel string, m Member)
+	Leave(channel, session string)
+	// Members answers who is there now, in no order. Members of a node that
+	// died are left out within LeaseTime of its death (P4).
+	Members(ctx context.Context, channel string) ([]Member, error)
+}
+
+// LeaseTime is how long a dead node still counts as alive, at most.
+const LeaseTime = 4 * time.Second
+
+// Health is the optional ability to tell whether the engine delivers now.
+type Health interface {
+	// Ready answers nil while a message published now would arrive, proven by
+	// a probe at most 2 s old. It does not wait.
+	Ready() error
+}
