@@ -1,0 +1,500 @@
+package enginetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"magpie/internal/engine"
+	"magpie/internal/message"
+)
+
+var cases = []testCase{
+	{"D5 a published message comes back as it went in", 1, roundTrip},
+	{"D1 messages come in the order of their offsets", 1, order},
+	{"channels do not cross", 1, noCrossTalk},
+	{"no message after unsubscribe", 1, unsubscribe},
+	{"publishers at once get offsets without hole or double", 1, concurrent},
+	{"history by position limit and direction", 1, history},
+	{"an empty channel has a position that recovers", 1, emptyChannel},
+	{"D2 a position before the log's start is a gap", 1, trimmed},
+	{"D2 a position that never was is a gap", 1, foreignPosition},
+	{"a log forgets what is older than its age", 1, age},
+	{"D4 a repeat with the same key yields the first result", 1, idempotency},
+	{"D4 fifty repeats at once make one message", 1, idempotentRace},
+	{"D4 a key ends with its window", 1, idempotencyWindow},
+	{"D9 a channel without a log delivers and has no positions", 1, noLog},
+	{"remove begins a new timeline", 1, remove},
+	{"positions of many channels", 1, positions},
+	{"after close everything says closed", 1, closed},
+	{"presence follows joins and leaves", 1, presence},
+	{"two nodes see one timeline", 2, twoNodes},
+	{"D4 a key holds on every node", 2, idempotencyAcrossNodes},
+	{"presence is one set over nodes", 2, presenceAcrossNodes},
+	{"presence of a closed node goes", 2, presenceOfClosedNode},
+}
+
+func roundTrip(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	payload := []byte{0, 0xff, '\r', '\n', '{', 0x80}
+	by := &message.Publisher{User: "42", Session: "s1", ConnInfo: []byte(`{"name":"Ann"}`)}
+	res := n.publishAs(engine.Publication{
+		Channel: "chat", Payload: payload, Via: message.ViaSDK, By: by, Tags: map[string]string{"k": "ü\n"},
+	})
+	live := n.Sink.Wait(f.T, "chat", 1)[0]
+	logged := n.history("chat", engine.Query{Limit: engine.All}).Messages
+	if len(logged) != 1 {
+		f.Fatalf("log has %d messages, want 1", len(logged))
+	}
+	for _, m := range []*message.Message{live, logged[0]} {
+		if m.Channel != "chat" || m.Position != res.Position || !bytes.Equal(m.Payload, payload) || m.Via != message.ViaSDK {
+			f.Errorf("got %q %v %q via %s, want chat %v %q via sdk", m.Channel, m.Position, m.Payload, m.Via, res.Position, payload)
+		}
+		if m.By == nil || m.By.User != "42" || m.By.Session != "s1" || string(m.By.ConnInfo) != `{"name":"Ann"}` || m.Tags["k"] != "ü\n" {
+			f.Errorf("publisher %+v tags %v did not survive", m.By, m.Tags)
+		}
+		if age := time.Since(time.UnixMilli(m.Time)); age < -time.Minute || age > time.Minute {
+			f.Errorf("time %d is not now", m.Time)
+		}
+	}
+	if live.Time != logged[0].Time {
+		f.Errorf("live time %d, logged %d", live.Time, logged[0].Time)
+	}
+}
+
+func order(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	for i := range 200 {
+		n.publish("chat", fmt.Sprint(i))
+	}
+	for i, m := range n.Sink.Wait(f.T, "chat", 200) {
+		if m.Offset != uint64(i+1) || string(m.Payload) != fmt.Sprint(i) {
+			f.Fatalf("message %d: offset %d payload %s", i, m.Offset, m.Payload)
+		}
+	}
+}
+
+func noCrossTalk(f *fixture) {
+	n := f.node()
+	n.subscribe("a")
+	n.subscribe("a:b")
+	n.publish("a", "1")
+	n.publish("a:b", "2")
+	n.publish("c", "3")
+	if got := texts(n.Sink.Wait(f.T, "a", 1)); !slices.Equal(got, []string{"1"}) {
+		f.Errorf("a: %v", got)
+	}
+	if got := texts(n.Sink.Wait(f.T, "a:b", 1)); !slices.Equal(got, []string{"2"}) {
+		f.Errorf("a:b: %v", got)
+	}
+	if got := n.Sink.Messages("c"); len(got) != 0 {
+		f.Errorf("c came without a subscription: %v", texts(got))
+	}
+	if n.history("c", engine.Query{Limit: engine.All}).Top.Offset != 1 {
+		f.Errorf("c is not in its log")
+	}
+}
+
+func unsubscribe(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	n.subscribe("fence")
+	n.Unsubscribe("chat")
+	// Unsubscribing takes effect after a while: publish until a message stays out.
+	n.Sink.WaitFor(f.T, func() bool {
+		before := len(n.Sink.Messages("chat"))
+		n.publish("chat", "x")
+		fences := len(n.Sink.Messages("fence"))
+		n.publish("fence", "x")
+		n.Sink.Wait(f.T, "fence", fences+1)
+		return len(n.Sink.Messages("chat")) == before
+	})
+	// And the way back.
+	n.subscribe("chat")
+	before := len(n.Sink.Messages("chat"))
+	n.publish("chat", "again")
+	n.Sink.Wait(f.T, "chat", before+1)
+}
+
+func concurrent(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	const publishers, each = 8, 50
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() {
+			for i := range each {
+				if _, err := n.Publish(f.Context(), engine.Publication{Channel: "chat", Payload: fmt.Appendf(nil, "%d/%d", p, i)}); err != nil {
+					f.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	n.Sink.Wait(f.T, "chat", publishers*each)
+	page := n.history("chat", engine.Query{Limit: engine.All})
+	checkTimeline(f.T, page.Messages, publishers*each)
+	next := make([]int, publishers)
+	for _, m := range page.Messages {
+		var p, i int
+		fmt.Sscanf(string(m.Payload), "%d/%d", &p, &i)
+		if next[p] != i {
+			f.Fatalf("publisher %d: message %d where %d was due", p, i, next[p])
+		}
+		next[p]++
+	}
+}
+
+func history(f *fixture) {
+	n := f.node()
+	for i := 1; i <= 10; i++ {
+		n.publish("chat", fmt.Sprint(i))
+	}
+	top := n.history("chat", engine.Query{}).Top
+	since := func(o uint64) *message.Position { return &message.Position{Epoch: top.Epoch, Offset: o} }
+	for _, c := range []struct {
+		what string
+		q    engine.Query
+		want []string
+	}{
+		{"position alone", engine.Query{}, nil},
+		{"all", engine.Query{Limit: engine.All}, []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}},
+		{"first three", engine.Query{Limit: 3}, []string{"1", "2", "3"}},
+		{"last three", engine.Query{Limit: 3, Reverse: true}, []string{"10", "9", "8"}},
+		{"since 7", engine.Query{Since: since(7), Limit: engine.All}, []string{"8", "9", "10"}},
+		{"since 0", engine.Query{Since: since(0), Limit: 2}, []string{"1", "2"}},
+		{"since 4, two of them", engine.Query{Since: since(4), Limit: 2}, []string{"5", "6"}},
+		{"since the top", engine.Query{Since: since(10), Limit: engine.All}, nil},
+		{"before 4", engine.Query{Since: since(4), Limit: engine.All, Reverse: true}, []string{"3", "2", "1"}},
+		{"two before 4", engine.Query{Since: since(4), Limit: 2, Reverse: true}, []string{"3", "2"}},
+		{"before 1", engine.Query{Since: since(1), Limit: 2, Reverse: true}, nil},
+		{"before 0", engine.Query{Since: since(0), Limit: 2, Reverse: true}, nil},
+	} {
+		page := n.history("chat", c.q)
+		if got := texts(page.Messages); !slices.Equal(got, c.want) {
+			f.Errorf("%s: got %v, want %v", c.what, got, c.want)
+		}
+		if page.Gap != "" || page.Top != top || top.Offset != 10 {
+			f.Errorf("%s: gap %q, top %v", c.what, page.Gap, page.Top)
+		}
+		for _, m := range page.Messages {
+			if m.Epoch != top.Epoch {
+				f.Errorf("%s: epoch %q, want %q", c.what, m.Epoch, top.Epoch)
+			}
+		}
+	}
+}
+
+func emptyChannel(f *fixture) {
+	n := f.node()
+	start := n.history("chat", engine.Query{Limit: engine.All})
+	if start.Top.Epoch == "" || start.Top.Offset != 0 || len(start.Messages) != 0 {
+		f.Fatalf("position of an empty channel: %+v", start)
+	}
+	if again := n.history("chat", engine.Query{}).Top; again != start.Top {
+		f.Fatalf("position moved from %v to %v by itself", start.Top, again)
+	}
+	n.publish("chat", "1")
+	page := n.history("chat", engine.Query{Since: &start.Top, Limit: engine.All})
+	if page.Gap != "" || !slices.Equal(texts(page.Messages), []string{"1"}) {
+		f.Errorf("since the empty channel's position: gap %q, %v", page.Gap, texts(page.Messages))
+	}
+}
+
+func trimmed(f *fixture) {
+	n := f.node()
+	for i := 1; i <= 8; i++ {
+		n.publish("short", fmt.Sprint(i))
+	}
+	top := n.history("short", engine.Query{}).Top
+	for since, want := range map[uint64]message.GapReason{0: message.GapTrimmed, 2: message.GapTrimmed, 3: "", 7: "", 8: ""} {
+		page := n.history("short", engine.Query{Since: &message.Position{Epoch: top.Epoch, Offset: since}, Limit: engine.All})
+		if page.Gap != want {
+			f.Errorf("since %d: gap %q, want %q", since, page.Gap, want)
+		}
+		if first := max(since, 3) + 1; uint64(len(page.Messages)) != 8-first+1 {
+			f.Errorf("since %d: got %v", since, texts(page.Messages))
+		}
+	}
+	if all := n.history("short", engine.Query{Limit: engine.All}); len(all.Messages) != 5 || all.Gap != "" {
+		f.Errorf("whole log: gap %q, %v", all.Gap, texts(all.Messages))
+	}
+}
+
+func foreignPosition(f *fixture) {
+	n := f.node()
+	n.publish("chat", "1")
+	top := n.history("chat", engine.Query{}).Top
+	for _, since := range []message.Position{
+		{Epoch: "00000000", Offset: 0}, {Epoch: "00000000", Offset: 1}, {Epoch: top.Epoch, Offset: 2}, {Epoch: top.Epoch, Offset: 1 << 53},
+	} {
+		page := n.history("chat", engine.Query{Since: &since, Limit: engine.All})
+		if page.Gap != message.GapLost || page.Top != top {
+			f.Errorf("since %v: gap %q, top %v", since, page.Gap, page.Top)
+		}
+	}
+}
+
+func age(f *fixture) {
+	n := f.node()
+	start := n.history("brief", engine.Query{}).Top
+	n.publish("brief", "1")
+	n.publish("brief", "2")
+	n.Sink.WaitFor(f.T, func() bool { return len(n.history("brief", engine.Query{Limit: engine.All}).Messages) == 0 })
+	page := n.history("brief", engine.Query{Since: &start, Limit: engine.All})
+	if page.Gap != message.GapTrimmed || page.Top.Offset != 2 || page.Top.Epoch != start.Epoch {
+		f.Errorf("since before the forgotten messages: %+v", page)
+	}
+	res := n.publish("brief", "3")
+	if res.Position.Offset != 3 || res.Position.Epoch != start.Epoch {
+		f.Errorf("after the log emptied: %v, want %s.3", res.Position, start.Epoch)
+	}
+}
+
+func idempotency(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	p := engine.Publication{Channel: "chat", Payload: []byte("once"), IdempotencyKey: "order 7\r\n"}
+	first := n.publishAs(p)
+	second := n.publishAs(p)
+	if first.Duplicate || !second.Duplicate || first.Position != second.Position {
+		f.Errorf("first %+v, second %+v", first, second)
+	}
+	other := p
+	other.Payload = []byte("else")
+	if _, err := n.Publish(f.Context(), other); !errors.Is(err, engine.ErrConflict) {
+		f.Errorf("same key, other payload: %v, want ErrConflict", err)
+	}
+	elsewhere := p
+	elsewhere.Channel = "news"
+	if res := n.publishAs(elsewhere); res.Duplicate {
+		f.Errorf("the key reached into another channel")
+	}
+	if got := texts(n.history("chat", engine.Query{Limit: engine.All}).Messages); !slices.Equal(got, []string{"once"}) {
+		f.Errorf("log: %v", got)
+	}
+}
+
+func idempotentRace(f *fixture) {
+	n := f.node()
+	var wg sync.WaitGroup
+	results := make([]engine.Result, 50)
+	for i := range results {
+		wg.Go(func() {
+			res, err := n.Publish(f.Context(), engine.Publication{Channel: "chat", Payload: []byte("once"), IdempotencyKey: "k"})
+			if err != nil {
+				f.Error(err)
+			}
+			results[i] = res
+		})
+	}
+	wg.Wait()
+	firsts := 0
+	for _, r := range results {
+		if r.Position != results[0].Position {
+			f.Fatalf("positions differ: %v and %v", r.Position, results[0].Position)
+		}
+		if !r.Duplicate {
+			firsts++
+		}
+	}
+	if top := n.history("chat", engine.Query{}).Top; firsts != 1 || top.Offset != 1 {
+		f.Errorf("%d firsts, top %v", firsts, top)
+	}
+}
+
+func idempotencyWindow(f *fixture) {
+	n := f.node()
+	p := engine.Publication{Channel: "chat", Payload: []byte("x"), IdempotencyKey: "k"}
+	first := n.publishAs(p)
+	n.Sink.WaitFor(f.T, func() bool { return n.publishAs(p).Position.Offset == first.Position.Offset+1 })
+}
+
+func noLog(f *fixture) {
+	n := f.node()
+	n.subscribe("none")
+	if res := n.publish("none", "1"); res.Position != (message.Position{}) {
+		f.Errorf("position %v in a channel without a log", res.Position)
+	}
+	m := n.Sink.Wait(f.T, "none", 1)[0]
+	if m.Logged() || string(m.Payload) != "1" {
+		f.Errorf("got %v %q", m.Position, m.Payload)
+	}
+	page := n.history("none", engine.Query{Limit: engine.All})
+	if page.Top != (message.Position{}) || len(page.Messages) != 0 {
+		f.Errorf("history %+v", page)
+	}
+}
+
+func remove(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	before := n.publish("chat", "1").Position
+	if err := n.Remove(f.Context(), "chat"); err != nil {
+		f.Fatal(err)
+	}
+	n.Sink.WaitFor(f.T, func() bool { return n.Sink.Rechecks() > 0 })
+	page := n.history("chat", engine.Query{Since: &before, Limit: engine.All})
+	if page.Gap != message.GapLost || page.Top.Epoch == before.Epoch || page.Top.Offset != 0 {
+		f.Errorf("after remove: %+v", page)
+	}
+	if again := n.publish("chat", "2").Position; again.Offset != 1 || again.Epoch != page.Top.Epoch {
+		f.Errorf("first message after remove at %v, want %s.1", again, page.Top.Epoch)
+	}
+}
+
+func positions(f *fixture) {
+	n := f.node()
+	names := []string{"none"}
+	for i := range 300 {
+		names = append(names, fmt.Sprintf("c%d", i))
+	}
+	want := n.publish("c7", "x").Position
+	tops, err := n.Positions(f.Context(), names)
+	if err != nil || len(tops) != len(names) {
+		f.Fatalf("%d positions, %v", len(tops), err)
+	}
+	if tops[0] != (message.Position{}) || tops[8] != want || tops[1].Epoch == "" || tops[1].Offset != 0 {
+		f.Errorf("none %v, c7 %v (want %v), c0 %v", tops[0], tops[8], want, tops[1])
+	}
+	if tops, err = n.Positions(f.Context(), nil); err != nil || len(tops) != 0 {
+		f.Errorf("no channels: %v %v", tops, err)
+	}
+}
+
+func closed(f *fixture) {
+	n := f.node()
+	ctx, cancel := context.WithTimeout(f.Context(), Patience)
+	defer cancel()
+	if err := n.Close(ctx); err != nil {
+		f.Fatal(err)
+	}
+	_, published := n.Publish(ctx, engine.Publication{Channel: "chat"})
+	_, read := n.History(ctx, "chat", engine.Query{})
+	for what, err := range map[string]error{"publish": published, "history": read, "subscribe": n.Subscribe(ctx, "chat")} {
+		if !errors.Is(err, engine.ErrClosed) {
+			f.Errorf("%s after close: %v, want ErrClosed", what, err)
+		}
+	}
+	n.Unsubscribe("chat")
+}
+
+func presence(f *fixture) {
+	n := f.node()
+	ann := engine.Member{Session: "s1", User: "ann", ConnInfo: []byte(`{"n":1}`)}
+	bo := engine.Member{Session: "s2", User: "bo"}
+	n.join("chat", ann)
+	n.join("chat", ann, bo)
+	n.waitMembers("chat", "s1", "s2")
+	n.leave("chat", "s1", bo)
+	n.waitMembers("chat", "s2")
+	n.waitMembers("other")
+}
+
+func twoNodes(f *fixture) {
+	a, b := f.node(), f.node()
+	a.subscribe("chat")
+	b.subscribe("chat")
+	var wg sync.WaitGroup
+	for _, n := range []*Node{a, b} {
+		wg.Go(func() {
+			for i := range 100 {
+				if _, err := n.Publish(f.Context(), engine.Publication{Channel: "chat", Payload: fmt.Append(nil, i)}); err != nil {
+					f.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	atA := a.Sink.Wait(f.T, "chat", 200)
+	atB := b.Sink.Wait(f.T, "chat", 200)
+	checkTimeline(f.T, atA, 200)
+	checkTimeline(f.T, atB, 200)
+	if !slices.Equal(texts(atA), texts(atB)) {
+		f.Error("the two nodes saw different messages")
+	}
+}
+
+func idempotencyAcrossNodes(f *fixture) {
+	a, b := f.node(), f.node()
+	p := engine.Publication{Channel: "chat", Payload: []byte("once"), IdempotencyKey: "k"}
+	first, second := a.publishAs(p), b.publishAs(p)
+	if !second.Duplicate || first.Position != second.Position {
+		f.Errorf("first %+v, second %+v", first, second)
+	}
+}
+
+func presenceAcrossNodes(f *fixture) {
+	a, b := f.node(), f.node()
+	a.join("chat", engine.Member{Session: "s1", User: "ann"})
+	b.join("chat", engine.Member{Session: "s2", User: "bo"})
+	a.waitMembers("chat", "s1", "s2")
+	b.waitMembers("chat", "s1", "s2")
+	a.leave("chat", "s1")
+	b.waitMembers("chat", "s2")
+}
+
+func presenceOfClosedNode(f *fixture) {
+	a, b := f.node(), f.node()
+	a.join("chat", engine.Member{Session: "s1"})
+	b.waitMembers("chat", "s1")
+	if err := a.Close(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	b.waitMembers("chat")
+}
+
+// join adds the last of all, with all as the node's own members from now on.
+func (n *Node) join(name string, all ...engine.Member) {
+	n.Sink.SetMembers(name, all...)
+	n.Engine.(engine.Presence).Join(name, all[len(all)-1])
+}
+
+func (n *Node) leave(name, session string, left ...engine.Member) {
+	n.Sink.SetMembers(name, left...)
+	n.Engine.(engine.Presence).Leave(name, session)
+}
+
+func (n *Node) waitMembers(name string, sessions ...string) {
+	n.t.Helper()
+	n.Sink.WaitFor(n.t, func() bool {
+		members, err := n.Engine.(engine.Presence).Members(n.t.Context(), name)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		var got []string
+		for _, m := range members {
+			got = append(got, m.Session)
+		}
+		slices.Sort(got)
+		return slices.Equal(got, sessions)
+	})
+}
+
+// checkTimeline fails unless the messages are offsets 1 to n of one epoch.
+func checkTimeline(t *testing.T, list []*message.Message, n int) {
+	t.Helper()
+	if len(list) != n {
+		t.Fatalf("%d messages, want %d", len(list), n)
+	}
+	for i, m := range list {
+		if m.Offset != uint64(i+1) || m.Epoch != list[0].Epoch {
+			t.Fatalf("message %d is at %v", i, m.Position)
+		}
+	}
+}
+
+func texts(list []*message.Message) []string {
+	var s []string
+	for _, m := range list {
+		s = append(s, string(m.Payload))
+	}
+	return s
+}
