@@ -1,0 +1,28 @@
+package web
+
+import "net/http"
+
+// contentSecurityPolicy allows what the pages use and nothing else. 'self' in
+// connect-src covers ws: and wss: of the same host and port (CSP level 3,
+// section 6.7.2.8), so no host has to be written here.
+const contentSecurityPolicy = "default-src 'none'; " +
+	"script-src 'self'; " +
+	"style-src 'self'; " +
+	"connect-src 'self'; " +
+	"img-src 'self' data:; " +
+	"base-uri 'none'; " +
+	"form-action 'none'; " +
+	"frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; " +
+	"trusted-types 'none'"
+
+// setSecurityHeaders sets what every answer of this package carries, errors
+// included.
+func setSecurityHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+}

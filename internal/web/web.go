@@ -1,0 +1,89 @@
+// Package web serves Magpie's own pages from the binary: the first page with a
+// room and the ways to publish, the classic page, and their assets.
+//
+// It refuses to read the file system, to list a directory, to run inline
+// script and to load anything from another host: every page carries a strict
+// Content-Security-Policy, and a path is either one of a fixed set or a 404.
+// It knows no channel and no session: the pages talk to the doors like any
+// other client. It starts no goroutine.
+package web
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Options is what the pages show of the server they come from. Nothing here
+// is a secret: all of it is readable by anyone who can load the page.
+type Options struct {
+	// Channel is the room of the first page. Empty: "chat".
+	Channel string
+	// Redis tells that the server's engine is Redis, so that the page shows
+	// the redis-cli command.
+	Redis bool
+	// RedisAddr is the host:port that redis-cli reaches, without credentials.
+	// It is shown in open mode only; empty, or Redis's own default, leaves the
+	// bare command.
+	RedisAddr string
+	// Open tells that anyone may join and publish. Otherwise the page asks for
+	// a token, and its commands have a place for the key.
+	Open bool
+	// Version is shown in the footer. Empty: none.
+	Version string
+}
+
+// Handler serves the pages. It is immutable and safe for concurrent use.
+type Handler struct {
+	routes map[string]*file // by exact URL path
+	assets map[string]*file // by name, without the build's hash
+}
+
+// New renders the pages for these options. It does no I/O and cannot fail:
+// everything is embedded.
+//
+// Mount it on "/", beside the more specific doors: it answers GET and HEAD for
+// /, /classic, /favicon.ico and /assets/…, 405 with Allow for other methods on
+// these, and 404 for every other path.
+func New(o Options) *Handler {
+	assets, hash := loadAssets()
+	h := &Handler{assets: assets, routes: renderPages(o, hash)}
+	for name, f := range assets {
+		h.routes[assetRoot+hash+"/"+name] = f.immutable()
+	}
+	h.routes["/favicon.ico"] = assets["mark.svg"]
+	return h
+}
+
+// ServeHTTP answers with a page, an asset, or one sentence that says why not.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setSecurityHeaders(w.Header())
+	f := h.find(r.URL.Path)
+	switch {
+	case f == nil:
+		refuse(w, r, http.StatusNotFound, "There is nothing at this address.")
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, r, http.StatusMethodNotAllowed, "This address answers GET and HEAD only.")
+	default:
+		f.serve(w, r)
+	}
+}
+
+// find looks the path up as it is: there is no cleaning, so there is nothing
+// to trick.
+func (h *Handler) find(path string) *file {
+	if f := h.routes[path]; f != nil {
+		return f
+	}
+	rest, found := strings.CutPrefix(path, assetRoot)
+	if !found {
+		return nil
+	}
+	// While a new version rolls out, a page of one version may ask a node of
+	// the other for its assets. A foreign hash gets this version's file,
+	// uncached, rather than a page without script.
+	if hash, name, found := strings.Cut(rest, "/"); found && isHash(hash) {
+		return h.assets[name]
+	}
+	return nil
+}
