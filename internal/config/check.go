@@ -1,0 +1,133 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"magpie/internal/channel"
+)
+
+// minSecret is RFC 7518 section 3.2: an HS256 key is as long as its hash, at
+// least. A shorter one can be guessed offline from a single token.
+const minSecret = 32
+
+var (
+	prefixForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,31}$`)
+	nodeForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+	hostForm   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
+)
+
+func anyText(s string) (string, error) { return s, nil }
+
+func checkAddr(s string) (string, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is not host:port; write localhost:8080, or :8080 for all addresses", s)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || port != strconv.FormatUint(n, 10) {
+		return "", fmt.Errorf("%q ends in no port number; write one from 0 to 65535, as in localhost:8080", s)
+	}
+	if host != "" && net.ParseIP(withoutZone(host)) == nil && !hostForm.MatchString(host) {
+		return "", fmt.Errorf("%q is not the name or IP address of a host; write host:port without http:// and path", s)
+	}
+	return s, nil
+}
+
+func withoutZone(host string) string {
+	host, _, _ = strings.Cut(host, "%")
+	return host
+}
+
+// checkRedis looks at the URL's outside; which forms of it the engine speaks
+// is the engine's to say. What it holds is a secret, so no error quotes it.
+func checkRedis(s string) (string, error) {
+	if s == "" {
+		return s, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", errors.New("the Redis URL cannot be read; write redis://user:password@host:6379/0, with %40 for an @ in the password")
+	}
+	switch u.Scheme {
+	case "redis", "rediss", "valkey", "valkeys":
+		if u.Hostname() == "" {
+			return "", errors.New("the Redis URL names no host; write redis://localhost:6379")
+		}
+	case "unix", "redis+unix":
+		if u.Path == "" {
+			return "", errors.New("the Redis URL names no socket; write unix:///run/redis/redis.sock")
+		}
+	default:
+		return "", errors.New("the Redis URL does not start with redis://, rediss:// or unix://; write redis://localhost:6379")
+	}
+	return s, nil
+}
+
+// RedactURL puts a mark in the place of a URL's password, so that it can be
+// logged. What cannot be read as a URL is hidden in full.
+func RedactURL(s string) string {
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return hidden
+	}
+	q := u.Query()
+	for key := range q {
+		if strings.Contains(strings.ToLower(key), "pass") {
+			q.Set(key, hidden)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.Redacted()
+}
+
+func checkPrefix(s string) (string, error) {
+	if !prefixForm.MatchString(s) {
+		return "", fmt.Errorf("%q does not fit into the name of a Redis function; write a letter and then up to 31 letters, digits and _", s)
+	}
+	return s, nil
+}
+
+func checkNode(s string) (string, error) {
+	if s != "" && !nodeForm.MatchString(s) {
+		return "", fmt.Errorf("%q cannot name a node; write 1 to 63 letters, digits, dots, - and _", s)
+	}
+	return s, nil
+}
+
+func checkTokenSecret(s string) (string, error) {
+	if len(s) < minSecret {
+		return "", fmt.Errorf("a token secret has %d bytes and needs %d; make one with: openssl rand -hex 32", len(s), minSecret)
+	}
+	return s, nil
+}
+
+func checkAPIKey(s string) (string, error) {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return "", errors.New("an API key holds a space or a character outside ASCII, which no header carries; make one with: openssl rand -hex 32")
+		}
+	}
+	if s == "" {
+		return "", errors.New("an API key is empty; remove it or make one with: openssl rand -hex 32")
+	}
+	return s, nil
+}
+
+func checkStream(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("a stream's key is empty; write the key that you XADD to")
+	}
+	return s, nil
+}
+
+func checkGlob(s string) (string, error) {
+	return s, channel.CheckGlob(s)
+}

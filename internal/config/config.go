@@ -1,0 +1,100 @@
+// Package config is the one place where Magpie's settings live: their names,
+// defaults, sources, checks and reference page.
+//
+// Flags win over MAGPIE_ environment variables, those over the YAML file, that
+// over the defaults. What is unknown or wrong anywhere is reported, all of it
+// at once; nothing is guessed and nothing is ignored in silence.
+//
+// It keeps no state after Load, watches no file and starts no goroutine.
+package config
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"magpie/internal/channel"
+)
+
+// Config is every setting of a server, checked: what Load returned needs no
+// second look. It does not change afterwards and may be read from anywhere.
+type Config struct {
+	Addr   string // host:port to listen on; port 0 asks the system for one
+	Redis  string // URL; empty means the embedded engine. Holds a password.
+	Prefix string // of every key and channel of ours in Redis
+	Node   string // this server's name among the nodes, unique
+
+	// Open is --open as given. Ask OpenMode for what holds.
+	Open           bool
+	APIKeys        []string // secret; none: the server API needs no key in open mode and is shut otherwise
+	TokenSecrets   []string // secret; each signs, the first is the newest
+	AllowedOrigins []string // scheme://host[:port] in lower case, or "*"; none: same origin and localhost
+
+	TLSCert string // PEM file; both or none
+	TLSKey  string
+
+	Limits Limits
+	Times  Times
+	Log    Log
+	Ingest Ingest
+
+	// Rules are never nil; their fallback is for Anyone in open mode and for
+	// Users otherwise.
+	Rules *channel.Rules
+
+	from      map[string]string // setting key -> where it was set; not there: default
+	ruleTexts []ruleText        // until Load has built Rules
+}
+
+// Limits bound what one client may cost.
+type Limits struct {
+	MaxPayload    int // bytes of one message
+	Outbox        int // bytes waiting for one session before it counts as slow (D8)
+	Subscriptions int // channels of one session
+}
+
+// Times are the server's patience.
+type Times struct {
+	PingInterval      time.Duration // silence after which a client is asked for a sign of life
+	PongTimeout       time.Duration // how long its answer may take
+	WriteTimeout      time.Duration // how long one write to a client may take
+	DrainTimeout      time.Duration // how long a shutdown may take
+	IdempotencyWindow time.Duration // how long a retry yields the first result (D4)
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string // debug, info, warn, error
+	Format string // auto, text, json
+}
+
+// Ingest names what is read from Redis beside the channels that have
+// subscribers.
+type Ingest struct {
+	Streams  []string // keys of streams read through a consumer group
+	Channels []string // globs of channels whose plain PUBLISHes are kept even while nobody listens
+}
+
+// OpenMode tells whether anyone may join and publish without a token: when
+// asked for with --open, and on a loopback address without a token secret.
+func (c *Config) OpenMode() bool {
+	return c.Open || len(c.TokenSecrets) == 0 && Loopback(c.Addr)
+}
+
+// TLS tells whether the server speaks TLS itself.
+func (c *Config) TLS() bool { return c.TLSCert != "" }
+
+// Loopback tells whether addr (host:port) can only be reached from this
+// machine: localhost, 127.0.0.0/8 or ::1. It resolves no names.
+func Loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

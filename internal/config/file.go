@@ -1,0 +1,151 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile is far above what fifty settings and a long list of rules need; a
+// larger file is the wrong file.
+const maxFile = 1 << 20
+
+func readFile(name string) (map[string]raw, Problems) {
+	var p Problems
+	f, err := os.Open(name)
+	if err != nil {
+		p.addf(name, "the file cannot be read (%s); check the path given with --config or MAGPIE_CONFIG", reason(err))
+		return nil, p
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		p.addf(name, "the file cannot be read (%s); check the path given with --config or MAGPIE_CONFIG", reason(err))
+		return nil, p
+	}
+	return parseFile(name, text)
+}
+
+func reason(err error) string {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// parseFile reads YAML into one raw per setting and reports every key that
+// is unknown or written twice. name is only for the messages.
+func parseFile(name string, text []byte) (map[string]raw, Problems) {
+	d := fileReader{name: name, found: make(map[string]raw)}
+	if len(text) > maxFile {
+		d.problems.addf(name, "the file is longer than 1MB; this is hardly a file of settings")
+		return nil, d.problems
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var doc yaml.Node
+	if err := decoder.Decode(&doc); err != nil {
+		if !errors.Is(err, io.EOF) { // a file of nothing but comments is fine
+			d.broken(err)
+		}
+		return d.found, d.problems
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		d.problems.addf(name, "the file holds more than one YAML document; keep one")
+	}
+	d.mapping("", doc.Content[0])
+	return d.found, d.problems
+}
+
+type fileReader struct {
+	name     string
+	found    map[string]raw
+	problems Problems
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+
+func (d *fileReader) broken(err error) {
+	source, what := d.name, err.Error()
+	if m := yamlLine.FindStringSubmatch(what); m != nil {
+		what = m[2]
+		if m[1] != "" {
+			source += ":" + m[1]
+		}
+	}
+	d.problems.addf(source, "this is not YAML (%s); mend this line or the one above it", what)
+}
+
+func (d *fileReader) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", d.name, n.Line) }
+
+// mapping walks the keys below path. Only ingest nests, so it goes two deep.
+func (d *fileReader) mapping(path string, n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		d.problems.addf(d.at(n), "the file's top level is not a list of settings; write lines such as addr: localhost:8080")
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		d.entry(path+n.Content[i].Value, n.Content[i], n.Content[i+1])
+	}
+}
+
+func (d *fileReader) entry(key string, k, v *yaml.Node) {
+	switch {
+	case lookup(key) != nil:
+		d.setting(key, k, v)
+	case isGroup(key) && v.Kind == yaml.MappingNode:
+		d.mapping(key+".", v)
+	case isGroup(key):
+		d.problems.addf(d.at(k), "%s holds no settings; write %s below it, indented", key, strings.Join(inGroup(key), " and "))
+	default:
+		d.problems.addf(d.at(k), "there is no setting %q; %s", key, suggestion("", Nearest(key, names(func(s *setting) string { return s.key }))))
+	}
+}
+
+func (d *fileReader) setting(key string, k, v *yaml.Node) {
+	if before, twice := d.found[key]; twice {
+		d.problems.addf(d.at(k), "%s is set twice, first in %s; keep one", key, before.source)
+		return
+	}
+	r := raw{source: d.at(k), node: v}
+	switch v.Kind {
+	case yaml.ScalarNode:
+		if v.ShortTag() == "!!null" {
+			return // "redis:" with nothing behind it: not set
+		}
+		r.texts = []string{v.Value}
+	case yaml.SequenceNode:
+		r.texts = scalars(v)
+	}
+	if _, own := lookup(key).value.(rules); !own && (v.Kind != yaml.ScalarNode && v.Kind != yaml.SequenceNode || len(r.texts) < len(v.Content)) {
+		d.problems.addf(d.at(k), "%s holds something other than plain values; write %s: value", key, key)
+		return
+	}
+	d.found[key] = r
+}
+
+func scalars(n *yaml.Node) []string {
+	texts := []string{}
+	for _, e := range n.Content {
+		if e.Kind == yaml.ScalarNode {
+			texts = append(texts, e.Value)
+		}
+	}
+	return texts
+}
+
+func isGroup(key string) bool { return len(inGroup(key)) > 0 }
+
+func inGroup(key string) (keys []string) {
+	for i := range settings {
+		if rest, ok := strings.CutPrefix(settings[i].key, key+"."); ok {
+			keys = append(keys, rest)
+		}
+	}
+	return keys
+}

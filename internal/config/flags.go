@@ -1,0 +1,104 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Flags is what the command line said. Bind makes it; Load reads it after the
+// command line was parsed.
+type Flags struct {
+	set     *pflag.FlagSet
+	given   map[string]*flagValue
+	file    string
+	unknown []string
+}
+
+// Bind adds --config and one flag per setting to set. What they are given is
+// only collected; Load checks it together with the other sources.
+func Bind(set *pflag.FlagSet) *Flags {
+	f := &Flags{set: set, given: make(map[string]*flagValue)}
+	set.StringVar(&f.file, "config", "", "YAML `file` with settings (MAGPIE_CONFIG)")
+	for i := range settings {
+		s := &settings[i]
+		v := &flagValue{kind: s.value.kind(), def: s.def}
+		f.given[s.key] = v
+		help, _, _ := strings.Cut(s.help, ". ")
+		flag := set.VarPF(v, s.flag(), "", strings.TrimSuffix(help, ".")+" ("+s.env()+")")
+		if v.kind == "true or false" {
+			flag.NoOptDefVal = "true"
+		}
+	}
+	return f
+}
+
+// Scan notes the flags in args that nobody defined, so that Load can report
+// all of them. The flag set itself would stop at the first.
+func (f *Flags) Scan(args []string) {
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		name := strings.TrimLeft(args[i], "-")
+		dashes := len(args[i]) - len(name)
+		if dashes == 0 || name == "" {
+			continue
+		}
+		name, _, hasValue := strings.Cut(name, "=")
+		switch flag := f.set.Lookup(name); {
+		case name == "help" || name == "h":
+		case flag == nil || dashes != 2: // -addr is a row of one-letter flags, and there are none
+			f.unknown = append(f.unknown, name)
+		case !hasValue && flag.NoOptDefVal == "":
+			i++ // the next one is this flag's value, even if it starts with --
+		}
+	}
+}
+
+func (f *Flags) problems() (p Problems) {
+	for _, name := range f.unknown {
+		known := append(names((*setting).flag), "config")
+		p.addf("--"+name, "there is no such flag; %s", suggestion("--", Nearest(name, known)))
+	}
+	return p
+}
+
+func (f *Flags) raws() map[string]raw {
+	all := make(map[string]raw)
+	for key, v := range f.given {
+		if len(v.texts) > 0 {
+			all[key] = raw{source: "--" + lookup(key).flag(), texts: v.texts}
+		}
+	}
+	return all
+}
+
+// suggestion ends the sentence about an unknown name.
+func suggestion(before, nearest string) string {
+	if nearest == "" {
+		return "remove it, or see docs/configuration.md for those there are"
+	}
+	return "did you mean " + before + nearest + "?"
+}
+
+// flagValue keeps what was written, every time it was.
+type flagValue struct {
+	texts     []string
+	kind, def string
+}
+
+func (v *flagValue) Set(s string) error {
+	v.texts = append(v.texts, strings.TrimSpace(s))
+	return nil
+}
+
+// String is what --help shows as the default.
+func (v *flagValue) String() string { return v.def }
+
+func (v *flagValue) Type() string {
+	if v.kind == "true or false" {
+		return "bool" // pflag's name for a flag that needs no value
+	}
+	if strings.Contains(v.kind, ", ") {
+		return "word"
+	}
+	return v.kind
+}

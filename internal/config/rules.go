@@ -1,0 +1,179 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"magpie/internal/channel"
+)
+
+// ruleText is a rule as it was written. What it leaves out it takes from the
+// default, and that is known only when all settings are.
+type ruleText struct {
+	source string
+	node   *yaml.Node
+}
+
+// rules is the value of the setting that is a list of rules. Environment and
+// flag take the same YAML (or JSON) as the file.
+type rules struct{}
+
+func (rules) kind() string { return "list of rules" }
+func (rules) list() bool   { return true }
+
+func (rules) read(c *Config, r raw) error {
+	node := r.node
+	if node == nil {
+		var doc yaml.Node
+		if err := yaml.Unmarshal([]byte(strings.Join(r.texts, "\n")), &doc); err != nil || len(doc.Content) == 0 {
+			return errors.New(`the rules are not YAML; write a list such as [{match: "news:*", publish: server}]`)
+		}
+		node = doc.Content[0]
+	}
+	if node.Kind != yaml.SequenceNode {
+		return errors.New(`the rules are not a list; start each one with "- match: …"`)
+	}
+	c.ruleTexts = c.ruleTexts[:0]
+	for _, n := range node.Content {
+		source := r.source
+		if r.node != nil { // each rule has a line of its own in the file
+			source = fmt.Sprintf("%s:%d", source[:strings.LastIndexByte(source, ':')], n.Line)
+		}
+		c.ruleTexts = append(c.ruleTexts, ruleText{source, n})
+	}
+	return nil
+}
+
+func (rules) show(c *Config) []string {
+	all := c.Rules.All()
+	texts := make([]string, len(all)-1)
+	for i, r := range all[:len(all)-1] {
+		texts[i] = formatRule(r)
+	}
+	return texts
+}
+
+func formatRule(r channel.Rule) string {
+	return fmt.Sprintf("{match: %q, log: {size: %d, age: %s}, presence: %t, subscribe: %s, publish: %s, history: %s}",
+		r.Match, r.Log.Size, formatDuration(r.Log.Age), r.Presence, r.Subscribe, r.Publish, r.History)
+}
+
+// buildRules fills in what the rules leave out and reports what is wrong in
+// any of them.
+func (c *Config) buildRules() (p Problems) {
+	who := channel.Users
+	if c.OpenMode() {
+		who = channel.Anyone
+	}
+	fallback := channel.Default(who)
+	list := make([]channel.Rule, 0, len(c.ruleTexts))
+	for i, t := range c.ruleTexts {
+		rule := fallback
+		rule.Match = ""
+		reader := ruleReader{source: t.source, number: i + 1, problems: &p}
+		reader.read(&rule, t.node)
+		if !reader.failed {
+			reader.check(rule, fallback)
+		}
+		list = append(list, rule)
+	}
+	if len(p) > 0 {
+		return p
+	}
+	built, err := channel.NewRules(list, fallback)
+	if err != nil {
+		p.addf("rules", "%s", err)
+	}
+	c.Rules = built
+	return p
+}
+
+type ruleReader struct {
+	source   string
+	number   int
+	problems *Problems
+	failed   bool
+}
+
+func (r *ruleReader) addf(format string, args ...any) {
+	r.failed = true
+	r.problems.addf(r.source, "rule %d: %s", r.number, fmt.Sprintf(format, args...))
+}
+
+var ruleKeys = []string{"match", "log", "presence", "subscribe", "publish", "history", "log.size", "log.age"}
+
+func (r *ruleReader) read(rule *channel.Rule, n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		r.addf(`it is not a rule; write {match: "news:*", publish: server}`)
+		return
+	}
+	seen := make(map[string]bool)
+	r.mapping(rule, "", n, seen)
+	if !seen["match"] {
+		r.addf(`it has no match; write which channels it is for, such as match: "news:*"`)
+	}
+}
+
+func (r *ruleReader) mapping(rule *channel.Rule, path string, n *yaml.Node, seen map[string]bool) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, v := path+n.Content[i].Value, n.Content[i+1]
+		switch {
+		case seen[key]:
+			r.addf("%s is written twice; keep one", key)
+		case key == "log" && v.Kind == yaml.MappingNode:
+			r.mapping(rule, "log.", v, seen)
+		case key == "log":
+			r.addf("log is no plain value; write log: {size: 1000, age: 24h}, or log: {size: 0} for none")
+		case v.Kind != yaml.ScalarNode:
+			r.addf("%s takes one plain value; write %s: value", key, key)
+		default:
+			r.field(rule, key, v.Value)
+		}
+		seen[key] = true
+	}
+}
+
+func (r *ruleReader) field(rule *channel.Rule, key, s string) {
+	var err error
+	switch key {
+	case "match":
+		rule.Match = s
+	case "log.size":
+		rule.Log.Size, err = strconv.Atoi(s)
+		if err != nil {
+			err = fmt.Errorf("%q is not a number of messages; write one such as 1000, or 0 for no log", s)
+		}
+	case "log.age":
+		rule.Log.Age, err = parseDuration(s)
+	case "presence":
+		rule.Presence, err = parseBool(s)
+	case "subscribe":
+		rule.Subscribe = channel.Who(strings.ToLower(s))
+	case "publish":
+		rule.Publish = channel.Who(strings.ToLower(s))
+	case "history":
+		rule.History = channel.Who(strings.ToLower(s))
+	default:
+		r.addf("there is no %q in a rule; %s", key, suggestion("", Nearest(key, ruleKeys)))
+		return
+	}
+	if err != nil {
+		r.addf("%s: %s", key, err)
+	}
+}
+
+// check asks the rule's own package, one rule at a time so that each is heard.
+func (r *ruleReader) check(rule, fallback channel.Rule) {
+	_, err := channel.NewRules([]channel.Rule{rule}, fallback)
+	if err == nil {
+		return
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner // without its count of rules, which is not ours
+	}
+	r.addf("%s", err)
+}

@@ -1,0 +1,79 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// hidden stands where a secret was.
+const hidden = "xxxxx"
+
+// Show writes the settings that hold as YAML, each with where it came from.
+// Secrets are left out, so the output can be pasted into a report.
+func (c *Config) Show(w io.Writer) error {
+	var b strings.Builder
+	group := ""
+	for i := range settings {
+		s := &settings[i]
+		key, indent := s.key, ""
+		if g, rest, ok := strings.Cut(s.key, "."); ok {
+			if g != group {
+				fmt.Fprintf(&b, "%s:\n", g)
+			}
+			group, key, indent = g, rest, "  "
+		}
+		c.showSetting(&b, indent+key, s)
+	}
+	all := c.Rules.All()
+	fmt.Fprintf(&b, "# every other channel: %s\n", formatRule(all[len(all)-1]))
+	fmt.Fprintf(&b, "# open mode (anyone may join and publish): %t\n", c.OpenMode())
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (c *Config) showSetting(b *strings.Builder, key string, s *setting) {
+	from := c.from[s.key]
+	if from == "" {
+		from = "default"
+	}
+	texts := s.value.show(c)
+	if s.secret {
+		texts = slices.Repeat([]string{hidden}, len(texts))
+	}
+	if _, own := s.value.(rules); own && len(texts) > 0 {
+		fmt.Fprintf(b, "%s: # %s\n", key, from)
+		for _, t := range texts {
+			fmt.Fprintf(b, "  - %s\n", t)
+		}
+		return
+	}
+	fmt.Fprintf(b, "%s: %s # %s\n", key, yamlValue(s.value.list(), texts), from)
+}
+
+func yamlValue(list bool, texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, t := range texts {
+		quoted[i] = quote(t)
+	}
+	if list {
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	return quoted[0]
+}
+
+// quote leaves plain words bare, because that is how people write them.
+func quote(s string) string {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.') {
+			return strconv.Quote(s)
+		}
+	}
+	if s == "" || s[0] == '-' || s[0] == '.' {
+		return strconv.Quote(s)
+	}
+	return s
+}
