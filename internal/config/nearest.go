@@ -7,9 +7,13 @@ import "strings"
 // to it, because the three sources write names differently.
 func Nearest(written string, known []string) string {
 	w := fold(written)
-	best, least := "", max(2, len(w)/3)+1
+	best, least := "", max(2, len(w)/2)+1
 	for _, k := range known {
-		if d := distance(w, fold(k)); d < least {
+		d := distance(w, fold(k))
+		if len(w) >= 4 && strings.Contains(fold(k), w) {
+			d = 1 // "secret" means token_secret, however much longer that is
+		}
+		if d < least {
 			best, least = k, d
 		}
 	}

@@ -1,0 +1,466 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"magpie/internal/channel"
+)
+
+const secret = "0123456789abcdef0123456789abcdef"
+
+// load runs Load as the command does: flags parsed leniently, then scanned.
+func load(t *testing.T, file string, environ, args []string) (*Config, error) {
+	t.Helper()
+	set := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	set.ParseErrorsAllowlist.UnknownFlags = true
+	flags := Bind(set)
+	if file != "" {
+		name := filepath.Join(t.TempDir(), "magpie.yaml")
+		if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{"--config", name}, args...)
+	}
+	if err := set.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	flags.Scan(args)
+	return Load(flags, environ)
+}
+
+func mustLoad(t *testing.T, file string, environ, args []string) *Config {
+	t.Helper()
+	c, err := load(t, file, environ, args)
+	if err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	return c
+}
+
+// lines returns the problems as one text each, without the temporary path.
+func lines(err error) []string {
+	var p Problems
+	if !errors.As(err, &p) {
+		return nil
+	}
+	var all []string
+	for _, one := range p {
+		if strings.HasPrefix(one.Source, string(filepath.Separator)) {
+			one.Source = filepath.Base(one.Source)
+		}
+		all = append(all, one.String())
+	}
+	return all
+}
+
+// A server that was told nothing is open, on this machine only, and says 1000
+// messages and a day of log.
+func TestDefaultsAreAFirstMinute(t *testing.T) {
+	c := Default()
+	if c.Addr != "localhost:8080" || c.Redis != "" || c.Prefix != "magpie" || !c.OpenMode() || c.Open {
+		t.Fatalf("defaults: %+v", c)
+	}
+	if c.Limits != (Limits{64 << 10, 1 << 20, 128}) {
+		t.Fatalf("limits: %+v", c.Limits)
+	}
+	want := Times{25 * time.Second, 10 * time.Second, 10 * time.Second, 15 * time.Second, 5 * time.Minute}
+	if c.Times != want {
+		t.Fatalf("times: %+v", c.Times)
+	}
+	if r := c.Rules.For("chat"); r.Subscribe != channel.Anyone || r.Log.Size != 1000 {
+		t.Fatalf("fallback rule: %+v", r)
+	}
+	if c.Node == "" || c.Node == Default().Node {
+		t.Fatalf("node name %q is empty or not unique", c.Node)
+	}
+}
+
+// A table of more settings is a table that nobody reads.
+func TestFewerThan60Settings(t *testing.T) {
+	if len(settings) >= 60 {
+		t.Fatalf("%d settings", len(settings))
+	}
+	seen := make(map[string]bool)
+	for i := range settings {
+		s := &settings[i]
+		for _, name := range []string{"key " + s.key, "flag " + s.flag(), "env " + s.env()} {
+			if seen[name] {
+				t.Errorf("%s is there twice", name)
+			}
+			seen[name] = true
+		}
+		if !strings.HasSuffix(s.help, ".") {
+			t.Errorf("%s: the help is no sentence", s.key)
+		}
+		if injected.MatchString(s.env()) {
+			t.Errorf("%s looks like a variable that platforms inject", s.env())
+		}
+	}
+}
+
+func TestFlagsWinOverEnvironmentOverFileOverDefault(t *testing.T) {
+	file := "addr: localhost:1001\nprefix: filed\nmax_subscriptions: 7\n"
+	env := []string{"MAGPIE_ADDR=localhost:1002", "MAGPIE_PREFIX=envied"}
+	c := mustLoad(t, file, env, []string{"--addr", "localhost:1003"})
+	if c.Addr != "localhost:1003" || c.Prefix != "envied" || c.Limits.Subscriptions != 7 || c.Log.Level != "info" {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestFileFromEnvironment(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "m.yaml")
+	if err := os.WriteFile(name, []byte("prefix: filed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := mustLoad(t, "", []string{"MAGPIE_CONFIG=" + name}, nil); c.Prefix != "filed" {
+		t.Fatalf("prefix %q", c.Prefix)
+	}
+}
+
+// One run tells everything that is wrong, in every source, with its place and
+// the name that was meant.
+func TestEveryProblemAtOnce(t *testing.T) {
+	file := "adr: localhost:1\nlog_level: loud\ningest:\n  stream: [jobs]\nprefix: 1x\nprefix: y\n"
+	env := []string{"MAGPIE_MAX_PAYLOADS=1MB", "MAGPIE_PING_INTERVAL=25", "HOME=/", "OTHER=1"}
+	_, err := load(t, file, env, []string{"--address", ":1", "-addr", "x", "--outbox=1TB", "--api-key", "has space"})
+	want := []string{
+		`magpie.yaml:1: there is no setting "adr"; did you mean addr?`,
+		`magpie.yaml:4: there is no setting "ingest.stream"; did you mean ingest.streams?`,
+		`magpie.yaml:6: prefix is set twice, first in`,
+		`magpie.yaml:5: prefix: "1x" does not fit`,
+		`magpie.yaml:2: log_level: "loud" is none of debug, info, warn, error`,
+		`MAGPIE_MAX_PAYLOADS: there is no such setting; did you mean MAGPIE_MAX_PAYLOAD?`,
+		`MAGPIE_PING_INTERVAL: "25" has no unit; write 25s`,
+		`--address: there is no such flag; did you mean --addr?`,
+		`--addr: there is no such flag; did you mean --addr?`,
+		`--api-key: an API key holds a space`,
+		`--outbox: "1TB" is not a size`,
+	}
+	got := lines(err)
+	if len(got) != len(want) {
+		t.Fatalf("%d problems, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("problem %d:\n got %s\nwant %s", i, got[i], want[i])
+		}
+	}
+}
+
+func TestBrokenValues(t *testing.T) {
+	for _, test := range []struct{ arg, want string }{
+		{"--addr=8080", "is not host:port"},
+		{"--addr=http://localhost:8080", "is not host:port"},
+		{"--addr=localhost:http", "ends in no port number"},
+		{"--addr=localhost:70000", "ends in no port number"},
+		{"--addr=a/b:80", "is not the name or IP address"},
+		{"--addr=", "is not host:port"},
+		{"--redis=localhost:6379", "does not start with redis://"},
+		{"--redis=http://localhost:6379", "does not start with redis://"},
+		{"--redis=redis://", "names no host"},
+		{"--redis=unix://", "names no socket"},
+		{"--node=a b", "cannot name a node"},
+		{"--open=maybe", "neither true nor false"},
+		{"--token-secret=short", "has 5 bytes and needs 32"},
+		{"--allowed-origins=example.com", "is not an origin"},
+		{"--allowed-origins=https://*.example.com", "holds a wildcard"},
+		{"--allowed-origins=https://example.com/app", "is more than an origin; write https://example.com"},
+		{"--tls-cert=x.pem", "needs its key"},
+		{"--tls-key=x.pem", "needs its certificate"},
+		{"--max-payload=0", "outside 1 to 64MB"},
+		{"--max-payload=65GB", "outside 1 to 64MB"},
+		{"--max-payload=99999999999GB", "more than any machine has"},
+		{"--max-payload=-1", "is not a size"},
+		{"--outbox=64KB", "cannot hold a message of 64KB"},
+		{"--max-subscriptions=many", "is not a whole number"},
+		{"--drain-timeout=-1s", "is negative"},
+		{"--drain-timeout=soon", "is not a duration"},
+		{"--pong-timeout=1ms", "outside 100ms to 1h"},
+		{"--ingest-streams=jobs", "reads from Redis and there is none"},
+		{"--ingest-channels={x}", "match pattern holds"},
+		{"--rules={match: x}", "are not a list"},
+		{"--rules=[", "are not YAML"},
+		{"--config=/no/such/file", "no such file or directory"},
+	} {
+		_, err := load(t, "", nil, []string{test.arg})
+		if got := lines(err); !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, test.want) }) {
+			t.Errorf("%s\n got %q\nwant %q", test.arg, got, test.want)
+		}
+	}
+}
+
+// Twice the same flag is an accident, unless the setting is a list.
+func TestRepeatedFlags(t *testing.T) {
+	if _, err := load(t, "", nil, []string{"--prefix=a", "--prefix=b"}); err == nil {
+		t.Error("two prefixes were taken")
+	}
+	c := mustLoad(t, "", nil, []string{"--api-key=a,b", "--api-key", "c"})
+	if !slices.Equal(c.APIKeys, []string{"a", "b", "c"}) {
+		t.Errorf("keys %q", c.APIKeys)
+	}
+}
+
+// What was started on a laptop must not become an open server by changing
+// its address alone.
+func TestOpenModeOnlyOnLoopbackOrWhenAsked(t *testing.T) {
+	for _, test := range []struct {
+		args    []string
+		open    bool
+		refused bool
+	}{
+		{[]string{"--addr=localhost:0"}, true, false},
+		{[]string{"--addr=LOCALHOST:0"}, true, false},
+		{[]string{"--addr=127.9.9.9:0"}, true, false},
+		{[]string{"--addr=[::1]:0"}, true, false},
+		{[]string{"--addr=[::ffff:127.0.0.1]:0"}, true, false},
+		{[]string{"--addr=:8080"}, false, true},
+		{[]string{"--addr=0.0.0.0:8080"}, false, true},
+		{[]string{"--addr=[::]:8080"}, false, true},
+		{[]string{"--addr=localhost.example.com:8080"}, false, true},
+		{[]string{"--addr=10.0.0.1:8080", "--api-key=k"}, false, true},
+		{[]string{"--addr=:8080", "--open"}, true, false},
+		{[]string{"--addr=:8080", "--token-secret=" + secret}, false, false},
+		{[]string{"--token-secret=" + secret}, false, false},
+		{[]string{"--token-secret=" + secret, "--open"}, true, false},
+	} {
+		c, err := load(t, "", nil, test.args)
+		if (err != nil) != test.refused {
+			t.Errorf("%q: %v", test.args, err)
+			continue
+		}
+		if err != nil {
+			got := lines(err)
+			if len(got) != 1 || !strings.Contains(got[0], "--token-secret") || !strings.Contains(got[0], "--open") {
+				t.Errorf("%q: the refusal names no way out: %q", test.args, got)
+			}
+			continue
+		}
+		if c.OpenMode() != test.open {
+			t.Errorf("%q: open mode %t", test.args, c.OpenMode())
+		}
+		who := channel.Users
+		if test.open {
+			who = channel.Anyone
+		}
+		if got := c.Rules.For("x").Publish; got != who {
+			t.Errorf("%q: the default lets %s publish, want %s", test.args, got, who)
+		}
+	}
+}
+
+// A secret that is too short must be reported as that, not as missing.
+func TestBrokenSecretIsNotAlsoMissing(t *testing.T) {
+	_, err := load(t, "", nil, []string{"--addr=:80", "--token-secret=short"})
+	if got := lines(err); len(got) != 1 || !strings.Contains(got[0], "needs 32") {
+		t.Fatalf("%q", got)
+	}
+}
+
+// Kubernetes sets these in every pod beside a service called magpie. A server
+// that stumbled over them would start everywhere but there.
+func TestVariablesThatPlatformsInject(t *testing.T) {
+	mustLoad(t, "", []string{
+		"MAGPIE_SERVICE_HOST=10.0.0.1", "MAGPIE_SERVICE_PORT=80", "MAGPIE_SERVICE_PORT_HTTP=80",
+		"MAGPIE_PORT=tcp://10.0.0.1:80", "MAGPIE_PORT_80_TCP=tcp://10.0.0.1:80",
+		"MAGPIE_PORT_80_TCP_PROTO=tcp", "MAGPIE_PORT_80_TCP_PORT=80", "MAGPIE_PORT_80_TCP_ADDR=10.0.0.1",
+		"MAGPIE_REDIS_SERVICE_HOST=10.0.0.2", "MAGPIE_REDIS_PORT_6379_TCP=tcp://10.0.0.2:6379",
+		"MAGPIE_URL=http://localhost:8080", "MAGPIE_REDIS=",
+	}, nil)
+}
+
+func TestOutboxGrowsWithThePayload(t *testing.T) {
+	if c := mustLoad(t, "", nil, []string{"--max-payload=4MB"}); c.Limits.Outbox != 8<<20 {
+		t.Fatalf("outbox %d", c.Limits.Outbox)
+	}
+}
+
+func TestRulesInheritTheDefault(t *testing.T) {
+	file := `
+rules:
+  - match: "news:*"
+    publish: server
+    log: {size: 5}
+  - {match: "typing:*", log: {size: 0}, presence: no}
+`
+	c := mustLoad(t, file, nil, nil)
+	news, typing := c.Rules.For("news:sport"), c.Rules.For("typing:a")
+	want := channel.Default(channel.Anyone)
+	want.Match, want.Publish, want.Log.Size = "news:*", channel.Server, 5
+	if *news != want {
+		t.Errorf("news: %+v", news)
+	}
+	if typing.Log.Size != 0 || typing.Presence || typing.Subscribe != channel.Anyone {
+		t.Errorf("typing: %+v", typing)
+	}
+	c = mustLoad(t, file, []string{`MAGPIE_RULES=[{"match": "a", "log": {"age": "7d"}}]`}, []string{"--token-secret", secret})
+	if r := c.Rules.For("a"); r.Log.Age != 7*24*time.Hour || r.Publish != channel.Users {
+		t.Errorf("from the environment: %+v", r)
+	}
+	if r := c.Rules.For("news:sport"); r.Match != "*" {
+		t.Errorf("the file's rules outlived the environment's: %+v", r)
+	}
+}
+
+func TestEveryBrokenRuleIsReported(t *testing.T) {
+	file := `rules:
+  - publish: server
+  - match: "a{b}"
+  - {match: x, publish: admin}
+  - {match: x, log: {sise: 1, age: 1, size: many}}
+  - {match: x, log: 5}
+  - {match: x, presense: true, match: y}
+  - just text
+  - {match: x, log: {age: 1ms}}
+`
+	_, err := load(t, file, nil, nil)
+	want := []string{
+		"magpie.yaml:2: rule 1: it has no match",
+		"magpie.yaml:3: rule 2: a match pattern holds",
+		`magpie.yaml:4: rule 3: "admin" is none of anyone`,
+		`magpie.yaml:5: rule 4: there is no "log.sise" in a rule; did you mean log.size?`,
+		`magpie.yaml:5: rule 4: log.age: "1" has no unit`,
+		`magpie.yaml:5: rule 4: log.size: "many" is not a number`,
+		`magpie.yaml:6: rule 5: log is no plain value`,
+		`magpie.yaml:7: rule 6: there is no "presense" in a rule; did you mean presence?`,
+		`magpie.yaml:7: rule 6: match is written twice`,
+		`magpie.yaml:8: rule 7: it is not a rule`,
+		`magpie.yaml:9: rule 8: log age 1ms is under 1s`,
+	}
+	got := lines(err)
+	if len(got) != len(want) {
+		t.Fatalf("%d problems, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("problem %d:\n got %s\nwant %s", i, got[i], want[i])
+		}
+	}
+}
+
+func TestFileThatIsNoFileOfSettings(t *testing.T) {
+	for _, test := range []struct{ file, want string }{
+		{"addr: [\n", "is not YAML"},
+		{"- a\n- b\n", "top level is not a list of settings"},
+		{"addr: x:1\n---\nprefix: a\n", "more than one YAML document"},
+		{"addr: {a: b}\n", "something other than plain values"},
+		{"api_key: [a, [b]]\n", "something other than plain values"},
+		{"ingest: yes\n", "write streams and channels below it"},
+		{"a: &a b\naddr: *a\n", "something other than plain values"},
+		{strings.Repeat("#", maxFile+1), "longer than 1MB"},
+	} {
+		_, err := load(t, test.file, nil, nil)
+		if got := lines(err); !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, test.want) }) {
+			t.Errorf("%.40q\n got %q\nwant %q", test.file, got, test.want)
+		}
+	}
+	mustLoad(t, "# nothing but a comment\n", nil, nil)
+	mustLoad(t, "redis:\ningest.channels:\n", nil, nil)
+}
+
+// Secrets must reach neither the output of show nor the text of an error.
+func TestSecretsStaySecret(t *testing.T) {
+	args := []string{"--redis=redis://user:hunter2@localhost:6379/0", "--api-key=hunter2", "--token-secret=hunter2" + secret}
+	c := mustLoad(t, "", nil, args)
+	var out bytes.Buffer
+	if err := c.Show(&out); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "hunter2") {
+		t.Errorf("show:\n%s", &out)
+	}
+	if !strings.Contains(c.Redis, "hunter2") || c.APIKeys[0] != "hunter2" {
+		t.Error("show changed the settings themselves")
+	}
+	for _, arg := range []string{
+		"--redis=redis://:hunter2@%zz", "--redis=hunter2@localhost", "--redis=redis://user:hunter2@", "--redis=redis://user:hunter2@host:port",
+		"--token-secret=hunter2", "--api-key=hunter2 x", "--api-key=hunter2\x00",
+	} {
+		_, err := load(t, "", nil, []string{arg})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+}
+
+// What show prints is a file that gives the same settings again.
+func TestShowCanBeReadBack(t *testing.T) {
+	file := `
+addr: "[::1]:9"
+redis: redis://localhost:6379/1
+node: n1
+allowed_origins: ["https://A.example.com:443", "*"]
+max_payload: 3000
+idempotency_window: 36h
+ingest: {streams: ["jobs, all"], channels: ["news:*"]}
+rules: [{match: "news:*", log: {size: 3, age: 90s}}]
+`
+	var first, second bytes.Buffer
+	if err := mustLoad(t, file, nil, nil).Show(&first); err != nil {
+		t.Fatal(err)
+	}
+	c := mustLoad(t, first.String(), nil, nil)
+	if err := c.Show(&second); err != nil {
+		t.Fatal(err)
+	}
+	strip := func(s string) string {
+		var b strings.Builder
+		for l := range strings.Lines(s) {
+			before, _, _ := strings.Cut(l, " # ")
+			b.WriteString(strings.TrimSpace(before) + "\n")
+		}
+		return b.String()
+	}
+	if strip(first.String()) != strip(second.String()) {
+		t.Fatalf("first:\n%s\nsecond:\n%s", &first, &second)
+	}
+	if !slices.Equal(c.AllowedOrigins, []string{"https://a.example.com", "*"}) || c.Ingest.Streams[0] != "jobs, all" {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestReferenceNamesEverySetting(t *testing.T) {
+	var page bytes.Buffer
+	if err := Reference(&page); err != nil {
+		t.Fatal(err)
+	}
+	for i := range settings {
+		for _, name := range []string{"`" + settings[i].key + "`", "`--" + settings[i].flag() + "`", "`" + settings[i].env() + "`"} {
+			if !strings.Contains(page.String(), name) {
+				t.Errorf("the page lacks %s", name)
+			}
+		}
+	}
+	if strings.Contains(page.String(), Default().Node) {
+		t.Error("the page depends on this machine")
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	f.Add("addr: localhost:1\ningest: {streams: [a]}\nrules: [{match: x, log: {size: 1}}]\n")
+	f.Add("a: &a [*a]\n")
+	f.Add("rules: [{match: &x y, publish: *x}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		raws, problems := parseFile("f.yaml", []byte(text))
+		l := loader{config: &Config{from: make(map[string]string)}, broken: make(map[string]bool)}
+		l.defaults()
+		l.layer(raws, problems)
+		l.finish()
+		if len(l.problems) == 0 && l.config.Rules == nil {
+			t.Fatal("no problems and no rules")
+		}
+		for _, p := range l.problems {
+			if p.Text == "" {
+				t.Fatal("a problem without a text")
+			}
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"magpie/internal/channel"
+)
+
+// Reference writes docs/configuration.md. The page is made from the table of
+// settings alone, so it is the same on every machine.
+func Reference(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	b.WriteString("| setting in the file | flag | environment | default | takes |\n|---|---|---|---|---|\n")
+	for i := range settings {
+		s := &settings[i]
+		fmt.Fprintf(&b, "| [`%s`](#%s) | `--%s` | `%s` | %s | %s |\n",
+			s.key, anchor(s.key), s.flag(), s.env(), code(s.def), s.value.kind())
+	}
+	b.WriteString("\n## Each one\n")
+	for i := range settings {
+		fmt.Fprintf(&b, "\n### `%s`\n\n%s\n", settings[i].key, settings[i].help)
+	}
+	fmt.Fprintf(&b, referenceRules, formatRule(channel.Default("WHO")))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// anchor is how Markdown renderers name a heading.
+func anchor(key string) string { return strings.ReplaceAll(key, ".", "") }
+
+func code(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return "`" + s + "`"
+}
+
+const referenceHead = `# Settings
+
+<!-- Made by "magpie config doc". Change internal/config/settings.go, then run: make docs -->
+
+Magpie needs no settings to start. Each one can be given in four places; the first that has it wins:
+
+1. a flag: ` + "`magpie serve --addr :8080`" + `
+2. an environment variable: ` + "`MAGPIE_ADDR=:8080`" + `; one that is set to nothing counts as not set
+3. a YAML file, named with ` + "`--config FILE` or `MAGPIE_CONFIG`" + `
+4. the default
+
+A name that does not exist is an error, and so is a value that cannot be meant. Everything that is wrong is reported at
+once, with the place where it stands, and the server does not start. ` + "`magpie config check`" + ` looks without starting,
+` + "`magpie config show`" + ` prints what holds and where it came from, without the secrets.
+
+A *size* is a number of bytes or a number with KB, MB or GB (64KB is 65536 bytes). A *duration* is a number with ms, s, m,
+h or d, such as 25s or 1d12h. A *list* is a YAML list in the file; a flag may be repeated, and flags and variables take
+several entries with commas between them.
+
+Changes take effect with a restart.
+
+## All of them
+
+`
+
+const referenceRules = `
+## Rules
+
+A rule says what holds in the channels whose name matches. The first rule in the list that matches holds; what it leaves
+out it takes from the default.
+
+` + "```yaml" + `
+rules:
+  - match: "news:*"        # * is any run of characters, ? any one
+    publish: server        # only holders of an API key
+    log: {size: 10000, age: 7d}
+  - match: "typing:*"
+    log: {size: 0}         # no log: delivered at most once
+    presence: false
+` + "```" + `
+
+| in a rule | takes | meaning |
+|---|---|---|
+| ` + "`match`" + ` | glob | which channels; needed |
+| ` + "`log.size`" + ` | number | messages that the log keeps; 0: no log |
+| ` + "`log.age`" + ` | duration | older messages are dropped |
+| ` + "`presence`" + ` | true or false | whether clients see who is there |
+| ` + "`subscribe`, `publish`, `history`" + ` | who | who may: ` + "`anyone`, `users` (a valid token), `server` (an API key), `nobody`" + ` |
+
+The default, for every channel that no rule matches (WHO is ` + "`anyone`" + ` in open mode and ` + "`users`" + ` otherwise):
+
+` + "```yaml" + `
+%s
+` + "```" + `
+
+As a variable: ` + "`MAGPIE_RULES='[{match: \"news:*\", publish: server}]'`" + `.
+
+## Who gets in
+
+Without a token secret on a loopback address (localhost, 127.0.0.1, ::1) anyone who reaches the address may join and publish;
+this is *open mode*, for the first minute. A proxy in front of such an address lets the whole world in: set a token secret
+first. On any other address the server does not start without a token secret, unless ` + "`--open`" + ` says so in so many words.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done; also after SIGINT or SIGTERM with a clean shutdown |
+| 1 | could not do it: the address is taken, Redis cannot be reached, the other side refused |
+| 2 | the command line or a setting is wrong; nothing was started |
+| 130, 143 | a second SIGINT or SIGTERM cut the shutdown short |
+`
