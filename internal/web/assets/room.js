@@ -71,9 +71,20 @@ function head(message, said) {
   if (said.author === null) phrase(author, `from.${known(message.via)}`);
   else author.textContent = said.author;
   line.append(author);
+  if (!said.claimed) line.append(verified());
   if (message.via in viaClass) line.append(phrase(element("span", `via ${viaClass[message.via]}`), `via.${message.via}`));
   line.append(clock(message.time ?? Date.now()));
   return line;
+}
+
+// The server vouches for this name; any other is what its publisher wrote.
+function verified() {
+  const mark = element("span", "verified");
+  mark.setAttribute("role", "img");
+  mark.dataset.i18nLabel = "verified";
+  mark.setAttribute("aria-label", say("verified"));
+  mark.textContent = "✓";
+  return mark;
 }
 
 function body(said) {

@@ -8,16 +8,20 @@ const defaultChannel = "chat"; // of the raw door
 // One shell command over several lines, short enough not to be wrapped.
 const lines = (...parts) => parts.join(" \\\n  ");
 
+// Names such as $orders and user#42 mean something else to a shell. No channel
+// name has a quote.
+const quoted = (name) => (/^[\w.:-]+$/.test(name) ? name : `'${name}'`);
+
 /** The commands by element id. Pure. */
 export function commands({ origin, channel, redisCLI, open, hello }) {
-  // Inside single quotes of a shell; the strings have none, a channel may not.
+  // Stands in single quotes of a shell; hello must not have any.
   const json = (from) => JSON.stringify({ content: hello(from) });
   const key = open ? [] : ["-H 'X-API-Key: YOUR_KEY'"];
   const query = new URLSearchParams(channel === defaultChannel ? {} : { channel });
   if (!open) query.set("token", "YOUR_TOKEN");
   const socket = `${origin.replace(/^http/, "ws")}/websocket${query.size > 0 ? `?${query}` : ""}`;
   return {
-    "way-redis": lines(`${redisCLI} PUBLISH ${channel}`, `'${json("Redis")}'`),
+    "way-redis": lines(`${redisCLI} PUBLISH ${quoted(channel)}`, `'${json("Redis")}'`),
     "way-curl": lines(`curl ${origin}/publish/${encodeURIComponent(channel)}`,
       "-H 'Content-Type: application/json'", ...key, `-d '${json("curl")}'`),
     "way-js": [

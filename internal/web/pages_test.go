@@ -1,0 +1,106 @@
+package web
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// X4: the policy refuses inline code; what is refused must not be there.
+func TestPagesHaveNothingInline(t *testing.T) {
+	inline := regexp.MustCompile(`(?i)<style|style=|\son\w+=|javascript:|<script(?:>|[^>]*[^>]>[^<])`)
+	for path, f := range renderPages(Options{Redis: true, Version: "1"}, "h") {
+		if found := inline.Find(f.body); found != nil {
+			t.Errorf("%s: %s", path, found)
+		}
+	}
+}
+
+// X1: no text becomes markup, whatever way it came in.
+func TestScriptsBuildNodesOnly(t *testing.T) {
+	sink := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setHTML|createContextualFragment|DOMParser|srcdoc`)
+	assets, _ := loadAssets()
+	for name, f := range assets {
+		if found := sink.Find(f.body); found != nil {
+			t.Errorf("%s uses %s", name, found)
+		}
+	}
+}
+
+// No third party is asked for anything.
+func TestNothingPointsElsewhere(t *testing.T) {
+	elsewhere := regexp.MustCompile(`(?:https?:)?//[a-z0-9-]+\.[a-z]|@import|url\(`)
+	files, _ := loadAssets()
+	for path, f := range renderPages(Options{}, "h") {
+		files[path] = f
+	}
+	for name, f := range files {
+		text := strings.ReplaceAll(string(f.body), "http://www.w3.org/2000/svg", "")
+		if found := elsewhere.FindString(text); found != "" {
+			t.Errorf("%s: %s", name, found)
+		}
+	}
+}
+
+func TestOptionsAreText(t *testing.T) {
+	nasty := `"><script>alert(1)</script>`
+	page := string(renderPages(Options{Channel: nasty, Version: nasty, Redis: true, RedisAddr: nasty + ":1", Open: true}, "h")["/"].body)
+	if strings.Contains(page, "<script>alert") {
+		t.Error("an option became markup")
+	}
+}
+
+func TestFirstPageTellsTheScriptWhatItIs(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    Options
+		want []string
+		not  string
+	}{
+		{"embedded", Options{Open: true}, []string{`data-channel="chat"`, `data-open="true"`, `data-redis-cli=""`, `id="way-serve"`}, `id="way-redis"`},
+		{"redis", Options{Redis: true, Channel: "news"}, []string{`data-channel="news"`, `data-open="false"`, `data-redis-cli="redis-cli"`, `id="way-redis"`}, `id="way-serve"`},
+		{"version", Options{Version: "1.2.3"}, []string{"Magpie 1.2.3"}, "no such thing"},
+	} {
+		page := string(renderPages(c.o, "h")["/"].body)
+		for _, want := range c.want {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: no %s", c.name, want)
+			}
+		}
+		if strings.Contains(page, c.not) {
+			t.Errorf("%s: there is %s", c.name, c.not)
+		}
+	}
+}
+
+// The page may be read by strangers: where it may, it names no host.
+func TestRedisCLINamesTheHostInOpenModeOnly(t *testing.T) {
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{}, ""},
+		{Options{RedisAddr: "redis:6379", Open: true}, ""},
+		{Options{Redis: true, Open: true}, "redis-cli"},
+		{Options{Redis: true, Open: true, RedisAddr: "localhost:6379"}, "redis-cli"},
+		{Options{Redis: true, Open: true, RedisAddr: "127.0.0.1:7001"}, "redis-cli -p 7001"},
+		{Options{Redis: true, Open: true, RedisAddr: "redis:6379"}, "redis-cli -h redis"},
+		{Options{Redis: true, Open: true, RedisAddr: "[fd00::1]:6380"}, "redis-cli -h fd00::1 -p 6380"},
+		{Options{Redis: true, Open: false, RedisAddr: "redis:6380"}, "redis-cli"},
+		{Options{Redis: true, Open: true, RedisAddr: "broken"}, "redis-cli"},
+	} {
+		if got := redisCLI(c.o); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.o, got, c.want)
+		}
+	}
+}
+
+// The founding page: these ids, a read-only text area, an input, a button.
+func TestClassicPageHasItsParts(t *testing.T) {
+	page := string(renderPages(Options{}, "h")["/classic"].body)
+	for _, want := range []string{`<textarea id="messages"`, "readonly", `<input id="message"`, `<button id="send"`, ">Send</button>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
