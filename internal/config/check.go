@@ -17,7 +17,7 @@ import (
 const minSecret = 32
 
 var (
-	prefixForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,31}$`)
+	prefixForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
 	nodeForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 	hostForm   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
 )
@@ -54,11 +54,11 @@ func checkRedis(s string) (string, error) {
 		return "", errors.New("the Redis URL cannot be read; write redis://user:password@host:6379/0, with %40 for an @ in the password")
 	}
 	switch u.Scheme {
-	case "redis", "rediss", "valkey", "valkeys":
+	case "redis", "rediss":
 		if u.Hostname() == "" {
 			return "", errors.New("the Redis URL names no host; write redis://localhost:6379")
 		}
-	case "unix", "redis+unix":
+	case "unix":
 		if u.Path == "" {
 			return "", errors.New("the Redis URL names no socket; write unix:///run/redis/redis.sock")
 		}
@@ -90,7 +90,7 @@ func RedactURL(s string) string {
 
 func checkPrefix(s string) (string, error) {
 	if !prefixForm.MatchString(s) {
-		return "", fmt.Errorf("%q does not fit into the name of a Redis function; write a letter and then up to 31 letters, digits and _", s)
+		return "", fmt.Errorf("%q cannot begin a key; write 1 to 64 letters, digits and . _ - :, with a letter or digit first", s)
 	}
 	return s, nil
 }

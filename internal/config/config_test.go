@@ -129,19 +129,19 @@ func TestFileFromEnvironment(t *testing.T) {
 // One run tells everything that is wrong, in every source, with its place and
 // the name that was meant.
 func TestEveryProblemAtOnce(t *testing.T) {
-	file := "adr: localhost:1\nlog_level: loud\ningest:\n  stream: [jobs]\nprefix: 1x\nprefix: y\n"
+	file := "adr: localhost:1\nlog_level: loud\ningest:\n  stream: [jobs]\nprefix: 1 x\nprefix: y\n"
 	env := []string{"MAGPIE_MAX_PAYLOADS=1MB", "MAGPIE_PING_INTERVAL=25", "HOME=/", "OTHER=1"}
 	_, err := load(t, file, env, []string{"--address", ":1", "-addr", "x", "--outbox=1TB", "--api-key", "has space"})
 	want := []string{
 		`magpie.yaml:1: there is no setting "adr"; did you mean addr?`,
 		`magpie.yaml:4: there is no setting "ingest.stream"; did you mean ingest.streams?`,
 		`magpie.yaml:6: prefix is set twice, first in`,
-		`magpie.yaml:5: prefix: "1x" does not fit`,
+		`magpie.yaml:5: prefix: "1 x" cannot begin a key`,
 		`magpie.yaml:2: log_level: "loud" is none of debug, info, warn, error`,
 		`MAGPIE_MAX_PAYLOADS: there is no such setting; did you mean MAGPIE_MAX_PAYLOAD?`,
 		`MAGPIE_PING_INTERVAL: "25" has no unit; write 25s`,
 		`--address: there is no such flag; did you mean --addr?`,
-		`--addr: there is no such flag; did you mean --addr?`,
+		`-addr: there is no such flag; did you mean --addr?`,
 		`--api-key: an API key holds a space`,
 		`--outbox: "1TB" is not a size`,
 	}

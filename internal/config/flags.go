@@ -12,7 +12,7 @@ type Flags struct {
 	set     *pflag.FlagSet
 	given   map[string]*flagValue
 	file    string
-	unknown []string
+	unknown []string // with their dashes
 }
 
 // Bind adds --config and one flag per setting to set. What they are given is
@@ -43,10 +43,11 @@ func (f *Flags) Scan(args []string) {
 			continue
 		}
 		name, _, hasValue := strings.Cut(name, "=")
+		written := args[i][:dashes] + name
 		switch flag := f.set.Lookup(name); {
 		case name == "help" || name == "h":
 		case flag == nil || dashes != 2: // -addr is a row of one-letter flags, and there are none
-			f.unknown = append(f.unknown, name)
+			f.unknown = append(f.unknown, written)
 		case !hasValue && flag.NoOptDefVal == "":
 			i++ // the next one is this flag's value, even if it starts with --
 		}
@@ -54,9 +55,9 @@ func (f *Flags) Scan(args []string) {
 }
 
 func (f *Flags) problems() (p Problems) {
+	known := append(names((*setting).flag), "config")
 	for _, name := range f.unknown {
-		known := append(names((*setting).flag), "config")
-		p.addf("--"+name, "there is no such flag; %s", suggestion("--", Nearest(name, known)))
+		p.addf(name, "there is no such flag; %s", suggestion("--", Nearest(strings.TrimLeft(name, "-"), known)))
 	}
 	return p
 }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"magpie/internal/config"
+	"magpie/internal/engine/redis"
+)
+
+func (c *command) doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "doctor", Args: noArgs,
+		Short: "Look at settings, address and Redis, and say what to do about each problem",
+	}
+	load := c.withSettings(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		v := visit{out: c.out}
+		v.settings(cfg)
+		v.address(ctx, cfg)
+		v.redis(ctx, cfg)
+		if v.bad > 0 {
+			return exit{exitFailed, fmt.Sprintf("%d to mend", v.bad)}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// visit is one run of the doctor. It changes nothing, neither here nor in
+// Redis.
+type visit struct {
+	out io.Writer
+	bad int
+}
+
+func (v *visit) ok(format string, args ...any)   { v.line("ok  ", format, args...) }
+func (v *visit) note(format string, args ...any) { v.line("note", format, args...) }
+func (v *visit) wrong(format string, args ...any) {
+	v.bad++
+	v.line("BAD ", format, args...)
+}
+
+func (v *visit) line(mark, format string, args ...any) {
+	fmt.Fprintf(v.out, "%s  %s\n", mark, fmt.Sprintf(format, args...))
+}
+
+func (v *visit) settings(cfg *config.Config) {
+	v.ok("settings: nothing wrong with them")
+	switch {
+	case !cfg.OpenMode() && len(cfg.APIKeys) == 0:
+		v.note("access: clients need a token; no server can publish over HTTP until you set --api-key (MAGPIE_API_KEY)")
+	case !cfg.OpenMode():
+		v.ok("access: clients need a token, servers an API key")
+	case config.Loopback(cfg.Addr):
+		v.note("access: open mode, anyone who reaches %s may join and publish; set --token-secret (MAGPIE_TOKEN_SECRET) before a proxy is put in front", cfg.Addr)
+	default:
+		v.note("access: --open lets anyone on the network join and publish; set --token-secret (MAGPIE_TOKEN_SECRET) instead when that is not meant")
+	}
+}
+
+func (v *visit) address(ctx context.Context, cfg *config.Config) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Addr)
+	if err == nil {
+		ln.Close()
+		v.ok("address: %s is free", cfg.Addr)
+		return
+	}
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		v.wrong("address: %s", explain(cfg, err))
+		return
+	}
+	url := localURL(cfg, cfg.Addr)
+	switch status, err := readiness(ctx, url); {
+	case err == nil && status == http.StatusOK:
+		v.ok("address: a server is up at %s and ready", url)
+	case err == nil && status == http.StatusServiceUnavailable:
+		v.wrong("address: a server is up at %s and says that it is not ready; open %s/readyz to read why", url, url)
+	default:
+		v.wrong("address: another program than Magpie listens on %s; stop it, or choose another address with --addr (MAGPIE_ADDR)", cfg.Addr)
+	}
+}
+
+func readiness(ctx context.Context, url string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+	if err != nil {
+		return 0, err
+	}
+	// Its own certificate need not be for the name localhost; nothing secret
+	// is sent and only a status is believed.
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+func (v *visit) redis(ctx context.Context, cfg *config.Config) {
+	if cfg.Redis == "" {
+		v.note("redis: none; logs live in this process and end with it, and one node is all there is; set --redis (MAGPIE_REDIS) to share and keep them")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, f := range redis.Diagnose(ctx, cfg.Redis) {
+		switch f.Level {
+		case redis.Fine:
+			v.ok("redis: %s", f.Text)
+		case redis.Notable:
+			v.note("redis: %s", f.Text)
+		default:
+			v.wrong("redis: %s", f.Text)
+		}
+	}
+}
