@@ -15,9 +15,9 @@ type Link interface {
 	// Write writes all frames, in order, and blocks until they are written or
 	// the link's write deadline ends. Any error is final.
 	Write(frames [][]byte) error
-	// Close says goodbye in the protocol's words and ends the link. It does not
-	// block and may be called from any goroutine, more than once.
-	Close(Reason)
+	// Goodbye says the reason in the protocol's words and ends the link. It
+	// does not block; it is called once, from any goroutine.
+	Goodbye(Reason)
 }
 
 // Reason says why a session ended. Reasons are shared by logs, metrics and

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"magpie/internal/engine"
+	"magpie/internal/message"
+	"magpie/internal/problem"
+)
+
+// The size of a page of history: what one answer holds when nothing is asked,
+// and at most.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// History answers GET /history/{channel}?since=EPOCH.OFFSET&limit=&reverse=:
+// {"messages":[…],"epoch":…,"offset":…,"gap":{…}?} with the messages as
+// envelopes, and the position of the newest message in the log.
+func (a *API) History(w http.ResponseWriter, r *http.Request) error {
+	who, err := a.who(w, r)
+	if err != nil {
+		return err
+	}
+	q, err := parseQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), engineTimeout)
+	defer cancel()
+	name := r.PathValue("channel")
+	page, err := a.Node.History(ctx, who, name, q)
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	return answerJSON(w, appendPage(nil, name, q, page))
+}
+
+func parseQuery(values url.Values) (engine.Query, error) {
+	q := engine.Query{Limit: defaultPage}
+	if s := values.Get("since"); s != "" {
+		p, err := message.ParsePosition(s)
+		if err != nil {
+			return q, err
+		}
+		q.Since = &p
+	}
+	if s := values.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 || n > maxPage {
+			return q, problem.New(http.StatusBadRequest, "bad_limit", fmt.Sprintf("The limit is a number from 0 to %d.", maxPage))
+		}
+		q.Limit = n
+	}
+	if s := values.Get("reverse"); s != "" {
+		reverse, err := strconv.ParseBool(s)
+		if err != nil {
+			return q, problem.New(http.StatusBadRequest, "bad_reverse", "Reverse is true or false.")
+		}
+		q.Reverse = reverse
+	}
+	return q, nil
+}
+
+func appendPage(dst []byte, name string, q engine.Query, page engine.Page) []byte {
+	dst = append(dst, `{"messages":[`...)
+	for i, m := range page.Messages {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = message.AppendEnvelope(dst, m)
+	}
+	dst = append(dst, `],`...)
+	top := page.Top.AppendJSON(nil)
+	dst = append(dst, top[1:len(top)-1]...)
+	if page.Gap != "" {
+		gap := message.Gap{Channel: name, From: *q.Since, Now: page.Top, Reason: page.Gap}
+		dst = gap.AppendJSON(append(dst, `,"gap":`...))
+	}
+	return append(dst, '}')
+}

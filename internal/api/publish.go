@@ -1,0 +1,161 @@
+// Package api is Magpie's HTTP API for servers and scripts: publishing and
+// reading history.
+//
+// It keeps nothing between requests and starts no goroutine.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/engine"
+	"magpie/internal/message"
+	"magpie/internal/problem"
+	"magpie/internal/session"
+)
+
+// Config is what New needs.
+type Config struct {
+	Node    *session.Node
+	Auth    *auth.Authorizer
+	Origins auth.Origins
+}
+
+// API answers requests of servers.
+type API struct{ Config }
+
+// New returns the API.
+func New(c Config) *API { return &API{c} }
+
+// Limits of one request.
+const (
+	bodyTimeout    = 10 * time.Second // a body that comes slower is given up
+	engineTimeout  = 5 * time.Second
+	maxIdempotency = 255 // bytes of an Idempotency-Key
+)
+
+// Publish answers POST /publish/{channel}: the body is the payload, whatever
+// its type. The answer comes after the engine has the message (D4):
+// {"offset":…,"epoch":…}, with "duplicate":true when the Idempotency-Key was
+// seen before.
+func (a *API) Publish(w http.ResponseWriter, r *http.Request) error {
+	who, err := a.who(w, r)
+	if err != nil {
+		return err
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return problem.New(http.StatusUnsupportedMediaType, "bad_encoding", "Send the payload as it is, without Content-Encoding.")
+	}
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > maxIdempotency {
+		return problem.New(http.StatusBadRequest, "bad_key", fmt.Sprintf("An Idempotency-Key has at most %d bytes.", maxIdempotency))
+	}
+	payload, err := a.body(w, r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), engineTimeout)
+	defer cancel()
+	p := engine.Publication{Channel: r.PathValue("channel"), Payload: payload, Via: message.ViaHTTP, IdempotencyKey: key}
+	if who.Kind == auth.User {
+		p.By = &message.Publisher{User: who.User, ConnInfo: who.Info}
+	}
+	res, err := a.Node.Publish(ctx, who, p)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return answer(w, published{Offset: res.Position.Offset, Epoch: res.Position.Epoch, Duplicate: res.Duplicate})
+}
+
+// published is the acknowledgement. In a channel without a log the offset is
+// 0 and the epoch empty.
+type published struct {
+	Offset    uint64 `json:"offset"`
+	Epoch     string `json:"epoch"`
+	Duplicate bool   `json:"duplicate,omitempty"`
+}
+
+// who finds out who asks: an API key, a token, or a guest. Requests that a
+// page of another site makes a browser send are refused first.
+func (a *API) who(w http.ResponseWriter, r *http.Request) (auth.Identity, error) {
+	w.Header().Add("Vary", "Origin")
+	if origin, ok := a.Origins.Allows(r); ok {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+	}
+	if err := a.Origins.Check(r); err != nil {
+		return auth.Identity{}, err
+	}
+	if key := r.Header.Get("X-API-Key"); key != "" {
+		return a.Auth.Key(key)
+	}
+	return a.Auth.Identify(Token(r))
+}
+
+// Token returns the request's token: the Authorization header's, or ?token=
+// for clients that cannot set headers (EventSource, WebSocket in a browser).
+func Token(r *http.Request) string {
+	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return bearer
+	}
+	return r.URL.Query().Get("token")
+}
+
+func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	limit := int64(a.Node.MaxPayload())
+	tooBig := fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.TooBig, limit)
+	if r.ContentLength > limit {
+		return nil, tooBig
+	}
+	// Not every ResponseWriter has deadlines (tests); the server's own bound
+	// is behind this one.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooBig
+	case err != nil:
+		return nil, problem.New(http.StatusBadRequest, "bad_body", "The body broke off or came too slowly; nothing was published.")
+	}
+	return payload, nil
+}
+
+func answer(w http.ResponseWriter, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	return answerJSON(w, b)
+}
+
+func answerJSON(w http.ResponseWriter, b []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.Write(append(b, '\n')) // a client that has gone needs no answer
+	return nil
+}
+
+// Preflight answers OPTIONS for pages of allowed origins (CORS).
+func (a *API) Preflight(w http.ResponseWriter, r *http.Request) error {
+	origin, ok := a.Origins.Allows(r)
+	if !ok {
+		return fmt.Errorf("%w: pages of this origin may not call; add it to allowed_origins", auth.ErrForbidden)
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, X-API-Key")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

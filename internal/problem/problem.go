@@ -1,0 +1,131 @@
+// Package problem is what an HTTP request gets back when it is refused: one
+// table from errors to status codes and stable words, and one JSON shape,
+// {"error":{"code":"…","message":"…"}}. Messages are sentences that say what
+// to do; they never hold a stack, a secret or the engine's own words.
+//
+// It starts no goroutine.
+package problem
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/message"
+)
+
+// Problem is an error with its own place in the table. Sentinels of other
+// packages are in the table below.
+type Problem struct {
+	Status  int
+	Code    string // stable word
+	Message string
+	// Header and Value are one header field of the answer; empty for none.
+	Header, Value string
+}
+
+func (p *Problem) Error() string { return p.Message }
+
+// New returns a problem without a header field.
+func New(status int, code, message string) *Problem {
+	return &Problem{Status: status, Code: code, Message: message}
+}
+
+// TooBig is the answer to a payload over the limit.
+var TooBig = errors.New("payload too big")
+
+var table = []struct {
+	err     error
+	problem Problem // an empty Message: the error's own words are made for the client
+}{
+	{channel.ErrName, Problem{Status: http.StatusBadRequest, Code: "bad_channel"}},
+	{message.ErrPosition, Problem{Status: http.StatusBadRequest, Code: "bad_position"}},
+	{TooBig, Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_big"}},
+	{auth.ErrToken, Problem{Status: http.StatusUnauthorized, Code: "bad_token", Header: "WWW-Authenticate", Value: "Bearer"}},
+	{auth.ErrExpired, Problem{Status: http.StatusUnauthorized, Code: "token_expired", Header: "WWW-Authenticate", Value: "Bearer"}},
+	{auth.ErrKey, Problem{Status: http.StatusUnauthorized, Code: "bad_key"}},
+	{auth.ErrForbidden, Problem{Status: http.StatusForbidden, Code: "forbidden"}},
+	{engine.ErrConflict, Problem{Status: http.StatusConflict, Code: "conflict",
+		Message: "This idempotency key was used for another message in this channel; take a new key."}},
+	{engine.ErrUnavailable, Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Header: "Retry-After", Value: "1",
+		Message: "Redis does not answer now; try again. A message that was sent may be out or not: send it again with the same Idempotency-Key."}},
+	{engine.ErrClosed, Problem{Status: http.StatusServiceUnavailable, Code: "shutdown", Header: "Retry-After", Value: "1",
+		Message: "This node is shutting down; try again, another one will answer."}},
+}
+
+// Of finds the problem for an error. What is in no table is a fault of ours
+// and shows nothing of itself.
+func Of(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	for _, row := range table {
+		if errors.Is(err, row.err) {
+			found := row.problem
+			if found.Message == "" {
+				found.Message = sentence(err, row.err)
+			}
+			return &found
+		}
+	}
+	return New(http.StatusInternalServerError, "internal", "Something went wrong here; the server's log says what.")
+}
+
+// sentence gives the innermost error that still wraps the sentinel: what
+// outer layers put in front is for logs.
+func sentence(err, sentinel error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil || inner == sentinel || !errors.Is(inner, sentinel) {
+			return err.Error()
+		}
+		err = inner
+	}
+}
+
+// Body is the answer's JSON.
+func (p *Problem) Body() []byte {
+	type detail struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	b, _ := json.Marshal(map[string]detail{"error": {p.Code, p.Message}}) // two strings: cannot fail
+	return b
+}
+
+// Write answers a request with the problem that err is.
+func Write(w http.ResponseWriter, err error) {
+	p := Of(err)
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if p.Header != "" {
+		h.Set(p.Header, p.Value)
+	}
+	w.WriteHeader(p.Status)
+	w.Write(append(p.Body(), '\n'))
+}
+
+// Handler answers requests and may refuse them with an error.
+type Handler func(http.ResponseWriter, *http.Request) error
+
+// Handle makes an http.Handler of one that returns errors. Faults of ours are
+// logged; refusals are the client's business.
+func Handle(log *slog.Logger, h Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		if Of(err).Status == http.StatusInternalServerError {
+			log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		Write(w, err)
+	})
+}

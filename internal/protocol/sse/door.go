@@ -1,0 +1,202 @@
+// Package sse is the Server-Sent Events door, GET /sse (WHATWG HTML, section
+// 9.2). Every event's id carries the positions of all channels of the
+// connection, so that the browser's own Last-Event-ID brings back what was
+// missed in all of them.
+//
+// It holds no channel's state and starts no goroutine.
+package sse
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/message"
+	"magpie/internal/problem"
+	"magpie/internal/session"
+	"magpie/internal/transport/stream"
+	"magpie/internal/wheel"
+)
+
+// Config is what New needs.
+type Config struct {
+	Node    *session.Node
+	Auth    *auth.Authorizer
+	Origins auth.Origins
+	Wheel   *wheel.Wheel
+	// WriteTimeout is how long a client may take nothing; Heartbeat how often a
+	// comment tells proxies and dead clients apart. 0 means 10 s and 25 s.
+	WriteTimeout, Heartbeat time.Duration
+	// Token finds a request's token.
+	Token func(*http.Request) string
+}
+
+// Door accepts event streams.
+type Door struct{ Config }
+
+// New returns a door.
+func New(c Config) *Door {
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = 10 * time.Second
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 25 * time.Second
+	}
+	return &Door{c}
+}
+
+type request struct {
+	channels []string
+	envelope bool
+	since    positions
+	who      auth.Identity
+}
+
+// Serve answers GET /sse and returns when the stream ends.
+func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
+	q, err := d.parse(r)
+	if err != nil {
+		return err
+	}
+	c := &conn{door: d, envelope: q.envelope}
+	c.heartbeat.For = c
+	if err := d.Node.Open(&c.Session, c, q.who); err != nil {
+		return err
+	}
+	if err := c.join(r.Context(), q); err != nil {
+		c.Close(session.ReasonUnavailable)
+		return err
+	}
+	setHeaders(w.Header())
+	out, err := stream.New(w, d.WriteTimeout)
+	if err != nil {
+		c.Close(session.ReasonClient)
+		return nil // nobody is there to be told
+	}
+	c.attach(out)
+	d.Wheel.Add(&c.heartbeat, d.Heartbeat)
+	out.Wait(r.Context())
+	d.Wheel.Stop(&c.heartbeat)
+	c.Close(session.ReasonClient)
+	return nil
+}
+
+func (d *Door) parse(r *http.Request) (request, error) {
+	if err := d.Origins.Check(r); err != nil {
+		return request{}, err
+	}
+	values := r.URL.Query()
+	q := request{channels: unique(values["channel"])}
+	if len(q.channels) == 0 {
+		q.channels = []string{"chat"}
+	}
+	switch values.Get("format") {
+	case "":
+	case "envelope":
+		q.envelope = true
+	default:
+		return q, problem.New(http.StatusBadRequest, "bad_format", "The format is envelope, or is left out for bare payloads.")
+	}
+	// The header is the browser's own and newer: it wins over the URL that the
+	// page gave once.
+	last := r.Header.Get("Last-Event-ID")
+	if last == "" {
+		last = values.Get("last_event_id")
+	}
+	var err error
+	if q.since, err = parsePositions(last); err != nil {
+		return q, err
+	}
+	if q.who, err = d.Auth.Identify(d.Token(r)); err != nil {
+		return q, err
+	}
+	for _, name := range q.channels {
+		if err := d.Node.MayJoin(q.who, name); err != nil {
+			return q, err
+		}
+	}
+	return q, nil
+}
+
+func unique(names []string) []string {
+	var list []string
+	seen := map[string]bool{}
+	for _, n := range names {
+		if !seen[n] {
+			seen[n] = true
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+func setHeaders(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx must not hold events back
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// joinTimeout bounds how long a request waits for the engine.
+const joinTimeout = 5 * time.Second
+
+// retry is how long a browser waits before it comes back: spread, so that a
+// node's end does not bring all its clients to the others at once.
+func retry() []byte {
+	return []byte("retry: " + strconv.Itoa(500+rand.IntN(1500)) + "\n")
+}
+
+// join subscribes to all channels before anything is written, so that the
+// first id names a position in each of them.
+func (c *conn) join(ctx context.Context, q request) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	var parts []*part
+	var all []session.Joined
+	for _, name := range q.channels {
+		p := &part{conn: c, channel: name}
+		c.parts = append(c.parts, p)
+		var since *message.Position
+		if at, ok := q.since[name]; ok {
+			since = &at
+			p.at = at
+		}
+		joined, err := c.Subscribe(ctx, name, p, since)
+		if err != nil {
+			return err
+		}
+		if since == nil {
+			p.at = joined.Position
+		}
+		parts, all = append(parts, p), append(all, joined)
+	}
+	c.begin(parts, all)
+	return nil
+}
+
+// begin writes the head of the stream and what was missed, then lets live
+// messages in.
+func (c *conn) begin(parts []*part, all []session.Joined) {
+	c.mu.Lock()
+	head := retry()
+	for i, joined := range all {
+		p := parts[i]
+		if joined.Gap != nil {
+			p.at = joined.Gap.Now
+			head = c.appendGap(head, *joined.Gap)
+		}
+		for _, m := range joined.Missed {
+			head = p.append(head, m)
+		}
+		p.at = joined.Position
+	}
+	head = append(c.appendID(head), '\n') // an id alone: no event, but a place to come back to
+	c.SendBacklog(head)
+	c.mu.Unlock()
+	for _, joined := range all {
+		joined.Subscription.Live()
+	}
+}

@@ -1,0 +1,259 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	mrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/hub"
+	"magpie/internal/metrics"
+	"magpie/internal/problem"
+)
+
+// Config is what NewNode needs.
+type Config struct {
+	Hub    *hub.Hub
+	Engine engine.Engine
+	Auth   *auth.Authorizer
+	// MaxPayload bounds one message, in bytes; Outbox what may wait for one
+	// session; Subscriptions the channels of one session.
+	MaxPayload, Outbox, Subscriptions int
+}
+
+// Metrics counts sessions.
+type Metrics struct {
+	Sessions  metrics.Gauge
+	Opened    metrics.Counter
+	Published metrics.Counter // messages taken in by this node and acknowledged by the engine
+	Refused   metrics.Counter // publications that were not
+	Flushed   metrics.Counter // flushers started: sends that the kernel did not take at once
+
+	mu     sync.Mutex
+	closed map[Reason]*metrics.Counter
+}
+
+// Closed returns the counter of sessions that ended for this reason.
+func (m *Metrics) Closed(r Reason) *metrics.Counter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed == nil {
+		m.closed = map[Reason]*metrics.Counter{}
+	}
+	if m.closed[r] == nil {
+		m.closed[r] = new(metrics.Counter)
+	}
+	return m.closed[r]
+}
+
+// ClosedBy returns all the counters by reason.
+func (m *Metrics) ClosedBy() map[Reason]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[Reason]uint64{}
+	for r, c := range m.closed {
+		all[r] = c.Value()
+	}
+	return all
+}
+
+// Node is all sessions of this server and what they share. All methods are
+// safe for concurrent use.
+type Node struct {
+	hub        *hub.Hub
+	engine     engine.Engine
+	auth       *auth.Authorizer
+	maxPayload int
+	outbox     int
+	subsLimit  int
+	Metrics    Metrics
+
+	flushers sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows; memory only
+	draining bool
+	first    *Session // all open sessions, a ring without a sentinel
+	count    int
+	empty    chan struct{} // closed when draining and the last session is gone
+}
+
+// NewNode returns a node without sessions.
+func NewNode(c Config) *Node {
+	return &Node{hub: c.Hub, engine: c.Engine, auth: c.Auth, maxPayload: c.MaxPayload, outbox: c.Outbox,
+		subsLimit: c.Subscriptions, empty: make(chan struct{})}
+}
+
+// MaxPayload is the limit of one message in bytes.
+func (n *Node) MaxPayload() int { return n.maxPayload }
+
+// Publish is the one way by which clients' and servers' messages go in:
+// name, size and permission are checked, then the engine has it or an error
+// says why not. It blocks as long as the engine takes.
+func (n *Node) Publish(ctx context.Context, who auth.Identity, p engine.Publication) (engine.Result, error) {
+	res, err := n.publish(ctx, who, p)
+	if err != nil {
+		n.Metrics.Refused.Add(1)
+		return res, err
+	}
+	n.Metrics.Published.Add(1)
+	return res, nil
+}
+
+func (n *Node) publish(ctx context.Context, who auth.Identity, p engine.Publication) (engine.Result, error) {
+	if err := channel.Check(p.Channel); err != nil {
+		return engine.Result{}, err
+	}
+	if len(p.Payload) > n.maxPayload {
+		return engine.Result{}, fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.TooBig, n.maxPayload)
+	}
+	if err := n.auth.May(who, auth.Publish, p.Channel); err != nil {
+		return engine.Result{}, err
+	}
+	return n.engine.Publish(ctx, p)
+}
+
+// History reads a channel's log for somebody who may.
+func (n *Node) History(ctx context.Context, who auth.Identity, name string, q engine.Query) (engine.Page, error) {
+	if err := channel.Check(name); err != nil {
+		return engine.Page{}, err
+	}
+	if err := n.auth.May(who, auth.History, name); err != nil {
+		return engine.Page{}, err
+	}
+	return n.engine.History(ctx, name, q)
+}
+
+// MayJoin tells whether somebody may subscribe to a channel, before anything
+// is set up for it.
+func (n *Node) MayJoin(who auth.Identity, name string) error {
+	if err := channel.Check(name); err != nil {
+		return err
+	}
+	return n.auth.May(who, auth.Subscribe, name)
+}
+
+// Open makes s a session of this node. What is sent before Attach waits in
+// the outbox. It fails while the node drains.
+func (n *Node) Open(s *Session, link Link, who auth.Identity) error {
+	rand.Read(s.id[:]) // never fails (crypto/rand)
+	s.node, s.link, s.who = n, link, who
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.draining {
+		return engine.ErrClosed
+	}
+	n.linkLocked(s)
+	n.Metrics.Sessions.Add(1)
+	n.Metrics.Opened.Add(1)
+	if !who.Expires.IsZero() {
+		s.expiry = time.AfterFunc(time.Until(who.Expires), func() { s.Close(ReasonExpired) })
+	}
+	return nil
+}
+
+func (n *Node) linkLocked(s *Session) {
+	n.count++
+	if n.first == nil {
+		s.next, s.prev = s, s
+		n.first = s
+		return
+	}
+	s.next, s.prev = n.first, n.first.prev
+	s.prev.next, s.next.prev = s, s
+}
+
+func (n *Node) forget(s *Session) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.count--
+	if s.next == s {
+		n.first = nil
+	} else {
+		s.prev.next, s.next.prev = s.next, s.prev
+		if n.first == s {
+			n.first = s.next
+		}
+	}
+	s.next, s.prev = nil, nil
+	n.Metrics.Sessions.Add(-1)
+	if n.draining && n.count == 0 {
+		close(n.empty)
+	}
+}
+
+// drainSteps is how many batches a drain closes its sessions in, evenly over
+// half the time it has, so that the other nodes take them in one by one.
+const drainSteps = 20
+
+// Drain closes all sessions with ReasonShutdown, in jittered batches, and
+// waits until they and their flushers are gone, or ctx ends. No session can
+// be opened from its beginning on.
+func (n *Node) Drain(ctx context.Context) error {
+	n.mu.Lock()
+	first := !n.draining
+	n.draining = true
+	all := n.allLocked()
+	if first && n.count == 0 {
+		close(n.empty)
+	}
+	n.mu.Unlock()
+	mrand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	n.closeInBatches(ctx, all)
+	select {
+	case <-n.empty:
+		n.flushers.Wait() // each ends with its session's link
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("drain: %w", ctx.Err())
+	}
+}
+
+func (n *Node) allLocked() []*Session {
+	all := make([]*Session, 0, n.count)
+	if s := n.first; s != nil {
+		for {
+			all = append(all, s)
+			if s = s.next; s == n.first {
+				break
+			}
+		}
+	}
+	return all
+}
+
+func (n *Node) closeInBatches(ctx context.Context, all []*Session) {
+	step := drainStep(ctx, len(all))
+	size := max(50, (len(all)+drainSteps-1)/drainSteps)
+	for len(all) > 0 {
+		k := min(size, len(all))
+		for _, s := range all[:k] {
+			s.Close(ReasonShutdown)
+		}
+		all = all[k:]
+		if len(all) == 0 {
+			return
+		}
+		timer := time.NewTimer(step/2 + mrand.N(step))
+		select {
+		case <-timer.C:
+		case <-ctx.Done(): // no time left: close the rest at once
+			timer.Stop()
+		}
+	}
+}
+
+func drainStep(ctx context.Context, sessions int) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok || sessions == 0 {
+		return time.Millisecond
+	}
+	return max(time.Millisecond, time.Until(end)/2/drainSteps)
+}
+
+// Joined is the outcome of Session.Subscribe.
+type Joined = hub.Joined

@@ -1,0 +1,121 @@
+package session
+
+// The outbox is what a session has still to write. Four rules:
+//
+//  1. Frames leave in the order of Send, whole, and never two at a time.
+//  2. Nothing is written and nothing waits while the lock is held.
+//  3. An idle session has no goroutine and no buffer: a frame is written at
+//     once by its sender, and a flusher lives only while something waits.
+//  4. What waits is bounded in bytes; past the bound the session is slow and
+//     is closed (D8). Nothing is ever dropped from the middle.
+
+// Send writes the frame or queues it. The bytes are shared: they must not
+// change. It never blocks.
+func (s *Session) Send(frame []byte) {
+	s.mu.Lock()
+	switch {
+	case s.reason != "":
+		s.mu.Unlock()
+		return
+	case s.writing || !s.attached:
+		full := !s.queueLocked(frame)
+		s.mu.Unlock()
+		if full {
+			s.Close(ReasonSlow)
+		}
+		return
+	}
+	s.writing = true
+	s.mu.Unlock()
+	n, err := s.link.TryWrite(frame)
+	s.wrote(frame[n:], err)
+}
+
+// queueLocked puts a frame behind the others. A single frame is never too
+// big, so that a limit under the size of a message starves nobody.
+func (s *Session) queueLocked(frame []byte) bool {
+	if s.queued > 0 && s.queued+len(frame) > s.node.outbox {
+		return false
+	}
+	s.queue = append(s.queue, frame)
+	s.queued += len(frame)
+	return true
+}
+
+// wrote ends a direct write: rest is what the kernel did not take.
+func (s *Session) wrote(rest []byte, err error) {
+	if err != nil {
+		s.Close(ReasonClient)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(rest) > 0 && s.reason == "" {
+		s.queue = append([][]byte{rest}, s.queue...)
+		s.queued += len(rest)
+	}
+	s.flushLocked()
+}
+
+// flushLocked leaves writing to a flusher, or to nobody when nothing waits.
+func (s *Session) flushLocked() {
+	s.writing = len(s.queue) > 0
+	if s.writing {
+		s.node.Metrics.Flushed.Add(1)
+		s.node.flushers.Go(s.flush)
+	}
+}
+
+// flush writes until nothing waits.
+func (s *Session) flush() {
+	for {
+		s.mu.Lock()
+		frames := s.queue
+		s.queue = nil
+		if len(frames) == 0 {
+			s.writing = false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		size := 0
+		for _, f := range frames {
+			size += len(f)
+		}
+		if err := s.link.Write(frames); err != nil {
+			s.Close(ReasonSlow)
+			return
+		}
+		s.written(size)
+	}
+}
+
+func (s *Session) written(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := min(size, s.backlog)
+	s.backlog -= first
+	s.queued -= size - first
+}
+
+// SendBacklog queues what a session missed, before Attach. It does not count
+// against the bound: a client that was away is not slow, and cutting it off
+// for what it came to fetch would never end.
+func (s *Session) SendBacklog(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == "" {
+		s.queue = append(s.queue, frame)
+		s.backlog += len(frame)
+	}
+}
+
+// Attach says that the link can be written to now, and lets go what waits.
+func (s *Session) Attach() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == "" {
+		s.attached = true
+		s.flushLocked()
+	}
+}

@@ -1,0 +1,125 @@
+package session
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/engine"
+	"magpie/internal/hub"
+	"magpie/internal/message"
+	"magpie/internal/problem"
+)
+
+// ErrClosed: the session has ended.
+var ErrClosed = fmt.Errorf("session ended: %w", engine.ErrClosed)
+
+// LimitCode is the problem code of a session that wants more subscriptions
+// than it may have.
+const LimitCode = "limit"
+
+// Session is one connected client. Doors embed it and open it with Node.Open.
+// All methods are safe for concurrent use.
+type Session struct {
+	// Set by Open.
+	node   *Node
+	link   Link
+	who    auth.Identity
+	expiry *time.Timer
+	id     [12]byte
+
+	// Guarded by node.mu.
+	next, prev *Session
+
+	mu       sync.Mutex // guards what follows; memory only
+	reason   Reason     // "": open
+	attached bool       // the link can be written to
+	writing  bool       // somebody writes to the link, or a flusher will
+	queue    [][]byte   // frames behind what is being written
+	queued   int        // bytes of the outbox: in queue and in the flusher's hands
+	backlog  int        // bytes of SendBacklog still to go, which come before all others
+	subs     []*hub.Subscription
+}
+
+// ID names the session on all nodes.
+func (s *Session) ID() string { return hex.EncodeToString(s.id[:]) }
+
+// Who returns the identity behind the session.
+func (s *Session) Who() auth.Identity { return s.who }
+
+// Member is the session in presence.
+func (s *Session) Member() engine.Member {
+	return engine.Member{Session: s.ID(), User: s.who.User, ConnInfo: s.who.Info}
+}
+
+// Subscribe joins a channel (D3). Whether the session may is checked here.
+// The caller hands on what Joined holds, then calls Live. The subscription
+// ends with the session.
+func (s *Session) Subscribe(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
+	if err := s.node.MayJoin(s.who, name); err != nil {
+		return Joined{}, err
+	}
+	joined, err := s.node.hub.Join(ctx, name, to, since)
+	if err != nil {
+		return Joined{}, err
+	}
+	if err := s.register(joined.Subscription); err != nil {
+		joined.Subscription.Leave()
+		return Joined{}, err
+	}
+	return joined, nil
+}
+
+func (s *Session) register(sub *hub.Subscription) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != "" {
+		return ErrClosed
+	}
+	if len(s.subs) >= s.node.subsLimit {
+		return problem.New(http.StatusBadRequest, LimitCode,
+			fmt.Sprintf("%d channels are the most for one session here (setting max_subscriptions).", s.node.subsLimit))
+	}
+	s.subs = append(s.subs, sub)
+	return nil
+}
+
+// Publish publishes in the session's name; the server's stamp says who.
+func (s *Session) Publish(ctx context.Context, p engine.Publication) (engine.Result, error) {
+	p.By = &message.Publisher{User: s.who.User, Session: s.ID(), ConnInfo: s.who.Info}
+	return s.node.Publish(ctx, s.who, p)
+}
+
+// Close ends the session: its subscriptions are left, the link says goodbye.
+// It does not block. Only the first call counts.
+func (s *Session) Close(r Reason) {
+	s.mu.Lock()
+	if s.reason != "" {
+		s.mu.Unlock()
+		return
+	}
+	s.reason = r
+	subs := s.subs
+	s.subs, s.queue = nil, nil
+	s.mu.Unlock()
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+	for _, sub := range subs {
+		sub.Leave()
+	}
+	s.link.Goodbye(r)
+	s.node.Metrics.Closed(r).Add(1)
+	s.node.forget(s)
+}
+
+// Reason returns why the session ended, "" while it is open.
+func (s *Session) Reason() Reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason
+}
