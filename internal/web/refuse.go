@@ -1,38 +1,34 @@
 package web
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
+
+	"magpie/internal/problem"
 )
 
-// refusal is the JSON form of an error, as on the HTTP API.
-type refusal struct {
-	Error struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	} `json:"error"`
-}
+var (
+	errNothing = problem.New(http.StatusNotFound, "not_found", "There is nothing at this address.")
+	errMethod  = &problem.Problem{
+		Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+		Message: "This address answers GET and HEAD only.", Header: "Allow", Value: "GET, HEAD",
+	}
+)
 
-// refuse answers with one sentence: a small page for a browser, JSON for
-// everything else. It never repeats what was asked.
-func refuse(w http.ResponseWriter, r *http.Request, status int, sentence string) {
+// refuse answers with one sentence: a small page for a browser, the API's JSON
+// for everything else. It never repeats what was asked.
+func refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept")
-	var body []byte
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		h.Set("Content-Type", mimeHTML)
-		body = render("refusal.html", sentence)
-	} else {
-		h.Set("Content-Type", "application/json")
-		var e refusal
-		e.Error.Code, e.Error.Message = status, sentence
-		body, _ = json.Marshal(e) // an int and a string always marshal
-		body = append(body, '\n')
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		problem.Write(w, p)
+		return
 	}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
+	if p.Header != "" {
+		h.Set(p.Header, p.Value)
 	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", mimeHTML)
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(render("refusal.html", p.Message)) // net/http drops it for HEAD
 }

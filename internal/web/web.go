@@ -60,10 +60,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := h.find(r.URL.Path)
 	switch {
 	case f == nil:
-		refuse(w, r, http.StatusNotFound, "There is nothing at this address.")
+		refuse(w, r, errNothing)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, r, http.StatusMethodNotAllowed, "This address answers GET and HEAD only.")
+		refuse(w, r, errMethod)
 	default:
 		f.serve(w, r)
 	}

@@ -214,12 +214,15 @@ func TestPathTricksOverTheWire(t *testing.T) {
 
 func TestRefusalSpeaksToWhoAsks(t *testing.T) {
 	h := New(Options{})
+	if r := ask(t, h, "POST", "/", "Accept", "text/html"); r.StatusCode != 405 || r.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("%d, Allow %q", r.StatusCode, r.Header.Get("Allow"))
+	}
 	page := ask(t, h, "GET", "/nothing", "Accept", "text/html,*/*;q=0.8")
 	if b := body(t, page); page.StatusCode != 404 || !strings.Contains(b, "<p>There is nothing at this address.</p>") {
 		t.Errorf("%d %s", page.StatusCode, b)
 	}
 	plain := ask(t, h, "GET", "/nothing", "Accept", "*/*")
-	if b := body(t, plain); b != `{"error":{"code":404,"message":"There is nothing at this address."}}`+"\n" {
+	if b := body(t, plain); b != `{"error":{"code":"not_found","message":"There is nothing at this address."}}`+"\n" {
 		t.Errorf("%s", b)
 	}
 }

@@ -12,7 +12,7 @@ const name = document.getElementById("name");
 const button = document.getElementById("send-message");
 const list = document.getElementById("pending");
 
-const sent = new Map(); // id → {frame, row}
+const sent = new Map(); // id → {frame, content, row}
 let send = () => false;
 let shown = () => {};
 
@@ -41,7 +41,12 @@ export function start(publish, onShown) {
 /** Lets the reader send, or not: what they wrote stays in the field. */
 export function setConnected(connected) {
   button.disabled = !connected;
-  if (!connected) for (const { row } of sent.values()) row.setUnsure();
+  if (!connected) doubt();
+}
+
+/** Tells that nobody knows whether what waits for its echo was published. */
+export function doubt() {
+  for (const { row } of sent.values()) row.setUnsure();
 }
 
 /** Takes note that a message came back. */
@@ -50,13 +55,11 @@ export function confirm(id) {
   sent.delete(id);
 }
 
-/** Forgets what waits for its echo, and gives the text of it back to the field. */
+/** What waits for its echo was not published: its text goes back to the field. */
 export function refuse() {
-  for (const [id, { row, content }] of sent) {
-    if (text.value === "") text.value = content;
-    row.remove();
-    sent.delete(id);
-  }
+  const contents = [...sent.values()].map(({ content }) => content);
+  text.value = [...contents, text.value].filter((s) => s !== "").join("\n");
+  for (const id of [...sent.keys()]) confirm(id);
   grow();
 }
 

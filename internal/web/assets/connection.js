@@ -15,8 +15,9 @@ export class Refused extends Error {}
 /**
  * Starts at once and returns {send, retry, refresh, stop}.
  *
- * prepare() resolves to the URL of the next attempt; it may read the history
- * first. open(url) returns a WebSocket. clock is {now(), after(ms, f) → cancel}.
+ * prepare(shut) resolves to the URL of the next attempt; it may read the
+ * history first. shut tells that the last socket closed before it opened: the
+ * browser does not say why, so a prepare that can find out should. open(url) returns a WebSocket. clock is {now(), after(ms, f) → cancel}.
  * random() is in [0, 1). onFrame(text) gets each text frame, in order, never
  * after stop. onState gets {name: "connecting" | "open"}, {name: "waiting",
  * until} or {name: "stopped", code, reason, refused}.
@@ -25,6 +26,7 @@ export function connect({ prepare, open, clock, random, onFrame, onState }) {
   let attempts = 0;
   let socket = null;
   let cancelTimer = () => {};
+  let shut = false;
   let generation = 0; // what belongs to an earlier attempt is not heard
 
   async function attempt() {
@@ -33,7 +35,7 @@ export function connect({ prepare, open, clock, random, onFrame, onState }) {
     onState({ name: "connecting" });
     let url;
     try {
-      url = await prepare();
+      url = await prepare(shut);
     } catch (failure) {
       if (mine !== generation) return;
       if (failure instanceof Refused) return stopped({ refused: true });
@@ -49,6 +51,7 @@ export function connect({ prepare, open, clock, random, onFrame, onState }) {
     const lost = ({ code, reason }) => {
       if (mine !== generation) return;
       drop();
+      shut = openedAt === null;
       if (openedAt !== null && clock.now() - openedAt >= stableAfter) attempts = 0;
       if (isFinal(code)) return stopped({ code, reason });
       wait(code);

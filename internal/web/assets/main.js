@@ -5,7 +5,7 @@ import { announce } from "./announcer.js";
 import * as composer from "./composer.js";
 import { connect, Refused } from "./connection.js";
 import { createFeed, HistoryError } from "./feed.js";
-import { readHistory } from "./history.js";
+import { isRefused, readHistory } from "./history.js";
 import * as i18n from "./i18n.js";
 import { read } from "./payload.js";
 import * as room from "./room.js";
@@ -22,7 +22,7 @@ const feed = createFeed({
     if (row.kind === "message") heard(row);
     room.add(row);
   },
-  onError: ({ message }) => complain(String(message)),
+  onError,
 });
 
 // own are the ids of what this tab sent: they are not read out to its reader.
@@ -34,12 +34,22 @@ function heard({ message, live }) {
   if (live && !own.delete(said.id)) announce(said.author ?? i18n.say(`via.${message.via ?? "raw"}`), said.text.slice(0, 200));
 }
 
-async function prepare() {
+// What these say is "try again": the message may be published or not. After
+// any other error it is not.
+const unsure = new Set(["unavailable", "shutdown", "internal"]);
+
+function onError({ code, message }) {
+  if (unsure.has(code)) composer.doubt();
+  else composer.refuse();
+  complain(String(message));
+}
+
+async function prepare(shut) {
+  if (shut && await isRefused(channel, token.current())) throw new Refused();
   try {
     await feed.ready();
   } catch (failure) {
-    if (failure instanceof HistoryError && (failure.status === 401 || failure.status === 403)) throw new Refused();
-    throw failure;
+    throw failure instanceof HistoryError && failure.status === 401 ? new Refused() : failure;
   }
   room.settled();
   const query = new URLSearchParams({ channel, format: "envelope" });

@@ -88,6 +88,17 @@ test("a refused preparation ends it, a failed one is tried again", async () => {
   assert.deepEqual([tries, failed.sockets.length], [3, 1]);
 });
 
+test("the preparation hears that the last socket was shut before it opened", async () => {
+  const heard = [];
+  const c = await start({ prepare: async (shut) => { heard.push(shut); return "ws://x/"; } });
+  c.down();
+  await c.clock.pass(500);
+  c.up();
+  c.down();
+  await c.clock.pass(1_000);
+  assert.deepEqual(heard, [false, true, false]);
+});
+
 test("a socket that never opens is given up after ten seconds", async () => {
   const c = await start();
   await c.clock.pass(9_999);

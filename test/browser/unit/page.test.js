@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readHistory } from "../../../internal/web/assets/history.js";
+import { isRefused, readHistory } from "../../../internal/web/assets/history.js";
 import { preferred } from "../../../internal/web/assets/i18n.js";
 import { read } from "../../../internal/web/assets/payload.js";
 import { strings } from "../../../internal/web/assets/strings.js";
@@ -78,10 +78,16 @@ test("the history comes oldest first, with its position", async () => {
 
 test("no history is an empty room; no answer and no right are failures", async () => {
   const status = (code) => readHistory("chat", "", async () => new Response("", { status: code }));
-  assert.deepEqual(await status(404), { messages: [], position: null });
+  for (const code of [403, 404]) assert.deepEqual(await status(code), { messages: [], position: null });
   await assert.rejects(status(401), { status: 401 });
   await assert.rejects(status(503), { status: 503 });
   await assert.rejects(readHistory("chat", "", async () => { throw new TypeError("down"); }), { status: 0 });
+});
+
+test("a refusal is told from a server that is down", async () => {
+  const refused = (code) => isRefused("chat", "t", async () => new Response("", { status: code }));
+  assert.deepEqual(await Promise.all([401, 403, 200, 503].map(refused)), [true, true, false, false]);
+  await assert.rejects(isRefused("chat", "t", async () => { throw new TypeError("down"); }));
 });
 
 test("the commands are ready to paste", () => {

@@ -1,0 +1,82 @@
+// Redis behind, two nodes in front.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, open } from "./support/browser.js";
+import { startMagpie } from "./support/magpie.js";
+import { run } from "./support/process.js";
+import { startRedis } from "./support/redis.js";
+import { connected, say, shows } from "./support/room.js";
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser?.close());
+
+test("a message typed on one node shows on the other", async (t) => {
+  const redis = await startRedis(t);
+  const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
+  const ada = await open(browser, one.url);
+  const bob = await open(browser, two.url);
+  await Promise.all([connected(ada.page), connected(bob.page)]);
+  await say(ada.page, "over the bridge");
+  await shows(bob.page, ["over the bridge"]);
+  await say(bob.page, "and back");
+  await shows(ada.page, ["over the bridge", "and back"]);
+});
+
+test("P1: a plain PUBLISH in Redis shows in the browser, and stays in the history", async (t) => {
+  const redis = await startRedis(t);
+  const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
+  const ada = await open(browser, one.url);
+  const bob = await open(browser, two.url);
+  await Promise.all([connected(ada.page), connected(bob.page)]);
+  await redis.cli("PUBLISH", "chat", '{"content":"Hello from Redis"}');
+  await shows(ada.page, ["Hello from Redis"]);
+  await shows(bob.page, ["Hello from Redis"]);
+  assert.equal(await ada.page.locator(".via").textContent(), "PUBLISH");
+  await ada.page.reload();
+  await shows(ada.page, ["Hello from Redis"]);
+});
+
+test("the commands of the page, run as they stand, arrive in the room", async (t) => {
+  const redis = await startRedis(t);
+  const node = await startMagpie(t, { redis });
+  const { page, context } = await open(browser, node.url);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await connected(page);
+  const copied = async (name) => {
+    await page.getByRole("button", { name: `Copy the ${name} command` }).click();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  await run("bash", ["-c", await copied("redis-cli")]);
+  await shows(page, ["Hello from Redis"]);
+  await run("bash", ["-c", await copied("curl")]);
+  await shows(page, ["Hello from Redis", "Hello from curl"]);
+  await page.evaluate(await copied("JavaScript"));
+  await shows(page, ["Hello from Redis", "Hello from curl", "Hello from JavaScript"]);
+  assert.deepEqual(await page.locator(".via").allTextContents(), ["PUBLISH", "HTTP", "WebSocket"]);
+});
+
+test("a node that was killed and came back shows every message once (D1, D2)", async (t) => {
+  const redis = await startRedis(t);
+  const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
+  const { page } = await open(browser, one.url);
+  await connected(page);
+  const wanted = [];
+  const publish = async (n) => {
+    for (let i = 0; i < n; i++) {
+      wanted.push(`m${wanted.length}`);
+      await two.publish(wanted.at(-1));
+    }
+  };
+  await publish(10);
+  await shows(page, wanted);
+  await one.end("SIGKILL");
+  await publish(20);
+  await startMagpie(t, { redis, port: one.port });
+  await publish(10);
+  await connected(page);
+  await publish(10);
+  await shows(page, wanted);
+  assert.equal(await page.locator(".gap").count(), 0);
+});

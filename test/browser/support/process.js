@@ -1,0 +1,57 @@
+// Child processes that a test starts and that never outlive it.
+
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+
+/** A port that was free a moment ago. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/**
+ * Starts a program and keeps what it says. A program that cannot be started
+ * fails the test with its name.
+ */
+export function start(program, args, options = {}) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+  const running = { child, output: "", ended: false };
+  const gone = new Promise((resolve) => {
+    child.once("exit", resolve);
+    child.once("error", (error) => {
+      running.output += `cannot start ${program}: ${error.message}`;
+      resolve();
+    });
+  }).then(() => { running.ended = true; });
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => { running.output += text; });
+  running.end = async (signal = "SIGKILL") => {
+    child.kill(signal);
+    await gone;
+  };
+  return running;
+}
+
+/** Runs a program to its end and returns what it printed; a failure throws. */
+export async function run(program, args) {
+  const running = start(program, args);
+  await new Promise((resolve) => { running.child.once("close", resolve).once("error", resolve); });
+  if (running.child.exitCode !== 0) throw new Error(`${program} ${args.join(" ")}: ${running.output}`);
+  return running.output.trim();
+}
+
+/** Waits until check returns something true; fails after ten seconds. */
+export async function until(what, check, milliseconds = 10_000) {
+  const deadline = Date.now() + milliseconds;
+  for (;;) {
+    const found = await check();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`not within ${milliseconds} ms: ${what}`);
+    await pause(20);
+  }
+}

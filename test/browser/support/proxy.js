@@ -1,0 +1,46 @@
+// A TCP proxy that can cut what goes through it, as a train does in a tunnel.
+
+import { connect, createServer } from "node:net";
+
+/** Starts a proxy to a local port; it ends with the test. */
+export async function startProxy(t, target) {
+  const pairs = new Set();
+  let down = false;
+  let deaf = false;
+  const server = createServer((client) => {
+    if (down) return client.destroy();
+    const upstream = connect(target, "localhost");
+    const pair = { client, upstream };
+    pairs.add(pair);
+    const end = () => {
+      pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
+    client.on("data", (bytes) => { if (!deaf) upstream.write(bytes); });
+    upstream.pipe(client);
+  });
+  await new Promise((resolve) => server.listen(0, "localhost", resolve));
+  const cut = () => {
+    for (const { client, upstream } of pairs) {
+      client.destroy();
+      upstream.destroy();
+    }
+  };
+  t.after(() => {
+    cut();
+    server.close();
+  });
+  return {
+    url: `http://localhost:${server.address().port}`,
+    /** Cuts every connection and refuses new ones until restore(). */
+    cut() {
+      down = true;
+      cut();
+    },
+    /** Swallows what the clients send, without a word to anyone. */
+    swallow() { deaf = true; },
+    restore() { down = deaf = false; },
+  };
+}

@@ -1,0 +1,23 @@
+// A redis-server of the test's own. Without the program the test fails.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort, run, start, until } from "./process.js";
+
+/** Starts an empty Redis that keeps nothing on disk; it ends with the test. */
+export async function startRedis(t) {
+  const port = await freePort();
+  const dir = await mkdtemp(join(tmpdir(), "magpie-redis-"));
+  const server = start("redis-server", ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir].map(String));
+  t.after(async () => {
+    await server.end();
+    await rm(dir, { recursive: true, force: true });
+  });
+  const cli = (...args) => run("redis-cli", ["-p", String(port), ...args]);
+  await until("redis-server answers", async () => {
+    if (server.ended) throw new Error(`redis-server ended: ${server.output}`);
+    return (await cli("PING").catch(() => "")) === "PONG";
+  });
+  return { url: `redis://localhost:${port}`, port, cli };
+}
