@@ -1,0 +1,57 @@
+# make run    build and serve on http://localhost:8080; with Redis when MAGPIE_REDIS is set
+# make build  bin/magpie
+# make test   every test; installs what they need where it can, and else says what to install
+# make check  format, vet, staticcheck, modules, generated pages
+# make docs   make the generated pages again
+# make bench  benchmarks of the hops that multiply
+# make deps   only what the tests need
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Pinned, so that a new check of theirs does not break an old commit of ours.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
+BENCH       ?= .
+
+.PHONY: run build test test-go test-browser check docs deps bench clean
+
+run: build
+	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
+
+build:
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/magpie ./cmd/magpie
+
+test: deps test-go test-browser
+
+test-go:
+	$(GO) test -race -timeout 10m ./...
+
+test-browser: build
+	scripts/test-browser
+
+check:
+	scripts/check-format
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod verify
+	$(GO) run ./cmd/magpie config doc | diff -u docs/configuration.md - \
+		|| { echo 'docs/configuration.md is not up to date: run make docs' >&2; exit 1; }
+
+docs:
+	@mkdir -p bin
+	$(GO) run ./cmd/magpie config doc > bin/configuration.md
+	mv bin/configuration.md docs/configuration.md
+
+deps:
+	@scripts/deps
+
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
+
+clean:
+	rm -rf bin
