@@ -1,0 +1,107 @@
+package ws
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"magpie/internal/wheel"
+)
+
+// Limits that are not settings.
+const (
+	// maxFragments bounds the frames of one message. Real clients send one;
+	// the bound is what an attacker can make us walk through for one message.
+	maxFragments = 64
+	// messageAge is how long a message may take from its first octet to its
+	// last: 64 KB in 10 s is 52 kbit/s.
+	messageAge = 10 * time.Second
+	// controlsPerSecond bounds pings and pongs of a client. Libraries send one
+	// in some seconds; conformance suites ten at once.
+	controlsPerSecond = 200
+	// inboxMessages bounds the messages of one connection that wait for the
+	// handler, next to MaxMessage bytes.
+	inboxMessages = 64
+	// maxDiscarded is how much is read and thrown away while waiting for the
+	// peer to see our goodbye.
+	maxDiscarded = 1 << 20
+	// readBuffer is a poller's buffer: one read takes at most this much, so
+	// that no connection holds up the others.
+	readBuffer = 64 << 10
+)
+
+// Config is what a Server needs. Zero values stand for the defaults named;
+// only Wheel has none.
+type Config struct {
+	// MaxMessage bounds one message, in bytes, over all its fragments (64 KB).
+	MaxMessage int
+	// WriteTimeout is how long Write waits for a peer that takes nothing at
+	// all (10 s).
+	WriteTimeout time.Duration
+	// PingEvery is the silence after which a ping is sent (25 s), PongWait how
+	// long anything may then take to come back (10 s). Every octet received
+	// counts as life.
+	PingEvery, PongWait time.Duration
+	// CloseWait is how long the peer has to answer a goodbye (5 s).
+	CloseWait time.Duration
+	// Workers bounds the goroutines that run Handlers (1024). They wait for
+	// Redis most of the time; at this bound they hold some 8 MB.
+	Workers int
+	// Wheel is the node's. It must run for as long as the Server lives.
+	Wheel *wheel.Wheel
+	// Log receives what an operator should know: faults of handlers, failures
+	// of a poller (discards by default).
+	Log *slog.Logger
+	// Metrics are told what happens. Any may be nil; none may block.
+	Metrics Metrics
+
+	// forcePortable makes every connection take the path without pollers.
+	forcePortable bool
+}
+
+// Metrics are called from pollers and writers, concurrently.
+type Metrics struct {
+	Opened   func()          // a handshake was answered with 101
+	Closed   func(Cause)     // a socket was closed, and what began its end
+	Received func(bytes int) // a whole message was read
+}
+
+func (m *Metrics) opened() {
+	if m.Opened != nil {
+		m.Opened()
+	}
+}
+
+func (m *Metrics) closed(c Cause) {
+	if m.Closed != nil {
+		m.Closed(c)
+	}
+}
+
+func (m *Metrics) received(n int) {
+	if m.Received != nil {
+		m.Received(n)
+	}
+}
+
+func (c *Config) setDefaults() error {
+	if c.Wheel == nil {
+		return errors.New("ws: Config.Wheel is missing")
+	}
+	defaultTo(&c.MaxMessage, 64<<10)
+	defaultTo(&c.WriteTimeout, 10*time.Second)
+	defaultTo(&c.PingEvery, 25*time.Second)
+	defaultTo(&c.PongWait, 10*time.Second)
+	defaultTo(&c.CloseWait, 5*time.Second)
+	defaultTo(&c.Workers, 1024)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+func defaultTo[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}

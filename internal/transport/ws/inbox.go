@@ -1,0 +1,96 @@
+package ws
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// fairShare is how many messages of one connection a worker handles before it
+// looks at the others.
+const fairShare = 16
+
+type item struct {
+	op      Op
+	payload []byte
+}
+
+// inbox is what waits for the handler. It exists only while something does.
+type inbox struct {
+	items []item
+	first int
+	bytes int
+}
+
+// push hands a message to the workers and tells whether the inbox is full
+// then. After the connection's end messages are dropped.
+func (c *Conn) push(it item) (full bool) {
+	c.mu.Lock()
+	if c.end != nil {
+		c.mu.Unlock()
+		return false
+	}
+	if c.inbox == nil {
+		c.inbox = new(inbox)
+	}
+	in := c.inbox
+	in.items = append(in.items, it)
+	in.bytes += len(it.payload)
+	full = len(in.items)-in.first >= inboxMessages || in.bytes >= c.srv.cfg.MaxMessage
+	start := !c.running
+	c.running = true
+	c.mu.Unlock()
+	if start {
+		c.srv.crew.add(c)
+	}
+	return full
+}
+
+// work handles some of what waits and tells whether more does. It runs on a
+// worker, never twice at a time for one connection.
+func (c *Conn) work() (again bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.srv.cfg.Log.Error("websocket handler panicked", "panic", r, "stack", string(debug.Stack()))
+			c.fail(CauseHandler, fmt.Errorf("handler panicked: %v", r), false)
+			again = true
+		}
+	}()
+	for range fairShare {
+		if !c.step() {
+			return false
+		}
+	}
+	return true
+}
+
+// step does the next thing there is to do: the messages in order, then, when
+// reading was paused, more reading, then the end. False: nothing is left.
+func (c *Conn) step() bool {
+	c.mu.Lock()
+	if in := c.inbox; in != nil {
+		it := in.items[in.first]
+		in.items[in.first] = item{}
+		in.bytes -= len(it.payload)
+		if in.first++; in.first == len(in.items) {
+			c.inbox = nil
+		}
+		c.mu.Unlock()
+		c.h.Message(it.op, it.payload)
+		return true
+	}
+	if c.paused {
+		c.paused = false
+		c.mu.Unlock()
+		c.readOn()
+		return true
+	}
+	if c.end != nil && !c.told {
+		c.told = true
+		c.mu.Unlock()
+		c.tell()
+		return true
+	}
+	c.running = false
+	c.mu.Unlock()
+	return false
+}

@@ -1,0 +1,87 @@
+package ws
+
+import (
+	"errors"
+	"time"
+)
+
+var errSilent = errors.New("ws: no sign of life")
+
+// Tick looks after the connection on the wheel's goroutine: it asks the silent
+// for a sign of life, ends messages that take too long, and closes the socket
+// when the wait for a goodbye is over. One timer does for all three, because
+// each looks at what is so now and not at what was when it was set.
+func (c *Conn) Tick(time.Time) time.Duration {
+	c.mu.Lock()
+	ended, paused := c.end != nil, c.paused
+	c.mu.Unlock()
+	if ended {
+		c.drop()
+		return 0
+	}
+	now := c.srv.cfg.Wheel.Ticks()
+	if paused {
+		c.heard.Store(now) // we do not listen: the peer is not to blame
+	}
+	age, ok := c.age(now)
+	if !ok {
+		c.fail(CauseSlowIn, &fault{CauseSlowIn, "message took too long"}, false)
+		return 0
+	}
+	life, ok := c.life(now)
+	if !ok {
+		c.fail(CauseNoPong, errSilent, false)
+		return 0
+	}
+	next := min(age, life)
+	// Tell first when Tick comes again, then look once more: a message that
+	// was begun meanwhile is seen here, or watchAge sees what is told.
+	c.due.Store(now + next)
+	if age, ok = c.age(now); ok {
+		next = min(next, age)
+	}
+	return time.Duration(next) * c.srv.cfg.Wheel.Tick()
+}
+
+// age returns the ticks until the unfinished message is too old.
+func (c *Conn) age(now uint32) (left uint32, ok bool) {
+	begun, most := c.begun.Load(), c.srv.ages.message
+	if begun == 0 {
+		return ^uint32(0), true
+	}
+	if now-begun >= most {
+		return 0, false
+	}
+	return most - (now - begun), true
+}
+
+// life returns the ticks until the next look, and sends the ping.
+func (c *Conn) life(now uint32) (left uint32, ok bool) {
+	heard, ages := c.heard.Load(), &c.srv.ages
+	silent := now - heard
+	if int32(silent) < 0 {
+		silent = 0 // heard in a tick that began after now was read
+	}
+	if silent < ages.ping {
+		return ages.ping - silent, true
+	}
+	if int32(c.pinged-heard) <= 0 { // not since then
+		c.pinged = now
+		c.ping()
+		return ages.pong, true
+	}
+	if now-c.pinged >= ages.pong {
+		return 0, false
+	}
+	return ages.pong - (now - c.pinged), true
+}
+
+// watchAge makes sure that Tick is called when the message just begun is too
+// old. Mostly it is due before that anyway.
+func (c *Conn) watchAge() {
+	limit := c.begun.Load() + c.srv.ages.message
+	if int32(c.due.Load()-limit) > 0 {
+		c.due.Store(limit)
+		c.srv.cfg.Wheel.Add(&c.timer, messageAge)
+	}
+}

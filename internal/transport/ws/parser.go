@@ -1,0 +1,250 @@
+package ws
+
+import (
+	"encoding/binary"
+	"slices"
+
+	gobwas "github.com/gobwas/ws"
+)
+
+// parser turns octets into messages and control frames, in whatever pieces
+// they come: any two ways to cut the same octets give the same events. It is
+// strict: what RFC 6455 forbids is a fault, found as early as the octets allow
+// it, and a declared length never makes it reserve more memory than has come.
+//
+// The zero value is ready. A parser that is idle holds nothing worth keeping.
+type parser struct {
+	hdr  [gobwas.MaxHeaderSize]byte // of the frame that is being begun
+	nhdr uint8
+
+	// the frame whose payload is being read
+	inFrame bool
+	fin     bool
+	op      byte
+	mask    [4]byte
+	off     int // payload octets read
+	left    int // payload octets to come
+
+	// the message that is being read, over its fragments
+	msgOp byte // 0: none
+	frags uint8
+	msg   []byte
+	valid int // octets of msg known to be whole UTF-8 characters
+
+	ctl  [maxControl]byte // payload of the present control frame
+	nctl uint8
+}
+
+type kind uint8
+
+const (
+	evNone    kind = iota // the octets are used up
+	evMessage             // op, payload: the receiver's to keep
+	evPing                // payload, until the next call
+	evPong
+	evClose // code, payload (the reason), until the next call
+	evFault
+)
+
+type event struct {
+	kind    kind
+	op      Op
+	code    uint16
+	payload []byte
+	fault   *fault
+}
+
+// idle tells that nothing has been begun.
+func (p *parser) idle() bool { return p.nhdr == 0 && !p.inFrame && p.msgOp == 0 }
+
+// next reads on until something is complete or buf is used up, and returns how
+// much it took. It unmasks in place: buf is overwritten. After a fault or a
+// close frame the parser must not be used again.
+func (p *parser) next(buf []byte, limit int) (int, event) {
+	n := 0
+	for {
+		if !p.inFrame {
+			k, ready, f := p.header(buf[n:], limit)
+			n += k
+			if f != nil {
+				return n, event{kind: evFault, fault: f}
+			}
+			if !ready {
+				return n, event{}
+			}
+		}
+		chunk := buf[n:min(n+p.left, len(buf))]
+		n += len(chunk)
+		if f := p.payload(chunk, limit); f != nil {
+			return n, event{kind: evFault, fault: f}
+		}
+		if p.left > 0 {
+			return n, event{}
+		}
+		p.inFrame = false
+		if ev := p.complete(); ev.kind != evNone {
+			return n, ev
+		}
+	}
+}
+
+// header collects a frame's header and judges each part as soon as it is whole.
+func (p *parser) header(buf []byte, limit int) (n int, ready bool, f *fault) {
+	if p.nhdr < 2 {
+		if n += p.collect(buf, 2); p.nhdr < 2 {
+			return n, false, nil
+		}
+		if f := p.judgeStart(); f != nil {
+			return n, false, f
+		}
+	}
+	size := p.lengthEnd()
+	if p.nhdr <= size {
+		if n += p.collect(buf[n:], size); p.nhdr < size {
+			return n, false, nil
+		}
+		if f := p.judgeLength(limit); f != nil {
+			return n, false, f
+		}
+	}
+	if n += p.collect(buf[n:], size+4); p.nhdr < size+4 {
+		return n, false, nil
+	}
+	p.begin(size)
+	return n, true, nil
+}
+
+func (p *parser) collect(buf []byte, upTo uint8) int {
+	n := copy(p.hdr[p.nhdr:upTo], buf)
+	p.nhdr += uint8(n)
+	return n
+}
+
+// lengthEnd is where the header's length field ends and its mask begins.
+func (p *parser) lengthEnd() uint8 {
+	switch p.hdr[1] &^ bitMask {
+	case 126:
+		return 4
+	case 127:
+		return 10
+	}
+	return 2
+}
+
+func (p *parser) judgeStart() *fault {
+	op, fin := p.hdr[0]&bitsOp, p.hdr[0]&bitFIN != 0
+	switch {
+	case p.hdr[0]&bitsRSV != 0:
+		return &fault{CauseProtocol, "reserved bit set, no extension was agreed on"}
+	case op > byte(Binary) && op < opClose || op > opPong:
+		return &fault{CauseProtocol, "reserved opcode"}
+	case p.hdr[1]&bitMask == 0:
+		return &fault{CauseProtocol, "frame is not masked"}
+	case op >= opClose && !fin:
+		return &fault{CauseProtocol, "fragmented control frame"}
+	case op >= opClose && p.hdr[1]&^bitMask > maxControl:
+		return &fault{CauseProtocol, "control frame is too long"}
+	case op == opContinuation && p.msgOp == 0:
+		return &fault{CauseProtocol, "continuation of nothing"}
+	case op == opContinuation && p.frags == maxFragments:
+		return &fault{CauseSlowIn, "message in too many fragments"}
+	case op != opContinuation && op < opClose && p.msgOp != 0:
+		return &fault{CauseProtocol, "new message inside a fragmented one"}
+	}
+	return nil
+}
+
+func (p *parser) length() (n uint64, minimal bool) {
+	switch short := p.hdr[1] &^ bitMask; short {
+	case 126:
+		n = uint64(binary.BigEndian.Uint16(p.hdr[2:]))
+		return n, n > 125
+	case 127:
+		n = binary.BigEndian.Uint64(p.hdr[2:])
+		return n, n > 0xffff
+	default:
+		return uint64(short), true
+	}
+}
+
+func (p *parser) judgeLength(limit int) *fault {
+	n, minimal := p.length()
+	switch {
+	case n>>63 != 0:
+		return &fault{CauseProtocol, "length with its highest bit set"}
+	case !minimal:
+		return &fault{CauseProtocol, "length is not in its shortest form"}
+	case p.hdr[0]&bitsOp < opClose && n > uint64(limit-len(p.msg)):
+		return &fault{CauseTooBig, "message is over the limit"}
+	}
+	return nil
+}
+
+func (p *parser) begin(lengthEnd uint8) {
+	n, _ := p.length()
+	p.op, p.fin = p.hdr[0]&bitsOp, p.hdr[0]&bitFIN != 0
+	p.mask = [4]byte(p.hdr[lengthEnd:])
+	p.off, p.left = 0, int(n)
+	p.inFrame, p.nhdr, p.nctl = true, 0, 0
+	if p.op >= opClose {
+		return
+	}
+	if p.op != opContinuation {
+		p.msgOp, p.frags = p.op, 0
+	}
+	p.frags++
+}
+
+func (p *parser) payload(chunk []byte, limit int) *fault {
+	gobwas.Cipher(chunk, p.mask, p.off)
+	if p.op >= opClose {
+		p.nctl += uint8(copy(p.ctl[p.nctl:], chunk))
+	} else {
+		p.keep(chunk, limit)
+	}
+	p.off += len(chunk)
+	p.left -= len(chunk)
+	if p.op < opClose && p.msgOp == byte(Text) && !p.textOK(p.fin && p.left == 0) {
+		return &fault{CauseUTF8, "text is not UTF-8"}
+	}
+	return nil
+}
+
+// keep appends to the message. Its room grows with what has come, to exactly
+// the declared length and never by the declaration alone.
+func (p *parser) keep(chunk []byte, limit int) {
+	need := len(p.msg) + len(chunk)
+	if need > cap(p.msg) {
+		most := limit
+		if p.fin {
+			most = len(p.msg) + p.left
+		}
+		grown := make([]byte, len(p.msg), max(need, min(2*cap(p.msg), most)))
+		copy(grown, p.msg)
+		p.msg = grown
+	}
+	p.msg = append(p.msg, chunk...)
+}
+
+// complete is called at the end of each frame.
+func (p *parser) complete() event {
+	switch {
+	case p.op == opPing:
+		return event{kind: evPing, payload: p.ctl[:p.nctl]}
+	case p.op == opPong:
+		return event{kind: evPong}
+	case p.op == opClose:
+		return p.goodbye()
+	case !p.fin:
+		return event{}
+	}
+	ev := event{kind: evMessage, op: Op(p.msgOp), payload: p.msg}
+	if ev.payload == nil {
+		ev.payload = []byte{}
+	}
+	if cap(p.msg) > 2*len(p.msg) {
+		ev.payload = slices.Clone(p.msg) // payloads stay in logs for long
+	}
+	p.msgOp, p.frags, p.msg, p.valid = 0, 0, nil, 0
+	return ev
+}

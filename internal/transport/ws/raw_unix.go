@@ -1,0 +1,127 @@
+//go:build unix
+
+package ws
+
+import (
+	"cmp"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// rawConn gives the way to write to nc without blocking, nil when it has none
+// (TLS, pipes).
+func rawConn(nc net.Conn) syscall.RawConn {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return rc
+}
+
+// attempt is one non-blocking write. It is pooled together with the closure
+// that RawConn asks for, so that a delivery allocates nothing.
+type attempt struct {
+	b   []byte
+	n   int
+	err error
+	do  func(fd uintptr) bool
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.do = a.run
+	return a
+}}
+
+func (a *attempt) run(fd uintptr) bool {
+	a.n, a.err = writeFD(fd, a.b)
+	return true
+}
+
+// writeFD writes what the kernel takes now: 0 and nil when that is nothing.
+func writeFD(fd uintptr, b []byte) (int, error) {
+	for {
+		n, err := syscall.Write(int(fd), b)
+		switch err {
+		case nil:
+			return n, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, err
+		}
+	}
+}
+
+// writeNow writes what the kernel takes now. Token held, rc not nil.
+func (c *Conn) writeNow(b []byte) (int, error) {
+	a := attempts.Get().(*attempt)
+	a.b, a.n, a.err = b, 0, nil
+	err := c.rc.Write(a.do)
+	if err == nil {
+		err = a.err
+	}
+	n := a.n
+	a.b = nil
+	attempts.Put(a)
+	return n, err
+}
+
+// rawBatch is a Write on a socket. It holds a buffer while it copies and
+// writes, and none while it waits: a thousand slow peers hold a thousand small
+// structs.
+type rawBatch struct {
+	*batch
+	wait bool // ask to be called again when the socket takes more
+	done bool
+	err  error
+}
+
+// writeRaw tries without a deadline first, which is enough nearly always.
+func (b *batch) writeRaw() error {
+	r := rawBatch{batch: b}
+	if err := b.c.rc.Write(r.run); err != nil || r.done {
+		return cmp.Or(r.err, err)
+	}
+	r.wait = true
+	r.extend()
+	defer b.c.nc.SetWriteDeadline(time.Time{}) // or later TryWrites would fail
+	err := b.c.rc.Write(r.run)
+	return cmp.Or(r.err, err)
+}
+
+func (r *rawBatch) run(fd uintptr) bool {
+	buf := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
+	for {
+		out := r.fill(buf[:])
+		if len(out) == 0 {
+			r.done = true
+			return true
+		}
+		n, err := writeFD(fd, out)
+		if err != nil {
+			r.done, r.err = true, err
+			return true
+		}
+		if n == 0 {
+			return !r.wait
+		}
+		r.advance(n)
+		if r.wait {
+			r.extend()
+		}
+	}
+}
+
+// extend gives a peer that has just taken something another WriteTimeout.
+func (r *rawBatch) extend() {
+	r.c.nc.SetWriteDeadline(time.Now().Add(r.c.srv.cfg.WriteTimeout))
+}

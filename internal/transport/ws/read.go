@@ -1,0 +1,169 @@
+package ws
+
+import (
+	"slices"
+	"sync"
+)
+
+var partials = sync.Pool{New: func() any { return new(partial) }}
+
+// received takes octets from the reader, which owns buf and may use it again
+// afterwards. It returns false when the reader must stop: a worker owns the
+// reading then and watches the socket again when there is room.
+func (c *Conn) received(buf []byte) bool {
+	c.heard.Store(c.srv.cfg.Wheel.Ticks())
+	return c.feed(buf)
+}
+
+func (c *Conn) feed(buf []byte) bool {
+	if c.deaf {
+		return c.discard(len(buf))
+	}
+	p := c.part
+	if p == nil {
+		p = partials.Get().(*partial)
+		c.part = p
+	}
+	for {
+		n, ev := p.next(buf, c.srv.cfg.MaxMessage)
+		buf = buf[n:]
+		switch ev.kind {
+		case evNone:
+			c.rest(p)
+			return true
+		case evMessage:
+			c.begun.Store(0)
+			c.srv.cfg.Metrics.received(len(ev.payload))
+			if full := c.push(item{ev.op, ev.payload}); full {
+				p.ahead = slices.Clone(buf)
+				c.pause()
+				return false
+			}
+		case evPing, evPong:
+			c.control(ev)
+		case evClose:
+			c.hearGoodbye(ev)
+			return true
+		case evFault:
+			c.deafen()
+			c.fail(ev.fault.cause, ev.fault, true)
+			return true
+		}
+	}
+}
+
+// rest keeps what was begun, or nothing. From its first octet on an unfinished
+// message has messageAge to become whole, however little of it has come.
+func (c *Conn) rest(p *partial) {
+	if p.idle() {
+		c.part = nil
+		c.begun.Store(0)
+		partials.Put(p)
+		return
+	}
+	if c.begun.Load() == 0 {
+		c.begun.Store(c.heard.Load())
+		c.watchAge()
+	}
+}
+
+func (c *Conn) control(ev event) {
+	if now := c.heard.Load(); now-c.floodTick >= c.srv.ages.second {
+		c.floodTick, c.floodSeen = now, 0
+	}
+	if c.floodSeen++; c.floodSeen > controlsPerSecond {
+		c.fail(CauseFlood, &fault{CauseFlood, "too many control frames"}, false)
+		return
+	}
+	if ev.kind == evPing {
+		c.pong(ev.payload)
+	}
+}
+
+// deafen makes the reader throw away whatever else comes (RFC 6455 section
+// 7.1.7 after a fault, 5.5.1 after a close frame). It goes on reading, so that
+// the socket's end is seen and unread octets do not turn our goodbye into a
+// reset.
+func (c *Conn) deafen() {
+	c.deaf = true
+	c.begun.Store(0)
+	c.part = nil
+}
+
+func (c *Conn) discard(n int) bool {
+	if c.discarded += uint32(n); c.discarded > maxDiscarded {
+		c.drop()
+	}
+	return true
+}
+
+// pause stops the reading until the inbox is empty.
+func (c *Conn) pause() {
+	if c.polled {
+		c.home.poll.unwatch(c)
+	}
+	c.mu.Lock()
+	c.paused = true // from here on a worker is the reader
+	start := !c.running
+	c.running = true
+	c.mu.Unlock()
+	if start {
+		c.srv.crew.add(c)
+	}
+}
+
+// readOn reads what was left ahead and then watches the socket again. The
+// caller is the reader until then.
+func (c *Conn) readOn() {
+	c.heard.Store(c.srv.cfg.Wheel.Ticks())
+	if c.part != nil {
+		ahead := c.part.ahead
+		c.part.ahead = nil
+		if !c.feed(ahead) {
+			return
+		}
+	}
+	if !c.home.holds(c) {
+		return
+	}
+	if !c.polled {
+		c.srv.spawn(c.readLoop)
+		return
+	}
+	if err := c.home.poll.watch(c); err != nil {
+		c.lost(err) // closed meanwhile, or out of kernel memory
+	}
+}
+
+// readLoop reads on a goroutine of its own. While nothing has been begun it
+// waits with room for a header, and takes a buffer only for what follows.
+func (c *Conn) readLoop() {
+	head := make([]byte, 16)
+	for {
+		on, err := c.readSome(head)
+		if !on {
+			return
+		}
+		if err != nil {
+			c.lost(err)
+			return
+		}
+	}
+}
+
+// loopBuffers are shared by the readers that are in the middle of a frame.
+var loopBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+
+// readSome returns false when a worker has taken over.
+func (c *Conn) readSome(buf []byte) (bool, error) {
+	if c.part != nil || c.deaf {
+		pooled := loopBuffers.Get().(*[4 << 10]byte)
+		defer loopBuffers.Put(pooled)
+		buf = pooled[:]
+	}
+	n, err := c.nc.Read(buf)
+	if n > 0 && !c.received(buf[:n]) {
+		return false, nil // the error, if any, comes again
+	}
+	return true, err
+}
