@@ -95,7 +95,7 @@ var settings = []setting{
 
 // fromOutside are MAGPIE_ variables that are no settings: the file's name,
 // what the client commands read, and the binary under test.
-var fromOutside = []string{"MAGPIE_CONFIG", "MAGPIE_URL", "MAGPIE_BIN"}
+var fromOutside = []string{"MAGPIE_CONFIG", "MAGPIE_URL", "MAGPIE_TOKEN", "MAGPIE_BIN"}
 
 const envPrefix = "MAGPIE_"
 
