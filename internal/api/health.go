@@ -25,15 +25,25 @@ func (h *Health) Live(w http.ResponseWriter, _ *http.Request) error {
 // Ready answers GET /readyz: 200 while a message that is published now would
 // be delivered, else 503 with the reason.
 func (h *Health) Ready(w http.ResponseWriter, _ *http.Request) error {
+	if err := h.State(); err != nil {
+		return err
+	}
+	return answerJSON(w, []byte(`{"ready":true}`))
+}
+
+// State returns nil while the node is ready, else the reason. It does not
+// wait.
+func (h *Health) State() error {
 	if h.draining.Load() {
 		return notReady("This node is shutting down.")
 	}
-	if h.Engine != nil {
-		if err := h.Engine.Ready(); err != nil {
-			return notReady(err.Error())
-		}
+	if h.Engine == nil {
+		return nil
 	}
-	return answerJSON(w, []byte(`{"ready":true}`))
+	if err := h.Engine.Ready(); err != nil {
+		return notReady(err.Error())
+	}
+	return nil
 }
 
 func notReady(why string) error {
