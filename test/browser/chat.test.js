@@ -14,8 +14,8 @@ after(() => browser?.close());
 
 test("a message typed in one browser shows in another, and in one's own once", async (t) => {
   const node = await startMagpie(t);
-  const ada = await open(browser, node.url);
-  const bob = await open(browser, node.url);
+  const ada = await open(t, browser, node.url);
+  const bob = await open(t, browser, node.url);
   await Promise.all([connected(ada.page), connected(bob.page)]);
   await ada.page.fill("#name", "Ada");
   await say(ada.page, "Hello from Ada");
@@ -30,7 +30,7 @@ test("a message typed in one browser shows in another, and in one's own once", a
 test("who opens the page later sees what was said, in order", async (t) => {
   const node = await startMagpie(t);
   for (let i = 1; i <= 60; i++) await node.publish(`{"content":"m${i}"}`);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await connected(page);
   const wanted = Array.from({ length: 50 }, (_, i) => `m${i + 11}`);
   await shows(page, wanted);
@@ -40,7 +40,7 @@ test("who opens the page later sees what was said, in order", async (t) => {
 
 test("an empty room says what to do, until somebody speaks", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await page.locator("#empty").waitFor();
   await node.publish(`{"content":"first"}`);
   await shows(page, ["first"]);
@@ -49,7 +49,7 @@ test("an empty room says what to do, until somebody speaks", async (t) => {
 
 test("every kind of payload is shown as text", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await connected(page);
   await node.publish("plain words");
   await node.publish('{"order":7}');
@@ -64,7 +64,7 @@ test("every kind of payload is shown as text", async (t) => {
 test("a cut connection comes back by itself with exactly what was missed (D2)", async (t) => {
   const node = await startMagpie(t);
   const proxy = await startProxy(t, node.port);
-  const { page } = await open(browser, proxy.url);
+  const { page } = await open(t, browser, proxy.url);
   await connected(page);
   const wanted = [];
   for (let round = 0; round < 3; round++) {
@@ -86,7 +86,7 @@ test("a cut connection comes back by itself with exactly what was missed (D2)", 
 test("without a connection the text stays, and goes out afterwards", async (t) => {
   const node = await startMagpie(t);
   const proxy = await startProxy(t, node.port);
-  const { page } = await open(browser, proxy.url);
+  const { page } = await open(t, browser, proxy.url);
   await connected(page);
   proxy.cut();
   await page.locator('.connection[data-state="waiting"]').waitFor();
@@ -102,7 +102,7 @@ test("without a connection the text stays, and goes out afterwards", async (t) =
 test("what was sent into a dead connection is told, and sent again once", async (t) => {
   const node = await startMagpie(t);
   const proxy = await startProxy(t, node.port);
-  const { page } = await open(browser, proxy.url);
+  const { page } = await open(t, browser, proxy.url);
   await connected(page);
   proxy.swallow();
   await say(page, "into the void");
@@ -118,7 +118,7 @@ test("what was sent into a dead connection is told, and sent again once", async 
 
 test("a restart that lost the log is marked, and the room goes on (D2)", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await connected(page);
   await node.publish("before");
   await shows(page, ["before"]);
@@ -133,7 +133,7 @@ test("a restart that lost the log is marked, and the room goes on (D2)", async (
 test("the page speaks the reader's language, and the other at a click", async (t) => {
   const node = await startMagpie(t);
   await node.publish(`{"content":"hi"}`);
-  const { page, problems } = await open(browser, node.url, { locale: "zh-CN" });
+  const { page, problems } = await open(t, browser, node.url, { locale: "zh-CN" });
   await page.getByText("已连接").first().waitFor();
   assert.equal(await page.locator("html").getAttribute("lang"), "zh-CN");
   assert.equal(await page.locator("#send-message").textContent(), "发送");
@@ -153,7 +153,7 @@ test("the page speaks the reader's language, and the other at a click", async (t
 
 test("Enter in an input method's composition does not send", async (t) => {
   const node = await startMagpie(t);
-  const { page, context } = await open(browser, node.url);
+  const { page, context } = await open(t, browser, node.url);
   await connected(page);
   await page.focus("#text");
   const devtools = await context.newCDPSession(page);
@@ -173,7 +173,7 @@ test("Enter in an input method's composition does not send", async (t) => {
 
 test("X11: a flood keeps the page small and the reader where they are", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await connected(page);
   const publishAll = async (name, n) => {
     for (let i = 0; i < n; i += 50) await Promise.all(Array.from({ length: 50 }, (_, j) => node.publish(`${name}${i + j}`)));

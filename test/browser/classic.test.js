@@ -18,9 +18,9 @@ const reads = (page, text) => until(`the text area reads ${JSON.stringify(text)}
 
 test("two browsers on the classic page join and talk", async (t) => {
   const node = await startMagpie(t);
-  const ada = await open(browser, `${node.url}/classic`);
+  const ada = await open(t, browser, `${node.url}/classic`);
   await reads(ada.page, joined);
-  const bob = await open(browser, `${node.url}/classic`);
+  const bob = await open(t, browser, `${node.url}/classic`);
   await reads(ada.page, joined + joined);
   await reads(bob.page, joined);
 
@@ -37,7 +37,7 @@ test("two browsers on the classic page join and talk", async (t) => {
 test("a PUBLISH in Redis shows on the classic page, byte for byte", async (t) => {
   const redis = await startRedis(t);
   const node = await startMagpie(t, { redis });
-  const { page } = await open(browser, `${node.url}/classic`);
+  const { page } = await open(t, browser, `${node.url}/classic`);
   await reads(page, joined);
   await redis.cli("PUBLISH", "chat", "not  even { JSON");
   await reads(page, `${joined}not  even { JSON\n`);
@@ -45,9 +45,9 @@ test("a PUBLISH in Redis shows on the classic page, byte for byte", async (t) =>
 
 test("the article's script works in any page of the same origin", async (t) => {
   const node = await startMagpie(t);
-  const other = await open(browser, `${node.url}/classic`);
+  const other = await open(t, browser, `${node.url}/classic`);
   await reads(other.page, joined);
-  const { page } = await open(browser, `${node.url}/`);
+  const { page } = await open(t, browser, `${node.url}/`);
   await page.evaluate(() => {
     window.heard = [];
     const socket = new WebSocket("ws://" + document.location.host + "/websocket");
@@ -60,7 +60,7 @@ test("the article's script works in any page of the same origin", async (t) => {
 
 test("a server that went away is told", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, `${node.url}/classic`);
+  const { page } = await open(t, browser, `${node.url}/classic`);
   await reads(page, joined);
   await node.end();
   await page.getByText("Disconnected.").waitFor();

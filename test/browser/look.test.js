@@ -25,7 +25,7 @@ for (const colorScheme of ["light", "dark"]) {
   test(`axe finds nothing, ${colorScheme}`, async (t) => {
     const node = await startMagpie(t);
     for (const locale of ["en-GB", "zh-CN"]) {
-      const { page } = await open(browser, node.url, { colorScheme, locale });
+      const { page } = await open(t, browser, node.url, { colorScheme, locale });
       await connected(page);
       assert.deepEqual(await findings(page), [], `${locale}, as opened`);
       await node.publish(`{"content":"hello","name":"Ada"}`);
@@ -34,7 +34,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.setViewportSize({ width: 320, height: 600 });
       assert.deepEqual(await findings(page), [], `${locale}, narrow`);
     }
-    const { page } = await open(browser, `${node.url}/classic`, { colorScheme });
+    const { page } = await open(t, browser, `${node.url}/classic`, { colorScheme });
     await page.locator("#send:enabled").waitFor();
     assert.deepEqual(await findings(page), [], "classic");
     await node.end();
@@ -48,7 +48,7 @@ test("320 pixels are enough, in both languages", async (t) => {
   await node.publish(JSON.stringify({ content: "x".repeat(500), name: "n".repeat(40) }));
   for (const locale of ["en-GB", "zh-CN"]) {
     for (const path of ["/", "/classic"]) {
-      const { page } = await open(browser, node.url + path, { locale, viewport: { width: 320, height: 568 } });
+      const { page } = await open(t, browser, node.url + path, { locale, viewport: { width: 320, height: 568 } });
       await page.locator("#messages").waitFor({ state: "attached" });
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320, `${path} ${locale}`);
     }
@@ -57,7 +57,7 @@ test("320 pixels are enough, in both languages", async (t) => {
 
 test("the keyboard alone is enough to write, and to reach every control", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await connected(page);
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter"); // the skip link
@@ -77,7 +77,7 @@ test("the keyboard alone is enough to write, and to reach every control", async 
 test("screen readers hear what others say, not the history and not one's own", async (t) => {
   const node = await startMagpie(t);
   await node.publish(`{"content":"old","name":"Ada"}`);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await connected(page);
   await shows(page, ["old"]);
   await page.fill("#text", "mine");

@@ -15,8 +15,8 @@ after(() => browser?.close());
 test("a message typed on one node shows on the other", async (t) => {
   const redis = await startRedis(t);
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
-  const ada = await open(browser, one.url);
-  const bob = await open(browser, two.url);
+  const ada = await open(t, browser, one.url);
+  const bob = await open(t, browser, two.url);
   await Promise.all([connected(ada.page), connected(bob.page)]);
   await say(ada.page, "over the bridge");
   await shows(bob.page, ["over the bridge"]);
@@ -27,8 +27,8 @@ test("a message typed on one node shows on the other", async (t) => {
 test("P1: a plain PUBLISH in Redis shows in the browser, and stays in the history", async (t) => {
   const redis = await startRedis(t);
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
-  const ada = await open(browser, one.url);
-  const bob = await open(browser, two.url);
+  const ada = await open(t, browser, one.url);
+  const bob = await open(t, browser, two.url);
   await Promise.all([connected(ada.page), connected(bob.page)]);
   await redis.cli("PUBLISH", "chat", '{"content":"Hello from Redis"}');
   await shows(ada.page, ["Hello from Redis"]);
@@ -41,7 +41,7 @@ test("P1: a plain PUBLISH in Redis shows in the browser, and stays in the histor
 test("the commands of the page, run as they stand, arrive in the room", async (t) => {
   const redis = await startRedis(t);
   const node = await startMagpie(t, { redis });
-  const { page, context } = await open(browser, node.url);
+  const { page, context } = await open(t, browser, node.url);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await connected(page);
   const copied = async (name) => {
@@ -60,7 +60,7 @@ test("the commands of the page, run as they stand, arrive in the room", async (t
 test("a node that was killed and came back shows every message once (D1, D2)", async (t) => {
   const redis = await startRedis(t);
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
-  const { page } = await open(browser, one.url);
+  const { page } = await open(t, browser, one.url);
   await connected(page);
   const wanted = [];
   const publish = async (n) => {

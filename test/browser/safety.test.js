@@ -38,7 +38,7 @@ const quiet = (page) => page.evaluate(() => window.alarm === undefined && !docum
 
 test("X1, X3, X12: hostile texts and names show as text, live and from the history", async (t) => {
   const node = await startMagpie(t);
-  const { page, problems, hosts } = await open(browser, node.url);
+  const { page, problems, hosts } = await open(t, browser, node.url);
   await connected(page);
   for (const text of corpus) await node.publish(JSON.stringify({ content: text, name: text, id: text }));
   await shows(page, corpus);
@@ -59,8 +59,8 @@ test("X1, X3, X12: hostile texts and names show as text, live and from the histo
 
 test("X1: the same through the composer and on the classic page", async (t) => {
   const node = await startMagpie(t);
-  const classic = await open(browser, `${node.url}/classic`);
-  const { page, problems } = await open(browser, node.url);
+  const classic = await open(t, browser, `${node.url}/classic`);
+  const { page, problems } = await open(t, browser, node.url);
   await connected(page);
   await shows(page, ["has joined the chat"]);
   await page.fill("#name", "<img src=x onerror=window.alarm=1>".slice(0, 40));
@@ -73,7 +73,7 @@ test("X1: the same through the composer and on the classic page", async (t) => {
 
 test("X4: the policy stops inline code, foreign hosts and markup sinks, and lets the socket through", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, node.url);
+  const { page } = await open(t, browser, node.url);
   await connected(page); // connect-src 'self' covers ws: of the same host
   const stopped = await page.evaluate(async () => {
     const violations = [];
@@ -111,7 +111,7 @@ test("X4: the policy stops inline code, foreign hosts and markup sinks, and lets
 
 test("a token in the address is taken out of it", async (t) => {
   const node = await startMagpie(t);
-  const { page } = await open(browser, `${node.url}/#token=secret`);
+  const { page } = await open(t, browser, `${node.url}/#token=secret`);
   await page.locator("#text").waitFor();
   assert.equal(page.url(), `${node.url}/`);
 });

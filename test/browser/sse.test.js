@@ -14,8 +14,8 @@ before(async () => { browser = await launch(); });
 after(() => browser?.close());
 
 // Opens an EventSource in a page and waits until it is open.
-async function listen(url) {
-  const { page } = await open(browser, `${url}/classic`);
+async function listen(t, url) {
+  const { page } = await open(t, browser, `${url}/classic`);
   await page.evaluate(() => new Promise((resolve) => {
     window.heard = [];
     window.gaps = 0;
@@ -40,7 +40,7 @@ async function listen(url) {
 test("a connection cut in mid-stream", async (t) => {
   const node = await startMagpie(t);
   const proxy = await startProxy(t, node.port);
-  const source = await listen(proxy.url);
+  const source = await listen(t, proxy.url);
   const wanted = [];
   const publish = async (n) => {
     for (let i = 0; i < n; i++) {
@@ -63,7 +63,7 @@ test("a connection cut in mid-stream", async (t) => {
 test("a node killed with -9 and started again", async (t) => {
   const redis = await startRedis(t);
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
-  const source = await listen(one.url);
+  const source = await listen(t, one.url);
   const wanted = [];
   const publish = async (n) => {
     for (let i = 0; i < n; i++) {

@@ -22,7 +22,10 @@ export function show(next) {
 /** Connects the button that tries at once. */
 export function start(onRetry) {
   retry.addEventListener("click", onRetry);
-  spoken(write);
+  spoken(() => {
+    said = "";
+    write();
+  });
 }
 
 function write() {

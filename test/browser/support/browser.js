@@ -17,12 +17,14 @@ export function launch() {
 }
 
 /**
- * Opens a page in a context of its own, as a second person would. problems
+ * Opens a page in a context of its own, as a second person would; it is closed
+ * when the test ends. problems
  * collects script errors, refused requests and every console error that is not
  * a lost connection; hosts collects every host that was asked.
  */
-export async function open(browser, url, options = {}) {
+export async function open(t, browser, url, options = {}) {
   const context = await browser.newContext({ locale: "en-GB", ...options });
+  t.after(() => context.close());
   const page = await context.newPage();
   const problems = [];
   const hosts = new Set();

@@ -1,0 +1,65 @@
+// A server that asks for a token: the page asks the reader for it.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { after, before, test } from "node:test";
+import { launch, open } from "./support/browser.js";
+import { startMagpie } from "./support/magpie.js";
+import { connected, say, shows } from "./support/room.js";
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser?.close());
+
+const secret = "a secret of the test that is long enough";
+
+function sign(claims) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const head = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+  return `${head}.${createHmac("sha256", secret).update(head).digest("base64url")}`;
+}
+
+const inAnHour = () => Math.floor(Date.now() / 1000) + 3600;
+const start = (t) => startMagpie(t, { env: { MAGPIE_TOKEN_SECRET: secret } });
+
+test("the page asks for a token, refuses a wrong one, and joins with a right one", async (t) => {
+  const node = await start(t);
+  const { page } = await open(t, browser, node.url);
+  const field = page.getByLabel("This server asks for a token.");
+  await field.waitFor();
+  assert.equal(await page.locator("#send-message").isDisabled(), true);
+
+  await field.fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.getByText("The server did not accept this token.").waitFor();
+
+  await field.fill(sign({ sub: "ada", exp: inAnHour() }));
+  await page.keyboard.press("Enter");
+  await connected(page);
+  assert.equal(await field.isVisible(), false);
+  await page.fill("#name", "somebody else");
+  await say(page, "it is me");
+  await shows(page, ["it is me"]);
+  assert.equal(await page.locator(".author").textContent(), "ada", "the server's name wins over a typed one");
+  await page.getByRole("img", { name: "Signed in" }).waitFor();
+
+  await page.reload();
+  await connected(page); // the tab keeps it
+  assert.equal(await page.evaluate(() => Object.values({ ...localStorage }).join().includes("eyJ")), false);
+});
+
+test("a token in the address joins, and is nowhere to be read afterwards", async (t) => {
+  const node = await start(t);
+  const token = sign({ sub: "bo", exp: inAnHour() });
+  const { page } = await open(t, browser, `${node.url}/#token=${token}`);
+  await connected(page);
+  assert.equal(page.url(), `${node.url}/`);
+  assert.doesNotMatch(node.output(), new RegExp(token.split(".")[2]));
+});
+
+test("a token that ends while the page is open is asked for again", async (t) => {
+  const node = await start(t);
+  const { page } = await open(t, browser, `${node.url}/#token=${sign({ sub: "cy", exp: Math.floor(Date.now() / 1000) + 3 })}`);
+  await connected(page);
+  await page.getByLabel("This server asks for a token.").waitFor();
+});
