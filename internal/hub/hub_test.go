@@ -197,6 +197,12 @@ func (l *listener) Gap(g message.Gap) {
 	l.tell()
 }
 
+func (l *listener) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.got
+}
+
 func (l *listener) tell() {
 	select {
 	case l.news <- struct{}{}:
@@ -525,4 +531,48 @@ func TestJoinAfterClose(t *testing.T) {
 	if err := newListener(t).join(h, "chat", nil); !errors.Is(err, hub.ErrClosed) {
 		t.Errorf("join after close: %v", err)
 	}
+}
+
+// stuck is a receiver that does not return from its first delivery until it
+// is let go.
+type stuck struct {
+	*listener
+	gate chan struct{}
+}
+
+func (s stuck) Deliver(b *message.Batch) {
+	<-s.gate
+	s.listener.Deliver(b)
+}
+
+// D1: no message overtakes another at any receiver, with several walkers too.
+func TestABatchWaitsForTheOneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, f := setup(t, 0)
+		first := stuck{newListener(t), make(chan struct{})}
+		joined, err := h.Join(t.Context(), "chat", first, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.at = joined.Position
+		joined.Subscription.Live()
+		var last *listener
+		for range 1500 {
+			last = join(t, h, "chat", nil)
+		}
+		f.publish(t, "chat", 1)
+		synctest.Wait()
+		f.publish(t, "chat", 1)
+		synctest.Wait()
+		if last.count() > 1 {
+			t.Errorf("the second message is out while the first is not")
+		}
+		close(first.gate)
+		synctest.Wait()
+		if first.count() != 2 || last.count() != 2 {
+			t.Errorf("got %d and %d", first.count(), last.count())
+		}
+		h.Close()
+		f.Close(t.Context())
+	})
 }
