@@ -1,0 +1,392 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/engine/memory"
+	"magpie/internal/hub"
+	"magpie/internal/message"
+	"magpie/internal/problem"
+	"magpie/internal/session"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pipe is a Link whose kernel takes room bytes at once, and whose Write waits
+// until there is room again.
+type pipe struct {
+	mu      sync.Mutex
+	more    *sync.Cond
+	room    int // -1: endless
+	written []byte
+	writers int // in TryWrite or Write now
+	overlap bool
+	broken  error
+	goodbye []session.Reason
+}
+
+func newPipe(room int) *pipe {
+	p := &pipe{room: room}
+	p.more = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *pipe) enterLocked() func() {
+	p.writers++
+	p.overlap = p.overlap || p.writers > 1
+	return func() { p.writers-- }
+}
+
+func (p *pipe) TryWrite(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.enterLocked()()
+	n := len(b)
+	if p.room >= 0 {
+		n = min(n, p.room)
+		p.room -= n
+	}
+	p.written = append(p.written, b[:n]...)
+	return n, p.broken
+}
+
+func (p *pipe) Write(frames [][]byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.enterLocked()()
+	for _, f := range frames {
+		for p.room >= 0 && p.room < len(f) && p.broken == nil {
+			p.more.Wait()
+		}
+		if p.broken != nil {
+			return p.broken
+		}
+		p.written = append(p.written, f...)
+	}
+	return nil
+}
+
+func (p *pipe) Goodbye(r session.Reason) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.goodbye = append(p.goodbye, r)
+	p.broken = os.ErrClosed
+	p.more.Broadcast()
+}
+
+// open lets everything through from now on.
+func (p *pipe) open() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.room = -1
+	p.more.Broadcast()
+}
+
+func (p *pipe) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return string(p.written)
+}
+
+const outbox = 100
+
+func newNode(t *testing.T, rules ...channel.Rule) *session.Node {
+	t.Helper()
+	all, err := channel.NewRules(rules, channel.Default(channel.Anyone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := memory.New(memory.Config{Rules: all})
+	h := hub.New(hub.Config{Engine: e, Rules: all, Log: slog.New(slog.DiscardHandler)})
+	if err := e.Start(context.Background(), h); err != nil {
+		t.Fatal(err)
+	}
+	n := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: all}),
+		MaxPayload: 50, Outbox: outbox, Subscriptions: 2})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := n.Drain(ctx); err != nil {
+			t.Error(err)
+		}
+		h.Close()
+		e.Close(ctx)
+	})
+	return n
+}
+
+func open(t *testing.T, n *session.Node, p *pipe) *session.Session {
+	t.Helper()
+	s := new(session.Session)
+	if err := n.Open(s, p, auth.Identity{Kind: auth.Guest}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(what)
+		}
+	}
+}
+
+// Outbox rule 3: what the kernel takes leaves on the sender's goroutine.
+func TestSendWritesAtOnce(t *testing.T) {
+	n, p := newNode(t), newPipe(-1)
+	s := open(t, n, p)
+	s.Attach()
+	s.Send([]byte("a"))
+	s.Send([]byte("b"))
+	if p.text() != "ab" || n.Metrics.Flushed.Value() != 0 {
+		t.Errorf("wrote %q with %d flushers", p.text(), n.Metrics.Flushed.Value())
+	}
+}
+
+// Outbox rule 1: whole frames, in order, never two writes at a time, however
+// little the kernel takes.
+func TestFramesLeaveWholeAndInOrder(t *testing.T) {
+	n, p := newNode(t), newPipe(7)
+	s := open(t, n, p)
+	s.SendBacklog([]byte("first,"))
+	s.Attach()
+	want := "first,"
+	for i := range 15 {
+		frame := fmt.Sprintf("%05d,", i)
+		s.Send([]byte(frame))
+		want += frame
+	}
+	p.open()
+	eventually(t, "not all written", func() bool { return p.text() == want })
+	eventually(t, "a flusher stays", func() bool {
+		before := n.Metrics.Flushed.Value()
+		s.Send([]byte("."))
+		return n.Metrics.Flushed.Value() == before // written at once again
+	})
+	if p.overlap {
+		t.Error("two writes at a time")
+	}
+}
+
+func TestConcurrentSendersKeepFramesWhole(t *testing.T) {
+	n := newNode(t)
+	p := newPipe(40)
+	s := open(t, n, p)
+	s.Attach()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() { s.Send(bytes.Repeat([]byte{'a' + byte(i)}, 9)) })
+	}
+	wg.Wait()
+	p.open()
+	eventually(t, "not all written", func() bool { return len(p.text()) == 72 })
+	for text := p.text(); len(text) > 0; text = text[9:] {
+		if text[:9] != string(bytes.Repeat([]byte{text[0]}, 9)) {
+			t.Fatalf("torn frame in %q", p.text())
+		}
+	}
+	if p.overlap {
+		t.Error("two writes at a time")
+	}
+}
+
+// D8: the outbox is bounded in bytes; past it the session ends as slow.
+func TestASlowSessionIsCut(t *testing.T) {
+	n, p := newNode(t), newPipe(0)
+	s := open(t, n, p)
+	s.Attach()
+	for range outbox / 10 {
+		s.Send(make([]byte, 10))
+	}
+	if s.Reason() != "" {
+		t.Fatalf("closed at the bound: %s", s.Reason())
+	}
+	s.Send([]byte("x"))
+	if s.Reason() != session.ReasonSlow || len(p.goodbye) != 1 || p.goodbye[0] != session.ReasonSlow {
+		t.Errorf("reason %q, goodbyes %v", s.Reason(), p.goodbye)
+	}
+	s.Send([]byte("x")) // no harm after the end
+	if got := n.Metrics.Closed(session.ReasonSlow).Value(); got != 1 {
+		t.Errorf("counted %d", got)
+	}
+}
+
+// A session that fetches what it missed is not slow for that.
+func TestBacklogDoesNotCountAsSlow(t *testing.T) {
+	n, p := newNode(t), newPipe(0)
+	s := open(t, n, p)
+	s.SendBacklog(make([]byte, 10*outbox))
+	s.Attach()
+	s.Send(make([]byte, outbox))
+	if s.Reason() != "" {
+		t.Fatalf("closed: %s", s.Reason())
+	}
+	s.Send([]byte("x"))
+	if s.Reason() != session.ReasonSlow {
+		t.Errorf("not cut past the bound behind a backlog")
+	}
+}
+
+func TestABrokenLinkEndsTheSession(t *testing.T) {
+	n, p := newNode(t), newPipe(-1)
+	p.broken = errors.New("reset")
+	s := open(t, n, p)
+	s.Attach()
+	s.Send([]byte("x"))
+	if s.Reason() != session.ReasonClient || n.Metrics.Sessions.Value() != 0 {
+		t.Errorf("reason %q, %d sessions", s.Reason(), n.Metrics.Sessions.Value())
+	}
+}
+
+// receiver sends what it gets to its session.
+type receiver struct{ *session.Session }
+
+var asText = message.NewEncoding(func(m *message.Message) []byte { return m.Payload })
+
+func (r receiver) Deliver(b *message.Batch) { r.Send(asText.OfBatch(b)) }
+func (r receiver) Gap(message.Gap)          {}
+
+func TestSubscriptionsEndWithTheSession(t *testing.T) {
+	n, p := newNode(t), newPipe(-1)
+	s := open(t, n, p)
+	s.Attach()
+	joined, err := s.Subscribe(t.Context(), "chat", receiver{s}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined.Subscription.Live()
+	if _, err := s.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("hi")}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "not delivered", func() bool { return p.text() == "hi" })
+	s.Close(session.ReasonClient)
+	if _, err := s.Subscribe(t.Context(), "news", receiver{s}, nil); !errors.Is(err, session.ErrClosed) {
+		t.Errorf("subscribe after the end: %v", err)
+	}
+}
+
+func TestSubscriptionLimit(t *testing.T) {
+	n := newNode(t)
+	s := open(t, n, newPipe(-1))
+	for i := range 3 {
+		_, err := s.Subscribe(t.Context(), fmt.Sprint("c", i), receiver{s}, nil)
+		if want := i == 2; (err != nil) != want {
+			t.Errorf("subscription %d: %v", i+1, err)
+		} else if err != nil && problem.Of(err).Code != session.LimitCode {
+			t.Errorf("problem %v", problem.Of(err))
+		}
+	}
+}
+
+// Every refusal of a publication has its problem; nothing refused gets in.
+func TestPublishIsChecked(t *testing.T) {
+	closed := channel.Default(channel.Anyone)
+	closed.Match, closed.Publish = "closed", channel.Nobody
+	users := channel.Default(channel.Anyone)
+	users.Match, users.Publish = "users", channel.Users
+	servers := channel.Default(channel.Anyone)
+	servers.Match, servers.Publish = "servers", channel.Server
+	n := newNode(t, closed, users, servers)
+	guest, user, server := auth.Identity{Kind: auth.Guest}, auth.Identity{Kind: auth.User, User: "42"}, auth.Identity{Kind: auth.Server}
+	for _, c := range []struct {
+		who     auth.Identity
+		channel string
+		size    int
+		status  int
+	}{
+		{guest, "chat", 50, 0}, {guest, "chat", 51, 413}, {guest, "a b", 1, 400}, {guest, "", 1, 400},
+		{guest, "closed", 1, 403}, {server, "closed", 1, 403},
+		{guest, "users", 1, 401}, {user, "users", 1, 0}, {server, "users", 1, 0},
+		{guest, "servers", 1, 403}, {user, "servers", 1, 403}, {server, "servers", 1, 0},
+	} {
+		_, err := n.Publish(t.Context(), c.who, engine.Publication{Channel: c.channel, Payload: make([]byte, c.size)})
+		status := 0
+		if err != nil {
+			status = problem.Of(err).Status
+		}
+		if status != c.status {
+			t.Errorf("%s to %q, %d bytes: %d (%v), want %d", c.who.Kind, c.channel, c.size, status, err, c.status)
+		}
+	}
+	page, err := n.History(t.Context(), server, "users", engine.Query{Limit: engine.All})
+	if err != nil || len(page.Messages) != 2 {
+		t.Errorf("%d messages got in, %v", len(page.Messages), err)
+	}
+}
+
+// A drain closes everybody with a word to come back, in batches over time,
+// and lets nobody in.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		var pipes []*pipe
+		for range 1000 {
+			p := newPipe(-1)
+			pipes = append(pipes, p)
+			open(t, n, p).Attach()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := n.Drain(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 8*time.Second {
+			t.Errorf("drained 1000 sessions in %s", took)
+		}
+		for _, p := range pipes {
+			if len(p.goodbye) != 1 || p.goodbye[0] != session.ReasonShutdown {
+				t.Fatalf("goodbyes %v", p.goodbye)
+			}
+		}
+		if err := n.Open(new(session.Session), newPipe(-1), auth.Identity{}); !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("open while draining: %v", err)
+		}
+	})
+}
+
+// A token's end ends its session.
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), new(session.Session)
+		if err := n.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(59 * time.Second) // synctest's clock
+		if s.Reason() != "" {
+			t.Fatal("closed too early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if s.Reason() != session.ReasonExpired {
+			t.Errorf("reason %q", s.Reason())
+		}
+	})
+}
+
+// Hot path: a delivery to a session whose kernel takes it allocates nothing.
+func TestSendAllocatesNothing(t *testing.T) {
+	n := newNode(t)
+	s := open(t, n, newPipe(-1))
+	s.Attach()
+	frame := []byte("x")
+	if got := testing.AllocsPerRun(100, func() { s.Send(frame[:0]) }); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
