@@ -79,9 +79,10 @@ func (c *Conn) life(now uint32) (left uint32, ok bool) {
 // watchAge makes sure that Tick is called when the message just begun is too
 // old. Mostly it is due before that anyway.
 func (c *Conn) watchAge() {
-	limit := c.begun.Load() + c.srv.ages.message
+	most := c.srv.ages.message
+	limit := c.begun.Load() + most
 	if int32(c.due.Load()-limit) > 0 {
 		c.due.Store(limit)
-		c.srv.cfg.Wheel.Add(&c.timer, messageAge)
+		c.srv.cfg.Wheel.Add(&c.timer, time.Duration(most)*c.srv.cfg.Wheel.Tick())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"sync"
@@ -79,6 +80,12 @@ func (s *Server) Accept(w http.ResponseWriter, r *http.Request, protocols []stri
 	if err != nil {
 		return nil, err
 	}
+	return s.adopt(nc, ahead, sub, h)
+}
+
+// adopt makes a Conn of a connection that has answered the handshake. ahead is
+// what was read of it.
+func (s *Server) adopt(nc net.Conn, ahead []byte, sub string, h Handler) (*Conn, error) {
 	c := &Conn{srv: s, nc: nc, h: h, sub: sub}
 	if !s.cfg.forcePortable {
 		c.rc = rawConn(nc)
