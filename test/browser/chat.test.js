@@ -192,7 +192,16 @@ test("X11: a flood keeps the page small and the reader where they are", async (t
   const [laterText, laterTop] = await place();
   assert.equal(laterText, text);
   assert.ok(Math.abs(laterTop - top) <= 1, `moved by ${laterTop - top} px`);
-  await page.getByRole("button", { name: "150 new messages" }).click();
+
+  await page.evaluate(() => { document.getElementById("scroll").scrollTop = document.getElementById("scroll").scrollHeight - 3_000; });
+  const [readText, readTop] = await place();
+  await publishAll("old", 100); // 50 rows at the top make room
+  await until("the last is there", async () => (await texts(page)).at(-1)?.startsWith("old"));
+  await until("the first went", async () => (await texts(page)).length === 300);
+  const [keptText, keptTop] = await place();
+  assert.equal(keptText, readText);
+  assert.ok(Math.abs(keptTop - readTop) <= 1, `moved by ${keptTop - readTop} px`);
+  await page.getByRole("button", { name: "new messages" }).click();
   await publishAll("c", 500);
   await until("the last is there", async () => (await texts(page)).length === 300);
   assert.ok((await page.locator("#messages > li").count()) <= 300);

@@ -78,11 +78,8 @@ export function connect({ prepare, open, clock, random, onFrame, onState }) {
   function drop() {
     generation++;
     cancelTimer();
-    const s = socket;
+    socket?.close();
     socket = null;
-    if (!s) return;
-    s.onopen = s.onmessage = s.onclose = null;
-    s.close();
   }
 
   function stopped(why) {

@@ -11,25 +11,18 @@ const longest = 4_000; // characters shown of one message
  */
 export function read(message) {
   const { data, b64, info } = message;
-  const fields = own(data);
+  const fields = data !== null && typeof data === "object" && !Array.isArray(data) ? data : {};
+  const content = typeof fields.content === "string" ? fields.content : null;
   const verified = text(info?.user);
-  const whole = b64 !== undefined ? "" : fields?.content ?? (typeof data === "string" ? data : JSON.stringify(data) ?? "");
+  const whole = b64 !== undefined ? "" : content ?? (typeof data === "string" ? data : JSON.stringify(data) ?? "");
   return {
-    author: verified ?? fields?.name ?? null,
+    author: verified ?? text(fields.name),
     claimed: verified === null,
-    id: fields?.id ?? null,
+    id: text(fields.id),
     text: whole.slice(0, longest),
     cut: Math.max(0, whole.length - longest),
     bytes: b64 === undefined ? 0 : sizeOfBase64(b64),
   };
-}
-
-// Own properties only: a payload's "__proto__" is nobody's name.
-function own(data) {
-  if (data === null || typeof data !== "object" || Array.isArray(data)) return null;
-  const field = (name) => (Object.hasOwn(data, name) ? text(data[name]) : null);
-  const content = Object.hasOwn(data, "content") && typeof data.content === "string" ? data.content : null;
-  return { content, name: field("name"), id: field("id") };
 }
 
 const text = (value) => (typeof value === "string" && value.trim() !== "" ? value.slice(0, 80) : null);
