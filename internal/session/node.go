@@ -88,6 +88,9 @@ func NewNode(c Config) *Node {
 		subsLimit: c.Subscriptions, empty: make(chan struct{})}
 }
 
+// Hub returns the hub behind the sessions.
+func (n *Node) Hub() *hub.Hub { return n.hub }
+
 // MaxPayload is the limit of one message in bytes.
 func (n *Node) MaxPayload() int { return n.maxPayload }
 

@@ -35,6 +35,7 @@ type pipe struct {
 	written []byte
 	writers int // in TryWrite or Write now
 	overlap bool
+	during  func() // called inside TryWrite, once
 	broken  error
 	goodbye []session.Reason
 }
@@ -55,6 +56,12 @@ func (p *pipe) TryWrite(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.enterLocked()()
+	if during := p.during; during != nil {
+		p.during = nil
+		p.mu.Unlock()
+		during()
+		p.mu.Lock()
+	}
 	n := len(b)
 	if p.room >= 0 {
 		n = min(n, p.room)
@@ -206,6 +213,23 @@ func TestConcurrentSendersKeepFramesWhole(t *testing.T) {
 	}
 }
 
+// What the kernel left of a frame goes before what was queued meanwhile.
+func TestTheRestOfAFrameComesFirst(t *testing.T) {
+	n, p := newNode(t), newPipe(2)
+	s := open(t, n, p)
+	s.Attach()
+	p.during = func() {
+		s.Send([]byte("second"))
+		s.Send([]byte("third"))
+	}
+	s.Send([]byte("first"))
+	p.open()
+	eventually(t, "not all written", func() bool { return len(p.text()) == len("firstsecondthird") })
+	if p.text() != "firstsecondthird" || p.overlap {
+		t.Errorf("wrote %q, two at a time: %v", p.text(), p.overlap)
+	}
+}
+
 // D8: the outbox is bounded in bytes; past it the session ends as slow.
 func TestASlowSessionIsCut(t *testing.T) {
 	n, p := newNode(t), newPipe(0)
@@ -243,6 +267,23 @@ func TestBacklogDoesNotCountAsSlow(t *testing.T) {
 	}
 }
 
+// Nor does it make the bound wider for what comes after it.
+func TestTheBoundHoldsAfterABacklog(t *testing.T) {
+	n, p := newNode(t), newPipe(-1)
+	s := open(t, n, p)
+	s.SendBacklog(make([]byte, 10*outbox))
+	s.Attach()
+	eventually(t, "backlog not written", func() bool { return len(p.text()) == 10*outbox })
+	p.mu.Lock()
+	p.room = 0
+	p.mu.Unlock()
+	s.Send(make([]byte, outbox))
+	s.Send([]byte("x"))
+	if s.Reason() != session.ReasonSlow {
+		t.Error("not cut past the bound")
+	}
+}
+
 func TestABrokenLinkEndsTheSession(t *testing.T) {
 	n, p := newNode(t), newPipe(-1)
 	p.broken = errors.New("reset")
@@ -276,6 +317,9 @@ func TestSubscriptionsEndWithTheSession(t *testing.T) {
 	}
 	eventually(t, "not delivered", func() bool { return p.text() == "hi" })
 	s.Close(session.ReasonClient)
+	if got := n.Hub().Metrics.Subscriptions.Value(); got != 0 {
+		t.Errorf("%d subscriptions stay", got)
+	}
 	if _, err := s.Subscribe(t.Context(), "news", receiver{s}, nil); !errors.Is(err, session.ErrClosed) {
 		t.Errorf("subscribe after the end: %v", err)
 	}
