@@ -1,0 +1,63 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+
+	"magpie/internal/config"
+	"magpie/internal/engine"
+	"magpie/internal/engine/memory"
+	"magpie/internal/engine/redis"
+	"magpie/internal/web"
+)
+
+func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine, error) {
+	if cfg.Redis == "" {
+		return memory.New(memory.Config{Rules: cfg.Rules, IdempotencyWindow: cfg.Times.IdempotencyWindow}), nil
+	}
+	return redis.New(redis.Config{
+		URL: cfg.Redis, Prefix: cfg.Prefix, Node: cfg.Node, Rules: cfg.Rules,
+		MaxPayload: cfg.Limits.MaxPayload, IdempotencyWindow: cfg.Times.IdempotencyWindow,
+		Ingest: redis.Ingest{Streams: cfg.Ingest.Streams, Channels: cfg.Ingest.Channels},
+		Log:    log, Metrics: m.redis(),
+	})
+}
+
+func newPages(cfg *config.Config) http.Handler {
+	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Version: Version()}
+	if u, err := url.Parse(cfg.Redis); err == nil {
+		o.RedisAddr = u.Host // never the user or the password
+	}
+	return web.New(o)
+}
+
+// Version is the module's version as built in, or "dev".
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	lc := net.ListenConfig{Control: giveUpOnSilence}
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+func tlsConfig(cfg *config.Config) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls_cert and tls_key do not hold a certificate and its key in PEM: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}

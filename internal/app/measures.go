@@ -1,0 +1,118 @@
+package app
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"magpie/internal/api"
+	"magpie/internal/engine/redis"
+	"magpie/internal/hub"
+	"magpie/internal/metrics"
+	"magpie/internal/session"
+	"magpie/internal/transport/ws"
+)
+
+// measures is what /metrics shows. Names of channels and users are never
+// labels: clients choose them.
+type measures struct {
+	registry *prometheus.Registry
+	probe    prometheus.Histogram
+}
+
+func newMeasures() *measures {
+	m := &measures{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.probe = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "magpie_redis_probe_seconds", Help: "Time from a probe's PUBLISH to its arrival on the subscriber connection.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2},
+	})
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "magpie_build_info", Help: "Always 1; the version is a label.",
+		ConstLabels: prometheus.Labels{"version": Version()}})
+	build.Set(1)
+	m.registry.MustRegister(build)
+	return m
+}
+
+func (m *measures) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// watch shows the counters that hub and sessions keep.
+func (m *measures) watch(h *hub.Hub, n *session.Node, health *api.Health) {
+	m.counter("magpie_messages_received_total", "Messages from the engine for channels of this node.", &h.Metrics.Received)
+	m.counter("magpie_messages_delivered_total", "Messages times receivers.", &h.Metrics.Deliveries)
+	m.counter("magpie_messages_published_total", "Messages that came in through this node's doors and were acknowledged.", &n.Metrics.Published)
+	m.counter("magpie_messages_refused_total", "Messages that came in through this node's doors and were not.", &n.Metrics.Refused)
+	m.counter("magpie_log_fills_total", "Times the log was read because an offset was missing.", &h.Metrics.Fills)
+	m.counter("magpie_gaps_total", "Times subscribers were told that messages are lost.", &h.Metrics.Gaps)
+	m.counter("magpie_inbox_overflows_total", "Messages left to the log because a channel's inbox was full.", &h.Metrics.Overflows)
+	m.counter("magpie_sessions_opened_total", "Sessions opened.", &n.Metrics.Opened)
+	m.counter("magpie_session_flushers_total", "Times the kernel did not take a frame at once.", &n.Metrics.Flushed)
+	m.gauge("magpie_sessions", "Open sessions.", func() float64 { return float64(n.Metrics.Sessions.Value()) })
+	m.gauge("magpie_channels", "Channels this node listens to.", func() float64 { return float64(h.Metrics.Channels.Value()) })
+	m.gauge("magpie_subscriptions", "Subscriptions of all sessions.", func() float64 { return float64(h.Metrics.Subscriptions.Value()) })
+	m.gauge("magpie_ready", "1 while the node can deliver.", func() float64 {
+		if health.State() != nil {
+			return 0
+		}
+		return 1
+	})
+	m.registry.MustRegister(closings{n, prometheus.NewDesc("magpie_sessions_closed_total", "Sessions closed, by reason.", []string{"reason"}, nil)})
+}
+
+func (m *measures) counter(name, help string, c *metrics.Counter) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+		func() float64 { return float64(c.Value()) }))
+}
+
+func (m *measures) gauge(name, help string, f func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+}
+
+// closings shows the ends of sessions by reason.
+type closings struct {
+	node *session.Node
+	desc *prometheus.Desc
+}
+
+func (c closings) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
+
+func (c closings) Collect(out chan<- prometheus.Metric) {
+	for reason, n := range c.node.Metrics.ClosedBy() {
+		out <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), string(reason))
+	}
+}
+
+func (m *measures) sockets() ws.Metrics {
+	received := new(metrics.Counter)
+	m.counter("magpie_websocket_messages_received_total", "Whole WebSocket messages read from clients.", received)
+	return ws.Metrics{Received: func(int) { received.Add(1) }}
+}
+
+func (m *measures) redis() redis.Metrics {
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		m.registry.MustRegister(v)
+		return v
+	}
+	count := func(name, help string) func() {
+		c := new(metrics.Counter)
+		m.counter(name, help, c)
+		return func() { c.Add(1) }
+	}
+	m.registry.MustRegister(m.probe)
+	dropped := vec("magpie_redis_plain_dropped_total", "Plain PUBLISHes that were not taken in, by reason.", "reason")
+	ingested := vec("magpie_redis_ingested_total", "Entries read from ingested streams, by result.", "result")
+	return redis.Metrics{
+		PlainDropped:     func(reason string) { dropped.WithLabelValues(reason).Inc() },
+		Ingested:         func(result string) { ingested.WithLabelValues(result).Inc() },
+		EnvelopeSkipped:  count("magpie_redis_envelopes_skipped_total", "Envelopes on live channels that could not be read."),
+		SubscriberLost:   count("magpie_redis_subscriber_lost_total", "Times the subscriber connection to Redis ended."),
+		PresenceRewrites: count("magpie_redis_presence_rewrites_total", "Times this node wrote its presence anew."),
+		ProbeRoundTrip:   func(d time.Duration) { m.probe.Observe(d.Seconds()) },
+	}
+}

@@ -1,0 +1,77 @@
+package app
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"magpie/internal/api"
+	"magpie/internal/problem"
+	"magpie/internal/protocol/raw"
+	"magpie/internal/protocol/sse"
+)
+
+// doors is everything that answers requests.
+type doors struct {
+	log     *slog.Logger
+	api     *api.API
+	health  *api.Health
+	raw     *raw.Door
+	sse     *sse.Door
+	pages   http.Handler
+	metrics http.Handler
+}
+
+// routes is the whole table of paths.
+func (d doors) routes() http.Handler {
+	mux := http.NewServeMux()
+	for path, methods := range map[string]methods{
+		"/websocket":            {"*": d.raw.Serve}, // refuses other methods itself, as a handshake
+		"/sse":                  {"GET": d.sse.Serve},
+		"/publish/{channel...}": {"POST": d.api.Publish, "OPTIONS": d.api.Preflight},
+		"/history/{channel...}": {"GET": d.api.History, "OPTIONS": d.api.Preflight},
+		"/livez":                {"GET": d.health.Live},
+		"/readyz":               {"GET": d.health.Ready},
+		"/metrics":              {"GET": page(d.metrics)},
+	} {
+		mux.Handle(path, problem.Handle(d.log, methods.serve))
+	}
+	mux.Handle("/", d.pages)
+	return mux
+}
+
+// methods are the handlers of one path. What is not there is refused: the
+// library would hand TRACE to anyone.
+type methods map[string]problem.Handler
+
+func (m methods) serve(w http.ResponseWriter, r *http.Request) error {
+	if h := m["*"]; h != nil {
+		return h(w, r)
+	}
+	h := m[r.Method]
+	if h == nil && r.Method == http.MethodHead {
+		h = m[http.MethodGet]
+	}
+	if h == nil {
+		return &problem.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+			Message: "This path answers " + m.names() + ".", Header: "Allow", Value: m.names()}
+	}
+	return h(w, r)
+}
+
+func (m methods) names() string {
+	var list []string
+	for name := range m {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+func page(h http.Handler) problem.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}
