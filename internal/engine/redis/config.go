@@ -1,0 +1,185 @@
+package redis
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"magpie/internal/channel"
+)
+
+// Config is what New needs.
+type Config struct {
+	// URL names one Redis: redis://, rediss:// (TLS) or unix://.
+	URL string
+	// Prefix begins every key. Empty means "magpie".
+	Prefix string
+	// Node is this node's name in logs and keys: letters, digits, '.', '_' and
+	// '-'. Empty is allowed. The engine adds a random part, so that a node
+	// that restarts is not taken for the one that died.
+	Node  string
+	Rules *channel.Rules
+	// MaxPayload is the most bytes a plain PUBLISH, FCALL or XADD may bring.
+	// 0 means 64 KiB.
+	MaxPayload int
+	// IdempotencyWindow is how long a key is remembered. 0 means 5 minutes.
+	IdempotencyWindow time.Duration
+	Ingest            Ingest
+	Log               *slog.Logger // nil: slog.Default
+	Metrics           Metrics
+}
+
+// Ingest names what is taken in although nobody on this node may listen.
+type Ingest struct {
+	// Streams are Redis streams whose entries are published.
+	Streams []string
+	// Channels are globs of channels whose plain PUBLISHes are always taken in.
+	Channels []string
+}
+
+// Metrics are told what happens. Any field may be nil; none may block, and
+// all are called from several goroutines.
+type Metrics struct {
+	PlainDropped     func(reason string) // a plain PUBLISH was not taken in
+	EnvelopeSkipped  func()              // an envelope could not be read
+	SubscriberLost   func()              // the subscriber connection ended
+	ProbeRoundTrip   func(time.Duration) // a probe came back
+	Ingested         func(result string) // an entry of a stream: published, rejected
+	PresenceRewrites func()              // this node's presence was written anew
+}
+
+func (m Metrics) plainDropped(reason string) {
+	if m.PlainDropped != nil {
+		m.PlainDropped(reason)
+	}
+}
+
+func (m Metrics) ingested(result string) {
+	if m.Ingested != nil {
+		m.Ingested(result)
+	}
+}
+
+func (m Metrics) probed(d time.Duration) {
+	if m.ProbeRoundTrip != nil {
+		m.ProbeRoundTrip(d)
+	}
+}
+
+func call(f func()) {
+	if f != nil {
+		f()
+	}
+}
+
+// withDefaults checks c and fills in what was left out.
+func (c Config) withDefaults() (Config, error) {
+	if c.Prefix == "" {
+		c.Prefix = "magpie"
+	}
+	if !goodPrefix.MatchString(c.Prefix) {
+		return c, fmt.Errorf("redis prefix %q: use 1 to 64 letters, digits and . _ - :", c.Prefix)
+	}
+	if !goodNode.MatchString(c.Node) {
+		return c, fmt.Errorf("node name %q: use at most 64 letters, digits and . _ -", c.Node)
+	}
+	if c.Rules == nil {
+		return c, errors.New("redis engine: no channel rules given")
+	}
+	for _, glob := range c.Ingest.Channels {
+		if err := channel.CheckGlob(glob); err != nil {
+			return c, fmt.Errorf("ingest.channels %q: %w", glob, err)
+		}
+	}
+	for _, s := range c.Ingest.Streams {
+		if s == "" {
+			return c, errors.New("ingest.streams holds an empty name")
+		}
+	}
+	if c.MaxPayload <= 0 {
+		c.MaxPayload = 64 << 10
+	}
+	if c.IdempotencyWindow <= 0 {
+		c.IdempotencyWindow = 5 * time.Minute
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c, nil
+}
+
+var (
+	goodPrefix = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+	goodNode   = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
+)
+
+const urlForm = "write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… for TLS, or unix:///path/to/redis.sock"
+
+// parseURL reads a Redis URL. Its errors never repeat the URL, which may hold
+// a password. name is what messages call this Redis.
+func parseURL(s string) (opt rueidis.ClientOption, name string, err error) {
+	u, err := url.Parse(s)
+	if err != nil || s == "" {
+		return opt, "", errors.New("the Redis URL cannot be read; " + urlForm)
+	}
+	q := u.Query()
+	switch {
+	case strings.Contains(u.Scheme, "sentinel"), q.Has("master_set"), q.Has("sentinel"):
+		return opt, "", errors.New("Redis Sentinel is not supported yet; name one Redis: " + urlForm)
+	case strings.Contains(u.Scheme, "cluster"), q.Has("cluster"), q.Has("addr"), strings.Contains(u.Host, ","):
+		return opt, "", errors.New("Redis Cluster and several addresses are not supported yet; name one Redis: " + urlForm)
+	case u.Fragment != "":
+		// A # in a password cuts the URL here; what is before it looks whole.
+		return opt, "", errors.New("the Redis URL has a #; write it as %23 in a password; " + urlForm)
+	}
+	for key := range q {
+		if key != "db" {
+			return opt, "", fmt.Errorf("the Redis URL has the unknown parameter %q; only db is known; %s", key, urlForm)
+		}
+	}
+	if u.User != nil {
+		opt.Username = u.User.Username()
+		opt.Password, _ = u.User.Password()
+	}
+	database := q.Get("db")
+	switch u.Scheme {
+	case "unix":
+		if u.Path == "" {
+			return opt, "", errors.New("the Redis URL names no socket; " + urlForm)
+		}
+		name = u.Path
+	case "redis", "rediss":
+		host, port := u.Hostname(), u.Port()
+		if host == "" {
+			return opt, "", errors.New("the Redis URL names no host; " + urlForm)
+		}
+		if port == "" {
+			port = "6379"
+		}
+		name = net.JoinHostPort(host, port)
+		if u.Scheme == "rediss" {
+			opt.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
+		}
+		if path := strings.Trim(u.Path, "/"); path != "" {
+			database = path
+		}
+	default:
+		return opt, "", errors.New("the Redis URL begins with none of redis://, rediss://, unix://; " + urlForm)
+	}
+	if database != "" {
+		if opt.SelectDB, err = strconv.Atoi(database); err != nil || opt.SelectDB < 0 {
+			return opt, "", errors.New("the database in the Redis URL is not a number; " + urlForm)
+		}
+	}
+	opt.InitAddress = []string{name}
+	return opt, name, nil
+}

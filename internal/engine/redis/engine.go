@@ -1,0 +1,315 @@
+// Package redis is the engine of many nodes: logs, live messages, leases and
+// presence in one Redis 6.2 or later. What it has there is a public contract,
+// docs/redis.md.
+//
+// It refuses to buffer publications while Redis is away: they fail at once
+// with engine.ErrUnavailable. It refuses Sentinel and Cluster, so far.
+//
+// Start starts, and Close ends and waits for: the subscriber (subscriber.go),
+// the probe (probe.go), the appender of plain PUBLISHes (plain.go), the roster
+// (presence.go), the upkeep (upkeep.go) and one reader per ingested stream
+// (ingest.go).
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"magpie/internal/engine"
+)
+
+const (
+	// callTimeout bounds every command: a publisher learns of a silent Redis.
+	callTimeout = 3 * time.Second
+	// gateAfter is how long Redis may be silent before commands fail at once.
+	// Longer than a fork or a big delete may stall it.
+	gateAfter = 2 * time.Second
+	// startTimeout bounds Start when its context does not.
+	startTimeout = 10 * time.Second
+	// drainTimeout bounds what Close does before it lets go of Redis.
+	drainTimeout = 2 * time.Second
+	// inFlight is the most commands that wait for replies at once. It is half
+	// of what the client queues: a full queue would ignore a call's context.
+	inFlight  = 1024
+	ringScale = 11
+)
+
+// Engine implements engine.Engine, engine.Presence and engine.Health.
+type Engine struct {
+	// set by New
+	cfg  Config
+	keys keys
+	node string // unique to this run
+	addr string // what messages call this Redis
+	opt  rueidis.ClientOption
+
+	// set by Start
+	client     rueidis.Client
+	sink       engine.Sink
+	subscriber *subscriber
+	plain      *plainAppender
+	probe      *probe
+	roster     *roster
+	ingest     *ingest
+	noFunction sync.Once
+	functions  chan struct{} // asks upkeep to look after the Redis Function
+
+	slots     chan struct{} // one per command in flight
+	life      context.Context
+	end       context.CancelFunc
+	running   sync.WaitGroup
+	closed    atomic.Bool
+	closing   sync.Once
+	started   time.Time
+	broken    seldom
+	tooBig    seldom
+	lostPlain seldom
+	lastReply atomic.Int64 // when Redis last answered a probe, since started
+}
+
+// New checks the configuration. It does not connect.
+func New(c Config) (*Engine, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	opt, addr, err := parseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: c, keys: keys{c.Prefix}, node: instance(c.Node), addr: addr, slots: make(chan struct{}, inFlight), functions: make(chan struct{}, 1), started: time.Now()}
+	e.opt = e.options(opt)
+	e.life, e.end = context.WithCancel(context.Background())
+	e.plain = newPlainAppender(e)
+	e.subscriber = newSubscriber(e)
+	e.probe = newProbe(e)
+	e.roster = newRoster(e)
+	e.ingest = newIngest(e)
+	return e, nil
+}
+
+func (e *Engine) options(opt rueidis.ClientOption) rueidis.ClientOption {
+	opt.ClientName = e.cfg.Prefix + ":" + e.node
+	opt.ForceSingleClient = true
+	opt.DisableRetry = true
+	opt.DisableCache = true
+	opt.AlwaysPipelining = true
+	opt.PipelineMultiplex = -1 // one connection: a publisher's order is kept
+	opt.RingScaleEachConn = ringScale
+	opt.ConnWriteTimeout = callTimeout
+	opt.Dialer = net.Dialer{Timeout: gateAfter, KeepAlive: time.Second}
+	if strings.HasPrefix(e.cfg.URL, "unix:") {
+		opt.DialCtxFn = dialUnix
+	}
+	return opt
+}
+
+// Node returns the name under which this run is known in Redis.
+func (e *Engine) Node() string { return e.node }
+
+// instance makes a run's name from a node's: the random part keeps a node that
+// comes back from owning what its predecessor left.
+func instance(name string) string {
+	var b [4]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	if name == "" {
+		name = "node"
+	}
+	return name + "-" + hex.EncodeToString(b[:])
+}
+
+// Start implements engine.Engine.
+func (e *Engine) Start(ctx context.Context, sink engine.Sink) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	e.sink = sink
+	if err := e.start(ctx); err != nil {
+		e.Close(ctx)
+		return err
+	}
+	return nil
+}
+
+func (e *Engine) start(ctx context.Context) error {
+	client, err := rueidis.NewClient(e.opt)
+	e.client = client
+	if err != nil {
+		return e.startError(err)
+	}
+	if err := e.checkServer(ctx); err != nil {
+		return err
+	}
+	e.replied()
+	e.loadFunction(ctx, false)
+	e.run(e.subscriber.run)
+	e.run(e.probe.run)
+	e.run(e.plain.run)
+	e.run(e.roster.run)
+	e.run(e.upkeep)
+	if err := e.probe.waitFirst(ctx); err != nil {
+		return fmt.Errorf("Redis at %s answers but does not deliver what is published: %w; check that this user may use Pub/Sub", e.addr, err)
+	}
+	e.ingest.start()
+	return nil
+}
+
+func (e *Engine) run(loop func(context.Context)) {
+	e.running.Go(func() { loop(e.life) })
+}
+
+func (e *Engine) startError(err error) error {
+	if text := explain(err); text != "" {
+		return fmt.Errorf("Redis at %s: %s (%w)", e.addr, text, err)
+	}
+	return fmt.Errorf("cannot reach Redis at %s: start it there, or set --redis to where it is (%w)", e.addr, err)
+}
+
+// checkServer refuses what would fail later in ways that are harder to read.
+func (e *Engine) checkServer(ctx context.Context) error {
+	if err := e.client.Do(ctx, e.client.B().Ping().Build()).Error(); err != nil {
+		return e.startError(err)
+	}
+	info, err := e.client.Do(ctx, e.client.B().Info().Build()).ToString()
+	if err != nil {
+		e.cfg.Log.Warn("Redis refuses INFO: a Redis that goes back in time is noticed only when its data is gone", "redis", e.addr, "error", err)
+		return nil
+	}
+	switch mode := infoField(info, "redis_mode"); mode {
+	case "cluster":
+		return fmt.Errorf("Redis at %s runs in cluster mode, which is not supported yet; use a single Redis", e.addr)
+	case "sentinel":
+		return fmt.Errorf("at %s is a Sentinel, which is not supported yet; name the Redis master itself", e.addr)
+	}
+	if infoField(info, "role") == "slave" {
+		return fmt.Errorf("Redis at %s is a read-only replica; name its master", e.addr)
+	}
+	if v := infoField(info, "redis_version"); !atLeast(v, 6, 2) {
+		return fmt.Errorf("Redis at %s is version %s; 6.2 or later is needed", e.addr, v)
+	}
+	return nil
+}
+
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// atLeast is true of versions it cannot read: servers that speak Redis's
+// language have versions of their own.
+func atLeast(version string, major, minor int) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return true
+	}
+	a, err1 := strconv.Atoi(parts[0])
+	b, err2 := strconv.Atoi(parts[1])
+	return err1 != nil || err2 != nil || a > major || a == major && b >= minor
+}
+
+// Close implements engine.Engine. Until ctx ends, and at most for a few
+// seconds, it first appends the plain PUBLISHes that only this node may hold
+// and gives its leases back.
+func (e *Engine) Close(ctx context.Context) error {
+	return e.shut(func() {
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		e.ingest.stop(ctx)
+		e.subscriber.leaveAll(ctx)
+		e.plain.drain(ctx)
+		e.probe.leave(ctx)
+	})
+}
+
+// crash is Close without any farewell, for tests of what a dead node leaves.
+func (e *Engine) crash() { e.shut(func() {}) }
+
+func (e *Engine) shut(farewell func()) error {
+	e.closing.Do(func() {
+		e.closed.Store(true)
+		if e.client == nil {
+			e.end()
+			return
+		}
+		farewell()
+		e.end()
+		e.running.Wait()
+		e.client.Close()
+	})
+	return nil
+}
+
+// replied notes that Redis answered. now is monotonic.
+func (e *Engine) replied() { e.lastReply.Store(int64(time.Since(e.started))) }
+
+// gate refuses after Close, and while Redis is silent, so that callers
+// neither wait nor pile up.
+func (e *Engine) gate() error {
+	if e.closed.Load() {
+		return engine.ErrClosed
+	}
+	return e.silence()
+}
+
+func (e *Engine) silence() error {
+	if silent := time.Since(e.started) - time.Duration(e.lastReply.Load()); silent > gateAfter {
+		return fmt.Errorf("%w: Redis at %s has not answered for %s", engine.ErrUnavailable, e.addr, silent.Round(100*time.Millisecond))
+	}
+	return nil
+}
+
+// do runs f with a bounded context, unless Redis is known to be silent.
+func (e *Engine) do(ctx context.Context, f func(context.Context) error) error {
+	if err := e.gate(); err != nil {
+		return err
+	}
+	return e.doAny(ctx, f)
+}
+
+// doAny is do that also serves Close's farewell.
+func (e *Engine) doAny(ctx context.Context, f func(context.Context) error) error {
+	if err := e.silence(); err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	select {
+	case e.slots <- struct{}{}:
+		defer func() { <-e.slots }()
+	case <-bounded.Done():
+		return e.failure(bounded.Err())
+	}
+	return e.failure(f(bounded))
+}
+
+func (e *Engine) eval(ctx context.Context, s *script, keys []string, args ...string) (res rueidis.RedisResult, err error) {
+	err = e.do(ctx, func(ctx context.Context) error {
+		res = s.eval(ctx, e.client, keys, args...)
+		return res.Error()
+	})
+	return res, err
+}
+
+func dialUnix(ctx context.Context, path string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	return d.DialContext(ctx, "unix", path)
+}
+
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Presence = (*Engine)(nil)
+	_ engine.Health   = (*Engine)(nil)
+)

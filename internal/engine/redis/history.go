@@ -1,0 +1,247 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"magpie/internal/engine"
+	"magpie/internal/message"
+)
+
+const (
+	// pageSize is the most messages one script call reads: it bounds how long
+	// a reader of a long log holds up everybody else's Redis.
+	pageSize = 512
+	// pageTries bounds how often a read begins anew because the log changed
+	// under it.
+	pageTries = 4
+	// positionsBatch channels are asked for in one script call.
+	positionsBatch = 64
+)
+
+// History implements engine.Engine. A long answer is read in pages; if the
+// log's start or timeline moves meanwhile, it is read again.
+func (e *Engine) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	if e.cfg.Rules.For(name).Log.Size == 0 {
+		return engine.Page{}, e.gate()
+	}
+	var page engine.Page
+	for range pageTries {
+		whole, err := e.readAll(ctx, name, q, &page)
+		if err != nil {
+			return engine.Page{}, fmt.Errorf("history of %q: %w", name, err)
+		}
+		if whole {
+			return page, nil
+		}
+	}
+	return engine.Page{}, fmt.Errorf("history of %q: %w: the log changes faster than it can be read", name, engine.ErrUnavailable)
+}
+
+// readAll reads until q is satisfied. It is not whole when pages do not fit.
+func (e *Engine) readAll(ctx context.Context, name string, q engine.Query, page *engine.Page) (whole bool, err error) {
+	*page = engine.Page{}
+	ask, left := q, q.Limit
+	for first := true; ; first = false {
+		ask.Limit = pageSize
+		if left >= 0 {
+			ask.Limit = min(left, pageSize)
+		}
+		part, err := e.readPage(ctx, name, ask)
+		if err != nil {
+			return false, err
+		}
+		if first {
+			page.Top, page.Gap = part.Top, part.Gap
+		} else if part.Gap != "" || part.Top.Epoch != page.Top.Epoch {
+			return false, nil
+		}
+		part.Messages = upTo(part.Messages, page.Top.Offset)
+		page.Messages = append(page.Messages, part.Messages...)
+		if left >= 0 {
+			left -= len(part.Messages)
+		}
+		if len(part.Messages) < ask.Limit || left == 0 {
+			return true, e.checkWhole(q, page)
+		}
+		last := page.Messages[len(page.Messages)-1]
+		ask.Since = &message.Position{Epoch: page.Top.Epoch, Offset: last.Offset}
+	}
+}
+
+// upTo leaves out what came after the answer's position was read.
+func upTo(list []*message.Message, top uint64) []*message.Message {
+	for len(list) > 0 && list[len(list)-1].Offset > top {
+		list = list[:len(list)-1]
+	}
+	return list
+}
+
+// checkWhole turns a hole inside the answer (an entry that was deleted by
+// hand) into a gap: partial is worse than told.
+func (e *Engine) checkWhole(q engine.Query, page *engine.Page) error {
+	if q.Reverse || q.Since == nil || page.Gap != "" {
+		return nil
+	}
+	next := q.Since.Offset + 1
+	for _, m := range page.Messages {
+		if m.Offset != next {
+			page.Gap = message.GapTrimmed
+			return nil
+		}
+		next++
+	}
+	return nil
+}
+
+func (e *Engine) readPage(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	since, reverse := message.Position{}, "0"
+	if q.Since != nil {
+		since = *q.Since
+		if since.Epoch == "" {
+			since.Epoch = "-" // no epoch is called so: lost
+		}
+	}
+	if q.Reverse {
+		reverse = "1"
+	}
+	age := e.cfg.Rules.For(name).Log.Age
+	reply, err := e.eval(ctx, readScript, []string{e.keys.log(name), e.keys.meta(name)}, e.node, millis(age),
+		since.Epoch, strconv.FormatUint(since.Offset, 10), strconv.Itoa(q.Limit), reverse)
+	if err != nil {
+		return engine.Page{}, err
+	}
+	page, err := decodePage(name, reply)
+	if err != nil {
+		return engine.Page{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
+	}
+	if q.Reverse {
+		page.Gap = ""
+	}
+	return page, nil
+}
+
+func decodePage(name string, reply rueidis.RedisResult) (engine.Page, error) {
+	list, err := reply.ToArray()
+	if err != nil || len(list) != 4 {
+		return engine.Page{}, errReply
+	}
+	epoch, err1 := list[0].ToString()
+	top, err2 := list[1].AsUint64()
+	gap, err3 := list[2].ToString()
+	entries, err4 := list[3].ToArray()
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+		return engine.Page{}, errReply
+	}
+	page := engine.Page{Top: message.Position{Epoch: epoch, Offset: top}, Gap: message.GapReason(gap)}
+	page.Messages = make([]*message.Message, 0, len(entries))
+	for i := range entries {
+		m, err := decodeEntry(name, epoch, &entries[i])
+		if err != nil {
+			return engine.Page{}, err
+		}
+		page.Messages = append(page.Messages, m)
+	}
+	if len(page.Messages) == 0 {
+		page.Messages = nil
+	}
+	return page, nil
+}
+
+// decodeEntry reads one log entry: [OFFSET-0, [t, time, v, via, m, meta, d, payload]].
+func decodeEntry(name, epoch string, entry *rueidis.RedisMessage) (*message.Message, error) {
+	pair, err := entry.ToArray()
+	if err != nil || len(pair) != 2 {
+		return nil, errReply
+	}
+	id, err := pair[0].ToString()
+	if err != nil {
+		return nil, errReply
+	}
+	number, _, _ := strings.Cut(id, "-")
+	offset, err := parseDecimal(number)
+	if err != nil {
+		return nil, fmt.Errorf("%w: entry id %q", errReply, id)
+	}
+	fields, err := pair[1].AsStrSlice()
+	if err != nil {
+		return nil, errReply
+	}
+	return entryMessage(name, message.Position{Epoch: epoch, Offset: offset}, fields)
+}
+
+func entryMessage(name string, at message.Position, fields []string) (*message.Message, error) {
+	if len(fields) != 8 || fields[0] != "t" || fields[2] != "v" || fields[4] != "m" || fields[6] != "d" {
+		return nil, fmt.Errorf("%w: log entry %d of %q has fields that are not Magpie's", errReply, at.Offset, name)
+	}
+	time, err := parseDecimal(fields[1])
+	if err != nil {
+		return nil, fmt.Errorf("%w: time of log entry %d", errReply, at.Offset)
+	}
+	m := &message.Message{Channel: name, Position: at, Payload: bytesOf(fields[7]), Time: int64(time), Via: internVia(fields[3])}
+	return m, decodeMeta(m, fields[5])
+}
+
+// Positions implements engine.Engine.
+func (e *Engine) Positions(ctx context.Context, channels []string) ([]message.Position, error) {
+	tops := make([]message.Position, len(channels))
+	var logged []int // indexes of the channels that have a log
+	for i, name := range channels {
+		if e.cfg.Rules.For(name).Log.Size > 0 {
+			logged = append(logged, i)
+		}
+	}
+	if len(logged) == 0 {
+		return tops, e.gate()
+	}
+	batches := slices.Collect(slices.Chunk(logged, positionsBatch))
+	err := e.do(ctx, func(ctx context.Context) error { return e.positions(ctx, channels, batches, tops) })
+	if err != nil {
+		return nil, fmt.Errorf("positions of %d channels: %w", len(channels), err)
+	}
+	return tops, nil
+}
+
+func (e *Engine) positions(ctx context.Context, channels []string, batches [][]int, tops []message.Position) error {
+	commands := func() rueidis.Commands {
+		cmds := make(rueidis.Commands, 0, len(batches))
+		for _, batch := range batches {
+			names, args := make([]string, 0, 2*len(batch)), []string{e.node}
+			for _, i := range batch {
+				names = append(names, e.keys.log(channels[i]), e.keys.meta(channels[i]))
+				args = append(args, millis(e.cfg.Rules.For(channels[i]).Log.Age))
+			}
+			cmds = append(cmds, positionsScript.call(e.client.B(), names, args...))
+		}
+		return cmds
+	}
+	replies := e.client.DoMulti(ctx, commands()...)
+	if isNoScript(replies[0].Error()) {
+		if err := positionsScript.load(ctx, e.client); err != nil {
+			return err
+		}
+		replies = e.client.DoMulti(ctx, commands()...)
+	}
+	for b, reply := range replies {
+		if err := reply.Error(); err != nil {
+			return err
+		}
+		words, err := reply.AsStrSlice()
+		if err != nil || len(words) != 2*len(batches[b]) {
+			return errReply
+		}
+		for k, i := range batches[b] {
+			offset, err := parseDecimal(words[2*k+1])
+			if err != nil {
+				return errReply
+			}
+			tops[i] = message.Position{Epoch: words[2*k], Offset: offset}
+		}
+	}
+	return nil
+}
