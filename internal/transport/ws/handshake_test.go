@@ -49,7 +49,8 @@ func TestHandshakeRefusals(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := dialRaw(t, e.addr)
 			c.send([]byte(test.request))
-			resp, err := http.ReadResponse(c.r, nil)
+			verb, _, _ := strings.Cut(test.request, " ")
+			resp, err := http.ReadResponse(c.r, &http.Request{Method: verb})
 			if err != nil {
 				t.Fatal(err)
 			}

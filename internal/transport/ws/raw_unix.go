@@ -74,54 +74,53 @@ func (c *Conn) writeNow(b []byte) (int, error) {
 	return n, err
 }
 
-// rawBatch is a Write on a socket. It holds a buffer while it copies and
-// writes, and none while it waits: a thousand slow peers hold a thousand small
-// structs.
-type rawBatch struct {
-	*batch
-	wait bool // ask to be called again when the socket takes more
-	done bool
-	err  error
+// newBatch makes a batch together with the closure that RawConn asks for.
+func newBatch() *batch {
+	b := new(batch)
+	b.do = b.run
+	return b
 }
 
 // writeRaw tries without a deadline first, which is enough nearly always.
 func (b *batch) writeRaw() error {
-	r := rawBatch{batch: b}
-	if err := b.c.rc.Write(r.run); err != nil || r.done {
-		return cmp.Or(r.err, err)
+	if err := b.c.rc.Write(b.do); err != nil || b.done {
+		return cmp.Or(b.err, err)
 	}
-	r.wait = true
-	r.extend()
-	defer b.c.nc.SetWriteDeadline(time.Time{}) // or later TryWrites would fail
-	err := b.c.rc.Write(r.run)
-	return cmp.Or(r.err, err)
+	b.wait = true
+	b.extend()
+	err := b.c.rc.Write(b.do)
+	b.c.nc.SetWriteDeadline(time.Time{}) // or later TryWrites would fail
+	return cmp.Or(b.err, err)
 }
 
-func (r *rawBatch) run(fd uintptr) bool {
+// run writes what the socket takes. It holds a buffer while it copies and
+// writes, and none while the socket is waited for: a thousand slow peers hold
+// a thousand small structs.
+func (b *batch) run(fd uintptr) bool {
 	buf := chunks.Get().(*[chunk]byte)
 	defer chunks.Put(buf)
 	for {
-		out := r.fill(buf[:])
+		out := b.fill(buf[:])
 		if len(out) == 0 {
-			r.done = true
+			b.done = true
 			return true
 		}
 		n, err := writeFD(fd, out)
 		if err != nil {
-			r.done, r.err = true, err
+			b.done, b.err = true, err
 			return true
 		}
 		if n == 0 {
-			return !r.wait
+			return !b.wait
 		}
-		r.advance(n)
-		if r.wait {
-			r.extend()
+		b.advance(n)
+		if b.wait {
+			b.extend()
 		}
 	}
 }
 
 // extend gives a peer that has just taken something another WriteTimeout.
-func (r *rawBatch) extend() {
-	r.c.nc.SetWriteDeadline(time.Now().Add(r.c.srv.cfg.WriteTimeout))
+func (b *batch) extend() {
+	b.c.nc.SetWriteDeadline(time.Now().Add(b.c.srv.cfg.WriteTimeout))
 }

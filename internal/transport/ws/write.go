@@ -56,16 +56,15 @@ func (c *Conn) Write(frames [][]byte) error {
 		c.token.Unlock()
 		return ErrClosed
 	}
-	b := batch{c: c, frames: frames, boundary: !c.mid}
-	err := b.write()
+	last, err := c.writeBatch(frames)
 	c.mid = false
-	c.shut = b.last || err != nil
+	c.shut = last || err != nil
 	c.token.Unlock()
 	switch {
 	case err != nil:
 		c.severWrite(err)
 		return err
-	case b.last:
+	case last:
 		c.goodbyeSent()
 		return ErrClosed
 	}
@@ -90,13 +89,30 @@ type batch struct {
 	ctl      []byte // control frames that go first
 	boundary bool   // nothing of frames[0] was written, by TryWrite either
 	last     bool   // ctl ends with the close frame
+
+	// for writes through RawConn
+	do   func(fd uintptr) bool // run, made once
+	wait bool                  // run shall be called again when the socket takes more
+	done bool
+	err  error
 }
 
-func (b *batch) write() error {
-	if b.c.rc == nil {
-		return b.writeBlocking()
+var batches = sync.Pool{New: func() any { return newBatch() }}
+
+// writeBatch writes frames and the control frames that wait, and tells whether
+// the close frame was the last of them. Token held.
+func (c *Conn) writeBatch(frames [][]byte) (last bool, err error) {
+	b := batches.Get().(*batch)
+	b.c, b.frames, b.boundary = c, frames, !c.mid
+	if c.rc == nil {
+		err = b.writeBlocking()
+	} else {
+		err = b.writeRaw()
 	}
-	return b.writeRaw()
+	last = b.last
+	*b = batch{do: b.do}
+	batches.Put(b)
+	return last, err
 }
 
 // fill returns the next octets to write, put together in buf or, when a frame

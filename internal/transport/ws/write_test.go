@@ -1,0 +1,354 @@
+package ws
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// eventually polls until ok, with a deadline.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// accept waits for the endpoint's n-th connection.
+func (e *endpoint) accepted(t testing.TB, n int) *Conn {
+	t.Helper()
+	var c *Conn
+	eventually(t, "a connection", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if len(e.conns) > n {
+			c = e.conns[n]
+		}
+		return c != nil
+	})
+	return c
+}
+
+// smallBuffers makes the kernel take little at once.
+func smallBuffers(c *Conn) { c.nc.(*net.TCPConn).SetWriteBuffer(4 << 10) }
+
+// fillUp writes until the socket takes only a part of a frame, and returns the
+// frames that were begun and the rest of the last.
+func fillUp(t testing.TB, c *Conn, frame []byte) (n int, rest []byte) {
+	t.Helper()
+	for {
+		k, err := c.TryWrite(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case k == 0:
+			return n, nil
+		case k < len(frame):
+			return n + 1, frame[k:]
+		}
+		n++
+	}
+}
+
+// TryWrite takes what the kernel takes and no more, Write finishes it, and a
+// goodbye that came in between goes out after the frame, not inside it.
+func TestGoodbyeWaitsForTheFrame(t *testing.T) {
+	e := listen(t, Config{}, newEcho(nil))
+	peer := dial(t, e.addr)
+	c := e.accepted(t, 0)
+	smallBuffers(c)
+	frame := Frame(Binary, bytes.Repeat([]byte("0123456789"), 5000))
+	n, rest := fillUp(t, c, frame)
+	for rest == nil { // stood between two frames by chance
+		frame = frame[:len(frame)-1]
+		frame = Frame(Binary, frame[10:])
+		var more int
+		more, rest = fillUp(t, c, frame)
+		n += more
+	}
+	if k, err := c.TryWrite(frame); k != 0 || err != nil {
+		t.Errorf("TryWrite inside a frame: %d, %v", k, err)
+	}
+	c.ping()
+	c.CloseWith(4000, "")
+	c.CloseWith(4001, "")
+	done := make(chan error, 1)
+	go func() { done <- c.Write([][]byte{rest, Frame(Text, []byte("after"))}) }()
+	frames := peer.all()
+	if err := <-done; err != ErrClosed {
+		t.Errorf("Write answered %v, want ErrClosed", err)
+	}
+	if len(frames) < n+2 {
+		t.Fatalf("%d frames, want %d", len(frames), n+2)
+	}
+	for i, g := range frames[:n] {
+		if g.op != byte(Binary) {
+			t.Fatalf("frame %d is %v", i, g)
+		}
+	}
+	if last := frames[len(frames)-1]; last != closing(4000, "") {
+		t.Errorf("last came %v, want the goodbye", last)
+	}
+	if g := frames[len(frames)-2]; g.op != opPing {
+		t.Errorf("before it came %v, want the ping", g)
+	}
+}
+
+// outbox is the least a session does: TryWrite when nothing is queued, else a
+// queue and a flusher.
+type outbox struct {
+	c     *Conn
+	mu    sync.Mutex
+	queue [][]byte
+	busy  bool
+	done  sync.WaitGroup
+}
+
+func (o *outbox) send(frame []byte) {
+	o.mu.Lock()
+	if o.busy {
+		o.queue = append(o.queue, frame)
+		o.mu.Unlock()
+		return
+	}
+	o.busy = true
+	n, err := o.c.TryWrite(frame)
+	if err == nil && n < len(frame) {
+		o.queue = append(o.queue, frame[n:])
+		o.done.Add(1)
+		o.mu.Unlock()
+		go o.flush()
+		return
+	}
+	o.busy = false
+	o.mu.Unlock()
+}
+
+func (o *outbox) flush() {
+	defer o.done.Done()
+	for {
+		o.mu.Lock()
+		batch := o.queue
+		o.queue = nil
+		if len(batch) == 0 {
+			o.busy = false
+			o.mu.Unlock()
+			return
+		}
+		o.mu.Unlock()
+		if o.c.Write(batch) != nil {
+			return
+		}
+	}
+}
+
+// Pongs, pings and data of all sizes, at the same time, to a peer that reads
+// by fits: every frame arrives whole, data in order, and the last ping is
+// answered.
+func TestFramesNeverInterleave(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		e := listen(t, Config{forcePortable: portable}, newEcho(nil))
+		peer := dial(t, e.addr)
+		c := e.accepted(t, 0)
+		smallBuffers(c)
+		const messages, pings = 2000, 150
+		out := &outbox{c: c}
+		var all sync.WaitGroup
+		all.Go(func() {
+			for i := range messages {
+				out.send(Frame(Binary, bytes.Repeat([]byte{byte(i)}, 1+i*37%9000)))
+				if i%20 == 0 {
+					c.ping()
+				}
+			}
+		})
+		all.Go(func() {
+			for i := range pings {
+				peer.send(ping(fmt.Sprintf("ping %d", i)))
+			}
+		})
+		next, lastPong := 0, ""
+		for next < messages || lastPong != fmt.Sprintf("ping %d", pings-1) {
+			g, err := peer.read()
+			if err != nil {
+				t.Fatalf("after %d messages: %v", next, err)
+			}
+			switch g.op {
+			case opPing:
+			case opPong:
+				lastPong = g.payload
+			case byte(Binary):
+				want := strings.Repeat(string([]byte{byte(next)}), 1+next*37%9000)
+				if g.payload != want {
+					t.Fatalf("message %d is damaged", next)
+				}
+				next++
+			default:
+				t.Fatalf("got %v", g)
+			}
+		}
+		all.Wait()
+		out.done.Wait()
+	})
+}
+
+// A pong comes between two frames of a long Write, not after it.
+func TestPongDuringALongWrite(t *testing.T) {
+	e := listen(t, Config{}, newEcho(nil))
+	peer := dial(t, e.addr)
+	c := e.accepted(t, 0)
+	smallBuffers(c)
+	const n = 500
+	frames := make([][]byte, n)
+	for i := range frames {
+		frames[i] = Frame(Binary, make([]byte, 20000))
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Write(frames) }()
+	peer.read() // under way
+	peer.send(ping("now"))
+	at := -1
+	for i := 1; i < n+1; i++ {
+		g, err := peer.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.op == opPong {
+			at = i
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if at < 0 || at >= n {
+		t.Errorf("the pong came as frame %d of %d", at, n+1)
+	}
+}
+
+// D8: a peer that takes nothing for WriteTimeout is given up, and its Closed
+// says why; one that takes a little all the time is not.
+func TestWriteTimeout(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		closed := make(chan CloseInfo, 1)
+		e := listen(t, Config{forcePortable: portable, WriteTimeout: 200 * time.Millisecond}, newEcho(closed))
+		peer := dial(t, e.addr)
+		peer.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		c := e.accepted(t, 0)
+		smallBuffers(c)
+		err := c.Write([][]byte{Frame(Binary, make([]byte, 8<<20))})
+		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+			t.Errorf("Write to a peer that does not read: %v", err)
+		}
+		if info := <-closed; info.Cause != CauseSlowOut {
+			t.Errorf("closed with %+v", info)
+		}
+		if err := c.Write([][]byte{Frame(Text, nil)}); err != ErrClosed {
+			t.Errorf("Write after that: %v", err)
+		}
+	})
+}
+
+func TestWriteIsPatientWithProgress(t *testing.T) {
+	const timeout = 400 * time.Millisecond
+	e := listen(t, Config{WriteTimeout: timeout}, newEcho(nil))
+	peer := dial(t, e.addr)
+	peer.Conn.(*net.TCPConn).SetReadBuffer(32 << 10)
+	c := e.accepted(t, 0)
+	c.nc.(*net.TCPConn).SetWriteBuffer(32 << 10)
+	const size = 1 << 20
+	done := make(chan error, 1)
+	start := time.Now()
+	go func() { done <- c.Write([][]byte{Frame(Binary, make([]byte, size))}) }()
+	pace := time.NewTicker(timeout / 8)
+	defer pace.Stop()
+	for range 16 { // twice the timeout, a little at a time
+		<-pace.C
+		if _, err := io.CopyN(io.Discard, peer.r, size/32); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go io.Copy(io.Discard, peer.r)
+	if err := <-done; err != nil {
+		t.Errorf("after %v: %v", time.Since(start), err)
+	}
+	// The deadline is gone with the Write.
+	<-time.After(timeout + timeout/4)
+	if n, err := c.TryWrite(Frame(Text, []byte("x"))); n == 0 || err != nil {
+		t.Errorf("TryWrite later: %d, %v", n, err)
+	}
+}
+
+// What multiplies by receivers allocates nothing.
+func TestWritesDoNotAllocate(t *testing.T) {
+	e := listen(t, Config{}, newEcho(nil))
+	peer := dial(t, e.addr)
+	go io.Copy(io.Discard, peer.r)
+	c := e.accepted(t, 0)
+	frame := Frame(Text, []byte("a message of the usual kind"))
+	try := func() {
+		if _, err := c.TryWrite(frame); err != nil {
+			t.Error(err)
+		}
+	}
+	batch := [][]byte{frame, frame, frame, frame}
+	write := func() {
+		if err := c.Write(batch); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := testing.AllocsPerRun(500, try); n != 0 && !raceEnabled {
+		t.Errorf("TryWrite: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(500, write); n != 0 && !raceEnabled {
+		t.Errorf("Write of %d frames: %v allocations", len(batch), n)
+	}
+}
+
+// A ping flood is answered with a bounded number of pongs and ended.
+func TestPingFlood(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		h := newRecorder()
+		h.codes = map[Cause]uint16{CauseFlood: 4006}
+		e := listen(t, Config{forcePortable: portable}, func(func() *Conn) Handler { return h })
+		peer := dial(t, e.addr)
+		stop := peer.sendChopped([][]byte{bytes.Repeat(ping("flood"), 20000)}, 1<<20)
+		defer stop()
+		frames := peer.all()
+		if len(frames) > 2*controlsPerSecond+1 || frames[len(frames)-1] != closing(4006, "flood") {
+			t.Errorf("%d frames, last %v", len(frames), frames[len(frames)-1])
+		}
+		if info := <-h.closed; info.Cause != CauseFlood {
+			t.Errorf("closed with %+v", info)
+		}
+	})
+}
+
+func BenchmarkTryWrite(b *testing.B) {
+	e := listen(b, Config{}, newEcho(nil))
+	peer := dial(b, e.addr)
+	peer.SetDeadline(time.Time{})
+	go io.Copy(io.Discard, peer.Conn)
+	c := e.accepted(b, 0)
+	frame := Frame(Text, make([]byte, 100))
+	b.ReportAllocs()
+	var full atomic.Int64
+	for b.Loop() {
+		if n, err := c.TryWrite(frame); err != nil {
+			b.Fatal(err)
+		} else if n < len(frame) {
+			full.Add(1)
+			if err := c.Write([][]byte{frame[n:]}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
