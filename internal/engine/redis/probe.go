@@ -32,6 +32,7 @@ const (
 type probe struct {
 	e    *Engine
 	name string // the Pub/Sub name
+	kick chan struct{}
 
 	heard  atomic.Int64 // when the last echo came, since e.started; 0: none on this connection
 	begun  atomic.Int64 // when the present connection was complete
@@ -48,13 +49,19 @@ type probe struct {
 }
 
 func newProbe(e *Engine) *probe {
-	return &probe{e: e, name: e.keys.probe(e.node), first: make(chan struct{})}
+	return &probe{e: e, name: e.keys.probe(e.node), kick: make(chan struct{}, 1), first: make(chan struct{})}
 }
 
 func (p *probe) since() int64 { return int64(time.Since(p.e.started)) }
 
-// connected notes that the subscriber is complete.
-func (p *probe) connected() { p.begun.Store(p.since()) }
+// connected notes that the subscriber is complete, and has it proven now.
+func (p *probe) connected() {
+	p.begun.Store(p.since())
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
 
 // echo takes a probe that came back. Called on the client's reader.
 func (p *probe) echo(text string) {
@@ -91,6 +98,7 @@ func (p *probe) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-p.kick:
 		}
 	}
 }
