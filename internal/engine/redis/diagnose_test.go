@@ -88,11 +88,3 @@ func TestDiagnoseNobodyThere(t *testing.T) {
 		}
 	}
 }
-
-func TestDiagnoseAnOldRedis(t *testing.T) {
-	d := diagnosis{name: "r"}
-	d.info = "# Server\r\nredis_version:6.0.16\r\n"
-	if atLeast(d.field("redis_version"), 6, 2) {
-		t.Error("6.0.16 counts as new enough")
-	}
-}
