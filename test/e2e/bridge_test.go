@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"magpie/internal/engine/redis/redistest"
+)
+
+// cluster starts two nodes on one redis-server.
+func two(t *testing.T, args ...string) (*redistest.Server, *node, *node) {
+	t.Helper()
+	r := redistest.Start(t)
+	args = append([]string{"--redis", r.URL}, args...)
+	return r, start(t, args...), start(t, args...)
+}
+
+// The founding article's contract: what one client sends, all get, the sender
+// too; the channel is chat.
+func TestClassicChat(t *testing.T) {
+	n := start(t)
+	a, b := n.dial(""), n.dial("")
+	a.send(`{"content":"has joined the chat"}`)
+	b.send("plain text")
+	for _, s := range []*socket{a, b} {
+		got := s.wait(2)
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"plain text", `{"content":"has joined the chat"}`}) {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// P1: a plain PUBLISH reaches every node's clients exactly once and is in the
+// log exactly once; FCALL answers its position.
+func TestRedisIsTheAPI(t *testing.T) {
+	r, n1, n2 := two(t)
+	a, b := n1.dial(""), n2.dial("format=envelope")
+	if got := r.Do("PUBLISH", "chat", `{"content":"hi"}`); got != "2" {
+		t.Errorf("PUBLISH reached %s nodes, want 2", got)
+	}
+	if got := a.wait(1)[0]; got != `{"content":"hi"}` {
+		t.Errorf("node 1 got %s", got)
+	}
+	first := b.envelopes(1)[0]
+	if string(first.Data) != `{"content":"hi"}` || first.Offset != 1 || first.Via != "plain" {
+		t.Errorf("node 2 got %+v", first)
+	}
+	reply := strings.Split(r.Do("FCALL", "magpie_publish", "1", "chat", `{"content":"two"}`, "key-1"), "\n")
+	again := strings.Split(r.Do("FCALL", "magpie_publish", "1", "chat", `{"content":"two"}`, "key-1"), "\n")
+	if len(reply) != 2 || reply[0] != "2" || reply[1] != first.Epoch || !slices.Equal(reply, again) {
+		t.Errorf("FCALL answered %q, then %q", reply, again)
+	}
+	n1.publish("chat", "fence")
+	for _, s := range []*socket{a, b} {
+		if got := s.wait(3); len(got) != 3 {
+			t.Errorf("got %d messages: %q", len(got), got)
+		}
+	}
+	if log := n2.logOf("chat"); len(log) != 3 {
+		t.Errorf("%d messages in the log: %+v", len(log), log)
+	}
+}
+
+// 10,000 messages from five kinds of publishers reach fifty subscribers on two
+// nodes complete, once and in one order (P3, D1, D5, D6).
+func TestTenThousandMixedMessages(t *testing.T) {
+	const each = 2000
+	config := filepath.Join(t.TempDir(), "magpie.yaml")
+	if err := os.WriteFile(config, []byte("rules:\n  - match: chat\n    log: {size: 20000, age: 1h}\ningest:\n  streams: [orders]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, n1, n2 := two(t, "--config", config)
+	var sockets []*socket
+	for i := range 50 {
+		sockets = append(sockets, []*node{n1, n2}[i%2].dial("format=envelope"))
+	}
+	publishers := map[string]func(text string){
+		"http":  func(text string) { n1.publish("chat", text) },
+		"plain": func(text string) { r.Do("PUBLISH", "chat", text) },
+		"fcall": func(text string) { r.Do("FCALL", "magpie_publish", "1", "chat", text) },
+		"xadd":  func(text string) { r.Do("XADD", "orders", "*", "channel", "chat", "payload", text) },
+	}
+	raw := n2.dial("channel=chat")
+	publishers["raw"] = raw.send
+	var wg sync.WaitGroup
+	for name, publish := range publishers {
+		wg.Go(func() {
+			for i := range each {
+				publish(fmt.Sprintf(`{"from":%q,"n":%d}`, name, i))
+			}
+		})
+	}
+	wg.Wait()
+	var order []string
+	for i, s := range sockets {
+		list := s.envelopes(5 * each)
+		got := make([]string, len(list))
+		for k, e := range list {
+			if e.Offset != uint64(k+1) {
+				t.Fatalf("subscriber %d: message %d has offset %d", i, k+1, e.Offset)
+			}
+			got[k] = string(e.Data)
+		}
+		if order == nil {
+			order = got
+		} else if !slices.Equal(order, got) {
+			t.Fatalf("subscriber %d saw another order", i)
+		}
+	}
+	checkComplete(t, order, publishers, each)
+	if log := n1.logOf("chat"); len(log) != 5*each {
+		t.Errorf("%d messages in the log", len(log))
+	}
+}
+
+// checkComplete fails unless every publisher's messages are there once and in
+// its order (S3, S4).
+func checkComplete(t *testing.T, order []string, publishers map[string]func(string), each int) {
+	t.Helper()
+	next := map[string]int{}
+	for _, text := range order {
+		var m struct {
+			From string
+			N    int
+		}
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		if m.N != next[m.From] {
+			t.Fatalf("%s: message %d where %d was due", m.From, m.N, next[m.From])
+		}
+		next[m.From]++
+	}
+	for name := range publishers {
+		if next[name] != each {
+			t.Errorf("%s: %d of %d messages", name, next[name], each)
+		}
+	}
+}
+
+// Binary in, binary out; nobody is disconnected for it.
+func TestPayloadsThatAreNoText(t *testing.T) {
+	n := start(t)
+	plain, wrapped, events := n.dial(""), n.dial("format=envelope"), n.source("", "")
+	n.publish("chat", "\xff\x00\x01")
+	n.publish("chat", "ok")
+	if got := plain.wait(2); got[0] != "\xff\x00\x01" || got[1] != "ok" {
+		t.Errorf("raw: %q", got)
+	}
+	if got := wrapped.wait(2); !strings.Contains(got[0], `"b64":"/wAB"`) {
+		t.Errorf("envelope: %q", got)
+	}
+	if got := events.wait(2); got[0].name != "base64" || got[0].data != "/wAB" || got[1].data != "ok" {
+		t.Errorf("events: %+v", got)
+	}
+}
