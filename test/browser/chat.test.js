@@ -116,6 +116,20 @@ test("what was sent into a dead connection is told, and sent again once", async 
   await until("nothing is pending", async () => (await page.locator("#pending li").count()) === 0);
 });
 
+test("a message that is too long comes back to its writer", async (t) => {
+  const node = await startMagpie(t);
+  const { page } = await open(t, browser, node.url);
+  await connected(page);
+  const long = "long ".repeat(20_000);
+  await say(page, long);
+  await page.waitForFunction(() => document.getElementById("alert").textContent !== "");
+  assert.equal(await page.inputValue("#text"), long);
+  assert.equal(await page.locator("#pending li").count(), 0);
+  await connected(page);
+  await say(page, "short");
+  await shows(page, ["short"]);
+});
+
 test("a restart that lost the log is marked, and the room goes on (D2)", async (t) => {
   const node = await startMagpie(t);
   const { page } = await open(t, browser, node.url);

@@ -57,26 +57,28 @@ test("the commands of the page, run as they stand, arrive in the room", async (t
   assert.deepEqual(await page.locator(".via").allTextContents(), ["PUBLISH", "HTTP", "WebSocket"]);
 });
 
-test("a node that was killed and came back shows every message once (D1, D2)", async (t) => {
-  const redis = await startRedis(t);
-  const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
-  const { page } = await open(t, browser, one.url);
-  await connected(page);
-  const wanted = [];
-  const publish = async (n) => {
-    for (let i = 0; i < n; i++) {
-      wanted.push(`m${wanted.length}`);
-      await two.publish(wanted.at(-1));
-    }
-  };
-  await publish(10);
-  await shows(page, wanted);
-  await one.end("SIGKILL");
-  await publish(20);
-  await startMagpie(t, { redis, port: one.port });
-  await publish(10);
-  await connected(page);
-  await publish(10);
-  await shows(page, wanted);
-  assert.equal(await page.locator(".gap").count(), 0);
-});
+for (const signal of ["SIGKILL", "SIGTERM"]) {
+  test(`a node ended by ${signal} and started again: every message once (D1, D2)`, async (t) => {
+    const redis = await startRedis(t);
+    const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
+    const { page } = await open(t, browser, one.url);
+    await connected(page);
+    const wanted = [];
+    const publish = async (n) => {
+      for (let i = 0; i < n; i++) {
+        wanted.push(`m${wanted.length}`);
+        await two.publish(wanted.at(-1));
+      }
+    };
+    await publish(10);
+    await shows(page, wanted);
+    await one.end(signal);
+    await publish(20);
+    await startMagpie(t, { redis, port: one.port });
+    await publish(10);
+    await connected(page);
+    await publish(10);
+    await shows(page, wanted);
+    assert.equal(await page.locator(".gap").count(), 0);
+  });
+}

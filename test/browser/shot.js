@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
+import { freePort } from "./support/process.js";
 import { startRedis } from "./support/redis.js";
 import { connected, say, shows } from "./support/room.js";
 
@@ -16,11 +17,12 @@ const ends = [];
 const stage = { after: (end) => ends.unshift(end) };
 
 try {
-  const redis = await startRedis(stage);
-  const node = await startMagpie(stage, { redis });
+  // The ports that the documentation speaks of, where they are free.
+  const redis = await startRedis(stage, { port: await freePort(6379) });
+  const node = await startMagpie(stage, { redis, port: await freePort(8080) });
   const browser = await launch();
   stage.after(() => browser.close());
-  const look = { colorScheme: "light", viewport: { width: 1280, height: 760 }, deviceScaleFactor: 2 };
+  const look = { colorScheme: "light", viewport: { width: 1280, height: 720 }, deviceScaleFactor: 2 };
   const ada = await open(stage, browser, node.url, look);
   const fang = await open(stage, browser, node.url);
   await Promise.all([connected(ada.page), connected(fang.page)]);

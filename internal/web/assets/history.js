@@ -3,6 +3,7 @@
 import { HistoryError } from "./feed.js";
 
 const limit = 50;
+const timeout = 10_000; // milliseconds; a server that says nothing is tried again
 
 // Statuses that say "no history for you": the room then starts empty instead
 // of failing. Rules may let somebody join who may not read the history (403).
@@ -26,7 +27,9 @@ export async function isRefused(channel, token, get = fetch) {
 async function ask(channel, count, token, get) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   try {
-    return await get(`/history/${encodeURIComponent(channel)}?limit=${count}&reverse=true`, { headers, cache: "no-store" });
+    return await get(`/history/${encodeURIComponent(channel)}?limit=${count}&reverse=true`, {
+      headers, cache: "no-store", signal: AbortSignal.timeout(timeout),
+    });
   } catch {
     throw new HistoryError(0);
   }

@@ -4,11 +4,11 @@ import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** A port that was free a moment ago. */
-export function freePort() {
+/** A port that was free a moment ago: the wished one if it is, else any. */
+export function freePort(wished = 0) {
   return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    const server = createServer().once("error", (error) => (wished ? freePort().then(resolve, reject) : reject(error)));
+    server.listen(wished, "localhost", () => {
       const { port } = server.address();
       server.close(() => resolve(port));
     });

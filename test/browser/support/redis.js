@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { freePort, run, start, until } from "./process.js";
 
 /** Starts an empty Redis that keeps nothing on disk; it ends with the test. */
-export async function startRedis(t) {
-  const port = await freePort();
+export async function startRedis(t, { port } = {}) {
+  port ??= await freePort();
   const dir = await mkdtemp(join(tmpdir(), "magpie-redis-"));
   const server = start("redis-server", ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir].map(String));
   t.after(async () => {
