@@ -22,19 +22,21 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// accept waits for the endpoint's n-th connection.
-func (e *endpoint) accepted(t testing.TB, n int) *Conn {
+// conn is the server's side of peer.
+func (e *endpoint) conn(t testing.TB, peer *client) *Conn {
 	t.Helper()
-	var c *Conn
-	eventually(t, "a connection", func() bool {
+	var found *Conn
+	eventually(t, "the connection", func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if len(e.conns) > n {
-			c = e.conns[n]
+		for _, c := range e.conns {
+			if c.RemoteAddr() == peer.LocalAddr().String() {
+				found = c
+			}
 		}
-		return c != nil
+		return found != nil
 	})
-	return c
+	return found
 }
 
 // smallBuffers makes the kernel take little at once.
@@ -64,7 +66,7 @@ func fillUp(t testing.TB, c *Conn, frame []byte) (n int, rest []byte) {
 func TestGoodbyeWaitsForTheFrame(t *testing.T) {
 	e := listen(t, Config{}, newEcho(nil))
 	peer := dial(t, e.addr)
-	c := e.accepted(t, 0)
+	c := e.conn(t, peer)
 	smallBuffers(c)
 	frame := Frame(Binary, bytes.Repeat([]byte("0123456789"), 5000))
 	n, rest := fillUp(t, c, frame)
@@ -158,7 +160,7 @@ func TestFramesNeverInterleave(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		e := listen(t, Config{forcePortable: portable}, newEcho(nil))
 		peer := dial(t, e.addr)
-		c := e.accepted(t, 0)
+		c := e.conn(t, peer)
 		smallBuffers(c)
 		const messages, pings = 2000, 150
 		out := &outbox{c: c}
@@ -205,7 +207,7 @@ func TestFramesNeverInterleave(t *testing.T) {
 func TestPongDuringALongWrite(t *testing.T) {
 	e := listen(t, Config{}, newEcho(nil))
 	peer := dial(t, e.addr)
-	c := e.accepted(t, 0)
+	c := e.conn(t, peer)
 	smallBuffers(c)
 	const n = 500
 	frames := make([][]byte, n)
@@ -242,7 +244,7 @@ func TestWriteTimeout(t *testing.T) {
 		e := listen(t, Config{forcePortable: portable, WriteTimeout: 200 * time.Millisecond}, newEcho(closed))
 		peer := dial(t, e.addr)
 		peer.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-		c := e.accepted(t, 0)
+		c := e.conn(t, peer)
 		smallBuffers(c)
 		err := c.Write([][]byte{Frame(Binary, make([]byte, 8<<20))})
 		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
@@ -262,7 +264,7 @@ func TestWriteIsPatientWithProgress(t *testing.T) {
 	e := listen(t, Config{WriteTimeout: timeout}, newEcho(nil))
 	peer := dial(t, e.addr)
 	peer.Conn.(*net.TCPConn).SetReadBuffer(32 << 10)
-	c := e.accepted(t, 0)
+	c := e.conn(t, peer)
 	c.nc.(*net.TCPConn).SetWriteBuffer(32 << 10)
 	const size = 1 << 20
 	done := make(chan error, 1)
@@ -292,7 +294,7 @@ func TestWritesDoNotAllocate(t *testing.T) {
 	e := listen(t, Config{}, newEcho(nil))
 	peer := dial(t, e.addr)
 	go io.Copy(io.Discard, peer.r)
-	c := e.accepted(t, 0)
+	c := e.conn(t, peer)
 	frame := Frame(Text, []byte("a message of the usual kind"))
 	try := func() {
 		if _, err := c.TryWrite(frame); err != nil {
@@ -337,7 +339,7 @@ func BenchmarkTryWrite(b *testing.B) {
 	peer := dial(b, e.addr)
 	peer.SetDeadline(time.Time{})
 	go io.Copy(io.Discard, peer.Conn)
-	c := e.accepted(b, 0)
+	c := e.conn(b, peer)
 	frame := Frame(Text, make([]byte, 100))
 	b.ReportAllocs()
 	var full atomic.Int64
