@@ -1,0 +1,248 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"magpie/internal/engine/redis/redistest"
+)
+
+// publishUntil publishes numbered messages until stop is closed and returns
+// those that were acknowledged, by position. A failure is repeated with its
+// idempotency key, as the docs tell users to.
+func publishUntil(n *node, stop chan struct{}) map[string]string {
+	acked := map[string]string{}
+	for i := 0; ; i++ {
+		text := fmt.Sprint(i)
+		for {
+			select {
+			case <-stop:
+				return acked
+			default:
+			}
+			status, body := n.post("chat", text, "k"+text)
+			if status == http.StatusOK {
+				var at struct {
+					Offset uint64
+					Epoch  string
+				}
+				json.Unmarshal([]byte(body), &at)
+				acked[fmt.Sprintf("%s.%d", at.Epoch, at.Offset)] = text
+				break
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+}
+
+// Killing and restarting Redis in the middle of traffic loses nothing that was
+// acknowledged and is still in the log; subscribers stay connected, nothing is
+// restarted (P3, D4, D7).
+func TestRedisRestartUnderTraffic(t *testing.T) {
+	r := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	n1, n2 := start(t, "--redis", r.URL), start(t, "--redis", r.URL)
+	sockets := []*socket{n1.dial("format=envelope"), n2.dial("format=envelope")}
+	stop := make(chan struct{})
+	var acked map[string]string
+	var wg sync.WaitGroup
+	wg.Go(func() { acked = publishUntil(n1, stop) })
+	sockets[0].wait(20)
+	for round := range 2 {
+		r.Kill()
+		eventually(t, "the node stays ready without Redis", func() bool { s, _ := n1.get("/readyz"); return s == 503 })
+		if status, body := n2.post("chat", "while away", ""); status != 503 || !strings.Contains(body, "unavailable") {
+			t.Errorf("publish while Redis is away: %d %s", status, body)
+		}
+		r.Restart()
+		sockets[0].wait(20 * (round + 2))
+		sockets[1].wait(20 * (round + 2))
+	}
+	close(stop)
+	wg.Wait()
+	n1.waitReady()
+	n2.waitReady()
+	n1.publish("chat", "fence")
+	for i, s := range sockets {
+		got := untilFence(t, s)
+		for at, text := range acked {
+			if got[at] != text {
+				t.Errorf("subscriber %d: acknowledged %s at %s, got %q", i, text, at, got[at])
+			}
+		}
+		if len(acked) < 40 {
+			t.Errorf("only %d acknowledged", len(acked))
+		}
+	}
+}
+
+// untilFence returns what a subscriber got, by position, and checks that
+// nothing came twice and that no gap is left.
+func untilFence(t *testing.T, s *socket) map[string]string {
+	t.Helper()
+	eventually(t, "the fence does not come", func() bool { return strings.Contains(last(s.all()), "fence") })
+	got, texts := map[string]string{}, map[string]bool{}
+	before := uint64(0)
+	for _, e := range s.envelopes(1) {
+		text := strings.Trim(string(e.Data), `"`)
+		if e.Gap != nil {
+			t.Fatalf("a gap, though the log lost nothing: %+v", e.Gap)
+		}
+		if texts[text] || got[e.position()] != "" || e.Offset != before+1 {
+			t.Fatalf("%s at %s after offset %d: twice or out of order", text, e.position(), before)
+		}
+		texts[text], got[e.position()], before = true, text, e.Offset
+	}
+	return got
+}
+
+// D10 at the doors: a Redis that comes back without its data is told once to
+// everybody, and offsets that begin again never pass for the old ones.
+func TestALostRedisIsTold(t *testing.T) {
+	r := redistest.Start(t)
+	n := start(t, "--redis", r.URL)
+	live := n.dial("format=envelope")
+	plain := n.dial("")
+	for i := range 3 {
+		n.publish("chat", fmt.Sprint(i))
+	}
+	old := live.envelopes(3)[2].position()
+	r.Kill()
+	r.Restart()
+	if code, _ := plain.closeCode(); code != 4003 {
+		t.Errorf("plain client: closed with %d, want 4003", code)
+	}
+	n.waitReady()
+	for i := range 5 {
+		n.publish("chat", fmt.Sprint("new", i))
+	}
+	gaps := 0
+	for _, e := range live.envelopes(9)[3:] {
+		if e.Gap != nil {
+			gaps++
+		}
+	}
+	if gaps != 1 {
+		t.Errorf("the live subscriber was told %d times", gaps)
+	}
+	if back := n.dial("format=envelope&since=" + old).envelopes(1)[0]; back.Gap == nil || back.Gap.Reason != "lost" {
+		t.Errorf("with the old position: %+v", back)
+	}
+}
+
+// P7: readiness is the truth. A frozen Redis is found out within 2 s (plus
+// what the polling takes), publishers get 503 and nothing piles up; after it
+// everything goes on.
+func TestFrozenRedis(t *testing.T) {
+	r := redistest.Start(t)
+	n := start(t, "--redis", r.URL)
+	s := n.dial("")
+	n.publish("chat", "1")
+	s.wait(1)
+	r.Freeze()
+	frozen := time.Now()
+	eventually(t, "the node stays ready", func() bool { status, _ := n.get("/readyz"); return status == 503 })
+	if took := time.Since(frozen); took > 4*time.Second {
+		t.Errorf("not ready after %s", took)
+	}
+	if status, _ := n.get("/livez"); status != 200 {
+		t.Errorf("livez: %d", status)
+	}
+	req, _ := http.NewRequest("POST", n.url("/publish/chat"), strings.NewReader("2"))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := read(res); status != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("publish: %d %s, Retry-After %q", status, body, res.Header.Get("Retry-After"))
+	}
+	r.Thaw()
+	n.waitReady()
+	n.publish("chat", "3")
+	eventually(t, "delivery does not go on", func() bool { return last(s.all()) == "3" })
+}
+
+// D8: a client that does not read is cut; the others see nothing of it.
+func TestASlowClientIsCut(t *testing.T) {
+	n := start(t, "--outbox", "128KB")
+	slow := slowDial(t, n)
+	defer slow.Close()
+	fast := n.dial("channel=big")
+	payload := strings.Repeat("x", 32<<10)
+	for i := range 600 {
+		n.publish("big", fmt.Sprint(i, payload))
+	}
+	fast.wait(600)
+	eventually(t, "the slow client stays", func() bool {
+		_, m := n.get("/metrics")
+		return strings.Contains(m, `magpie_sessions_closed_total{reason="slow"} 1`)
+	})
+}
+
+// A drain: not ready, then everybody is told to come back elsewhere, exit 0.
+func TestDrain(t *testing.T) {
+	r, n1, n2 := two(t)
+	var sockets []*socket
+	for range 20 {
+		sockets = append(sockets, n1.dial("channel=a&format=envelope"))
+	}
+	events := n1.source("channel=a", "")
+	n2.publish("a", "1")
+	at := sockets[0].envelopes(1)[0].position()
+	n1.cmd.Process.Signal(syscall.SIGTERM)
+	for _, s := range sockets {
+		if code, reason := s.closeCode(); code != 4000 {
+			t.Errorf("closed with %d %s, want 4000", code, reason)
+		}
+	}
+	<-events.ended
+	<-n1.gone
+	if n1.err != nil {
+		t.Errorf("exit: %v", n1.err)
+	}
+	n2.publish("a", "2")
+	if got := n2.dial("channel=a&format=envelope&since=" + at).envelopes(1); got[0].Offset != 2 {
+		t.Errorf("on the other node: %+v", got)
+	}
+	if leases := r.Do("KEYS", "magpie:node:*"); strings.Count(leases, "magpie:node:") != 1 {
+		t.Errorf("node leases after the drain: %q", leases)
+	}
+}
+
+// A drain does not wait for a Redis that is away, and a second signal ends at
+// once.
+func TestDrainWithoutRedis(t *testing.T) {
+	r := redistest.Start(t)
+	n := start(t, "--redis", r.URL)
+	n.dial("")
+	r.Freeze()
+	defer r.Thaw()
+	began := time.Now()
+	n.cmd.Process.Signal(syscall.SIGTERM)
+	<-n.gone
+	if took := time.Since(began); took > 17*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	r := redistest.Start(t)
+	n := start(t, "--redis", r.URL, "--drain-timeout", "60s")
+	slow := slowDial(t, n)
+	defer slow.Close()
+	r.Freeze()
+	defer r.Thaw()
+	n.cmd.Process.Signal(syscall.SIGTERM)
+	n.cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-n.gone:
+	case <-time.After(patience):
+		t.Fatal("still there")
+	}
+}

@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// slowDial opens a raw WebSocket on channel big and reads nothing after the
+// handshake.
+func slowDial(t *testing.T, n *node) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", n.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.(*net.TCPConn).SetReadBuffer(4 << 10)
+	fmt.Fprintf(c, "GET /websocket?channel=big HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", n.Addr)
+	line, err := bufio.NewReaderSize(c, 16).ReadString('\n')
+	if err != nil || !strings.Contains(line, "101") {
+		t.Fatalf("handshake: %q, %v", line, err)
+	}
+	return c
+}
+
+// Bad input: the status that convention asks for, one sentence that says what
+// to do, and nothing of what was sent.
+func TestBadInput(t *testing.T) {
+	n := start(t, "--max-payload", "100")
+	n.publish("chat", "1")
+	for _, c := range []struct {
+		method, path, body string
+		header             string
+		status             int
+		code               string
+	}{
+		{"POST", "/publish/a%20b", "x", "", 400, "bad_channel"},
+		{"POST", "/publish/%2A", "x", "", 400, "bad_channel"},
+		{"POST", "/publish/", "x", "", 400, "bad_channel"},
+		{"POST", "/publish/" + strings.Repeat("a", 256), "x", "", 400, "bad_channel"},
+		{"POST", "/publish/chat", strings.Repeat("x", 101), "", 413, "too_big"},
+		{"POST", "/publish/chat", "x", "Content-Encoding: gzip", 415, "bad_encoding"},
+		{"POST", "/publish/chat", "x", "Origin: https://evil.example", 403, "forbidden"},
+		{"POST", "/publish/chat", "x", "Sec-Fetch-Site: cross-site", 403, "forbidden"},
+		{"POST", "/publish/chat", "x", "Host: evil.example", 403, "forbidden"},
+		{"POST", "/publish/chat", "x", "X-API-Key: wrong", 401, "bad_key"},
+		{"POST", "/publish/chat", "x", "Authorization: Bearer a.b.c", 401, "bad_token"},
+		{"POST", "/publish/chat", "x", "Idempotency-Key: " + strings.Repeat("k", 256), 400, "bad_key"},
+		{"GET", "/publish/chat", "", "", 405, "method_not_allowed"},
+		{"TRACE", "/publish/chat", "", "", 405, "method_not_allowed"},
+		{"DELETE", "/history/chat", "", "", 405, "method_not_allowed"},
+		{"POST", "/sse", "", "", 405, "method_not_allowed"},
+		{"GET", "/history/chat?since=garbled", "", "", 400, "bad_position"},
+		{"GET", "/history/chat?since=a.-1", "", "", 400, "bad_position"},
+		{"GET", "/history/chat?limit=1001", "", "", 400, "bad_limit"},
+		{"GET", "/history/chat?limit=x", "", "", 400, "bad_limit"},
+		{"GET", "/history/chat?reverse=maybe", "", "", 400, "bad_reverse"},
+		{"GET", "/history/a%0Ab", "", "", 400, "bad_channel"},
+		{"GET", "/sse?channel=a%20b", "", "", 400, "bad_channel"},
+		{"GET", "/sse?last_event_id=garbled", "", "", 400, "bad_position"},
+		{"GET", "/sse", "", "Last-Event-ID: chat=x", 400, "bad_position"},
+		{"GET", "/sse?format=xml", "", "", 400, "bad_format"},
+		{"GET", "/websocket", "", "", 400, "bad_handshake"},
+		{"POST", "/websocket", "", "", 405, "bad_handshake"},
+		{"GET", "/websocket?channel=a%20b", "", upgrade, 400, "bad_channel"},
+		{"GET", "/websocket?since=x", "", upgrade, 400, "bad_position"},
+		{"GET", "/websocket?format=x", "", upgrade, 400, "bad_format"},
+		{"GET", "/websocket", "", upgrade + "\nOrigin: https://evil.example", 403, "forbidden"},
+		{"GET", "/websocket", "", strings.Replace(upgrade, ": 13", ": 8", 1), 426, "bad_handshake"},
+		{"GET", "/websocket?token=a.b.c", "", upgrade, 401, "bad_token"},
+	} {
+		what := c.method + " " + c.path[:min(len(c.path), 40)] + " " + c.header[:min(len(c.header), 30)]
+		req, err := http.NewRequest(c.method, n.url(c.path), strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(c.header) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+			req.Header.Set(name, value)
+			if name == "Host" {
+				req.Host = value
+			}
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		status, body := read(res)
+		var answer struct {
+			Error struct{ Code, Message string }
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			t.Errorf("%s: no JSON: %q", what, body)
+		}
+		if status != c.status || answer.Error.Code != c.code {
+			t.Errorf("%s: %d %s, want %d %s", what, status, body, c.status, c.code)
+		}
+		if len(answer.Error.Message) < 15 || len(answer.Error.Message) > 250 || strings.Contains(body, "evil") || strings.Contains(body, "garbled") {
+			t.Errorf("%s: message %q", what, answer.Error.Message)
+		}
+		if status == 405 && res.Header.Get("Allow") == "" {
+			t.Errorf("%s: no Allow", what)
+		}
+	}
+	if log := n.logOf("chat"); len(log) != 1 {
+		t.Errorf("something refused got in: %+v", log)
+	}
+}
+
+const upgrade = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+// A message over the limit ends a raw session with 1009 and goes nowhere.
+func TestTooBigAFrame(t *testing.T) {
+	n := start(t, "--max-payload", "100")
+	s, other := n.dial(""), n.dial("")
+	s.send(strings.Repeat("x", 101))
+	if code, _ := s.closeCode(); code != 1009 {
+		t.Errorf("closed with %d, want 1009", code)
+	}
+	n.publish("chat", "fence")
+	if got := other.wait(1); got[0] != "fence" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// With a token secret guests are kept out, users with a token let in, and the
+// address need not be this machine's.
+func TestTokens(t *testing.T) {
+	const secret = "a secret of more than thirty-two bytes"
+	n := start(t, "--token-secret", secret, "--api-key", "server-key")
+	if _, res, err := n.tryDial(""); err == nil || res.StatusCode != 401 {
+		t.Errorf("a guest came in: %v", err)
+	}
+	token := sign(t, secret, "42")
+	s := n.dial("format=envelope&token=" + token)
+	s.send("hi")
+	if got := s.wait(1)[0]; !strings.Contains(got, `"user":"42"`) {
+		t.Errorf("the publisher is not stamped: %s", got)
+	}
+	req, _ := http.NewRequest("POST", n.url("/publish/chat"), strings.NewReader("from a server"))
+	req.Header.Set("X-API-Key", "server-key")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := read(res); status != 200 {
+		t.Errorf("with the API key: %d %s", status, body)
+	}
+	s.wait(2)
+	if strings.Contains(n.log.String(), token) || strings.Contains(n.log.String(), "from a server") {
+		t.Error("a token or a payload is in the log")
+	}
+}
