@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 
@@ -51,23 +52,52 @@ func (c *command) hints(cfg *config.Config, addr string) {
 }
 
 func hintText(cfg *config.Config, addr string) string {
-	url := localURL(cfg, addr)
+	base := localURL(cfg, addr)
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nMagpie is up. Try next:\n\n  open           %s\n", url)
+	fmt.Fprintf(&b, "\nMagpie is up. Try next:\n\n  open           %s\n", base)
 	key := ""
 	if !cfg.OpenMode() {
 		key = " -H 'X-API-Key: YOUR-KEY'"
 	}
 	if cfg.OpenMode() || len(cfg.APIKeys) > 0 {
-		fmt.Fprintf(&b, "  publish        curl%s -d '{\"content\":\"hi\"}' %s/publish/chat\n", key, url)
+		fmt.Fprintf(&b, "  publish        curl%s -d '{\"content\":\"hi\"}' %s/publish/chat\n", key, base)
 	} else {
 		b.WriteString("  publish        give --api-key to publish over HTTP\n")
 	}
 	if cfg.Redis != "" {
-		b.WriteString("  from Redis     redis-cli PUBLISH chat '{\"content\":\"hi\"}'\n")
+		fmt.Fprintf(&b, "  from Redis     %s PUBLISH chat '{\"content\":\"hi\"}'\n", redisCLI(cfg.Redis))
 	}
-	fmt.Fprintf(&b, "  in a page      new WebSocket(\"ws%s/websocket?channel=chat\")\n\n", strings.TrimPrefix(url, "http"))
+	fmt.Fprintf(&b, "  in a page      new WebSocket(\"ws%s/websocket?channel=chat\")\n\n", strings.TrimPrefix(base, "http"))
 	return b.String()
+}
+
+// redisCLI is the command that reaches the Redis of this URL. A password is
+// asked for, never shown.
+func redisCLI(redis string) string {
+	words := []string{"redis-cli"}
+	u, err := url.Parse(redis)
+	if err != nil {
+		return words[0]
+	}
+	if u.Scheme == "unix" {
+		words = append(words, "-s", u.Path)
+	}
+	if host := u.Hostname(); host != "" && host != "localhost" && host != "127.0.0.1" {
+		words = append(words, "-h", host)
+	}
+	if port := u.Port(); port != "" && port != "6379" {
+		words = append(words, "-p", port)
+	}
+	if u.Scheme == "rediss" {
+		words = append(words, "--tls")
+	}
+	if user := u.User.Username(); user != "" {
+		words = append(words, "--user", user)
+	}
+	if _, secret := u.User.Password(); secret {
+		words = append(words, "--askpass")
+	}
+	return strings.Join(words, " ")
 }
 
 // localURL is where a browser on this machine finds the server.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"magpie/internal/build"
 	"magpie/internal/config"
 )
 
@@ -81,6 +82,7 @@ func (s *serving) run() error {
 			return cut(sig)
 		}
 	}
+	s.announce()
 	s.hints(s.cfg, s.app.Addr())
 	select {
 	case sig := <-s.signals:
@@ -92,6 +94,19 @@ func (s *serving) run() error {
 		return err
 	case err := <-s.app.Wait():
 		return errors.Join(fmt.Errorf("the server had to end: %w", err), s.stop())
+	}
+}
+
+// announce is the line that an operator looks for after the fact: where, with
+// what behind it, and who gets in.
+func (s *serving) announce() {
+	behind := "embedded engine"
+	if s.cfg.Redis != "" {
+		behind = config.RedactURL(s.cfg.Redis)
+	}
+	s.log.Info("serving", "version", build.Version(), "addr", s.app.Addr(), "node", s.cfg.Node, "engine", behind)
+	if s.cfg.Open {
+		s.log.Warn("open mode: anyone who reaches this address may join and publish", "addr", s.app.Addr())
 	}
 }
 
