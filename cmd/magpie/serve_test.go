@@ -228,7 +228,7 @@ func TestHintsCanBePasted(t *testing.T) {
 	cfg.APIKeys = []string{"hunter2"}
 	keyed := hintText(cfg, "127.0.0.1:8080")
 	for text, wants := range map[string][]string{
-		open:   {`curl -d '{"content":"hi"}' http://localhost:8080/publish/chat`, "redis-cli PUBLISH chat", `new WebSocket("ws://localhost:8080/websocket?channel=chat")`},
+		open:   {`curl -d '{"content":"hi"}' http://localhost:8080/publish/chat`, "redis-cli --askpass PUBLISH chat", `new WebSocket("ws://localhost:8080/websocket?channel=chat")`},
 		closed: {"give --api-key"},
 		keyed:  {"curl -H 'X-API-Key: YOUR-KEY'"},
 	} {
