@@ -8,8 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 
+	"magpie/internal/build"
 	"magpie/internal/config"
 	"magpie/internal/engine"
 	"magpie/internal/engine/memory"
@@ -30,19 +30,11 @@ func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine
 }
 
 func newPages(cfg *config.Config) http.Handler {
-	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Version: Version()}
+	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Version: build.Version()}
 	if u, err := url.Parse(cfg.Redis); err == nil {
 		o.RedisAddr = u.Host // never the user or the password
 	}
 	return web.New(o)
-}
-
-// Version is the module's version as built in, or "dev".
-func Version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {

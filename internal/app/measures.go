@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"magpie/internal/api"
+	"magpie/internal/build"
 	"magpie/internal/engine/redis"
 	"magpie/internal/hub"
 	"magpie/internal/metrics"
@@ -31,7 +32,7 @@ func newMeasures() *measures {
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2},
 	})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "magpie_build_info", Help: "Always 1; the version is a label.",
-		ConstLabels: prometheus.Labels{"version": Version()}})
+		ConstLabels: prometheus.Labels{"version": build.Version()}})
 	build.Set(1)
 	m.registry.MustRegister(build)
 	return m
