@@ -27,7 +27,9 @@ import (
 //
 // What can be lost is written in docs/redis.md.
 const (
-	plainLease = 5 * time.Second
+	// plainLease is how long a dead holder delays others. Short, because a
+	// holder that was only slow loses nothing but its tenure.
+	plainLease = 1500 * time.Millisecond
 	// plainPatience is how long an entry waits for the holder before another
 	// node asks for the lease, and how often it asks.
 	plainPatience = 300 * time.Millisecond
@@ -35,7 +37,7 @@ const (
 	fencePatience = 2 * time.Second
 	// Bounds of what waits to be appended: entries per channel and bytes per
 	// node. PUBLISH can be faster than appending, so both can be reached.
-	maxHoldEntries = 16384
+	maxHoldEntries = 65536
 	maxHoldBytes   = 64 << 20
 	// idleHold is how long an empty queue's state is remembered.
 	idleHold = time.Minute
@@ -51,8 +53,9 @@ const (
 // plainAppender owns the queues of all channels. Callbacks of the subscriber
 // fill and match them, its one goroutine (run) talks to Redis.
 type plainAppender struct {
-	e    *Engine
-	kick chan struct{}
+	e          *Engine
+	kick       chan struct{}
+	maxEntries int // maxHoldEntries but in tests
 
 	mu      sync.Mutex // guards what follows
 	holds   map[string]*hold
@@ -103,7 +106,7 @@ type heldPlain struct {
 
 func newPlainAppender(e *Engine) *plainAppender {
 	return &plainAppender{
-		e: e, kick: make(chan struct{}, 1), ended: make(chan struct{}),
+		e: e, kick: make(chan struct{}, 1), maxEntries: maxHoldEntries, ended: make(chan struct{}),
 		holds: map[string]*hold{}, active: map[*hold]struct{}{},
 	}
 }
@@ -118,7 +121,7 @@ func (p *plainAppender) arrived(ch, payload string) {
 		p.holds[ch] = h
 	}
 	h.used, h.leaving = now, false
-	full := len(h.queue) >= maxHoldEntries || p.bytes+len(payload) > maxHoldBytes
+	full := len(h.queue) >= p.maxEntries || p.bytes+len(payload) > maxHoldBytes
 	if !full {
 		h.queue = append(h.queue, &heldPlain{payload: payload, at: now})
 		p.bytes += len(payload)
