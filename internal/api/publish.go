@@ -109,7 +109,7 @@ func Token(r *http.Request) string {
 
 func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := int64(a.Node.MaxPayload())
-	tooBig := fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.TooBig, limit)
+	tooBig := fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.ErrTooBig, limit)
 	if r.ContentLength > limit {
 		return nil, tooBig
 	}

@@ -73,6 +73,7 @@ const (
 	Subscribe Action = "subscribe"
 	Publish   Action = "publish"
 	History   Action = "history"
+	Presence  Action = "presence"
 )
 
 // May answers nil if id may do this in the channel, or an error that names
@@ -85,6 +86,8 @@ func (a *Authorizer) May(id Identity, do Action, name string) error {
 		who = rule.Publish
 	case History:
 		who = rule.History
+	case Presence:
+		who = rule.Members
 	}
 	if allowed(id.Kind, who) {
 		return nil
@@ -95,7 +98,7 @@ func (a *Authorizer) May(id Identity, do Action, name string) error {
 	return fmt.Errorf("%w to %s here: the rule for %q says %s: %s, and this is a %s", ErrForbidden, verbs[do], rule.Match, do, who, id.Kind)
 }
 
-var verbs = map[Action]string{Subscribe: "subscribe", Publish: "publish", History: "read the history"}
+var verbs = map[Action]string{Subscribe: "subscribe", Publish: "publish", History: "read the history", Presence: "see who is there"}
 
 func allowed(k Kind, who channel.Who) bool {
 	switch who {

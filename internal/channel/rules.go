@@ -11,10 +11,11 @@ type Who string
 // From the widest to the narrowest. Servers (holders of an API key) may do
 // all that is not Nobody's.
 const (
-	Anyone Who = "anyone" // guests too
-	Users  Who = "users"  // whoever has a valid token
-	Server Who = "server" // API keys only
-	Nobody Who = "nobody"
+	Anyone      Who = "anyone"      // guests too
+	Users       Who = "users"       // whoever has a valid token
+	Subscribers Who = "subscribers" // sessions that are subscribed to the channel now
+	Server      Who = "server"      // API keys only
+	Nobody      Who = "nobody"
 )
 
 // Log says what a channel's log keeps. Size 0 means no log: messages are
@@ -26,12 +27,23 @@ type Log struct {
 
 // Rule holds for the channels whose name matches.
 type Rule struct {
-	Match     string // glob: * is any run of characters, ? any one character
-	Log       Log
+	Match string // glob: * is any run of characters, ? any one character
+	Log   Log
+
+	// Presence: the channel knows who is there. JoinLeave: its subscribers are
+	// told who comes and goes, at the cost of a message each. Delta: clients may ask for differences instead
+	// of whole payloads. Recover: clients are made to recover what they missed,
+	// asked or not; it needs a log.
 	Presence  bool
+	JoinLeave bool
+	Delta     bool
+	Recover   bool
+
+	// Who may do what. Members is who may see who is there.
 	Subscribe Who
 	Publish   Who
 	History   Who
+	Members   Who
 }
 
 // Default is the rule for channels that no other rule matches. who is what
@@ -41,9 +53,12 @@ func Default(who Who) Rule {
 		Match:     "*",
 		Log:       Log{Size: 1000, Age: 24 * time.Hour},
 		Presence:  true,
+		Delta:     true,
+		Recover:   true,
 		Subscribe: who,
 		Publish:   who,
 		History:   who,
+		Members:   who,
 	}
 }
 
@@ -89,11 +104,11 @@ func (r Rule) check() error {
 	if r.Log.Size > 0 && r.Log.Age < time.Second {
 		return fmt.Errorf("log age %s is under 1s; leave the log out with size 0", r.Log.Age)
 	}
-	for _, w := range []Who{r.Subscribe, r.Publish, r.History} {
+	for _, w := range []Who{r.Subscribe, r.Publish, r.History, r.Members} {
 		switch w {
-		case Anyone, Users, Server, Nobody:
+		case Anyone, Users, Subscribers, Server, Nobody:
 		default:
-			return fmt.Errorf("%q is none of anyone, users, server, nobody", w)
+			return fmt.Errorf("%q is none of anyone, users, subscribers, server, nobody", w)
 		}
 	}
 	return nil

@@ -29,7 +29,8 @@ var (
 // Publication is a message to publish.
 type Publication struct {
 	Channel string
-	Payload []byte // the engine keeps it: the caller must not change it afterwards
+	Kind    message.Kind // other than Published: live only, no log, no idempotency
+	Payload []byte       // the engine keeps it: the caller must not change it afterwards
 	Via     message.Via
 	By      *message.Publisher
 	Tags    map[string]string
@@ -90,6 +91,8 @@ type Sink interface {
 	Recheck(channels ...string)
 	// Channels yields every channel that this node listens to now.
 	Channels() iter.Seq[string]
+	// Signal takes what another node, or this one, sent with Bus.Send.
+	Signal(data []byte)
 	// Members yields this node's own members of a channel, for an engine that
 	// must tell the others anew.
 	Members(channel string) iter.Seq[Member]
@@ -149,4 +152,29 @@ type Health interface {
 	// Ready answers nil while a message published now would arrive, proven by
 	// a probe at most 2 s old. It does not wait.
 	Ready() error
+}
+
+// Bus is the optional ability of nodes to talk to each other, for orders that
+// must reach a session wherever it is. Delivery is at most once and in order
+// from one sender to one receiver.
+type Bus interface {
+	// NodeID names this node among all nodes, for as long as it runs.
+	NodeID() string
+	// Send hands data to the Sink of one node, or of all nodes, this one too,
+	// when node is "". reached is how many nodes took it; 0 for a node says that
+	// it is gone.
+	Send(ctx context.Context, node string, data []byte) (reached int, err error)
+}
+
+// Outcome is one publication's result among many.
+type Outcome struct {
+	Result
+	Err error
+}
+
+// Batcher is the optional ability to publish to many channels in few round
+// trips. Each publication is acknowledged or refused by itself; the outcomes
+// are in the order of the publications.
+type Batcher interface {
+	PublishAll(ctx context.Context, all []Publication) []Outcome
 }

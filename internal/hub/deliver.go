@@ -22,7 +22,7 @@ func (r *room) deliver(steps []step, to []*Subscription) {
 			}
 			continue
 		}
-		batch := &message.Batch{Messages: s.batch}
+		batch := &message.Batch{Messages: s.batch, Before: s.before}
 		r.hub.Metrics.Deliveries.Add(len(s.batch) * len(to))
 		walk(to, batch)
 	}

@@ -14,6 +14,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"magpie/internal/channel"
@@ -66,6 +67,7 @@ type Hub struct {
 	log        *slog.Logger
 	leaveAfter time.Duration
 	Metrics    Metrics
+	onSignal   atomic.Pointer[func([]byte)]
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -156,6 +158,17 @@ func (h *Hub) Receive(m *message.Message) {
 // Recheck implements engine.Sink.
 func (h *Hub) Recheck(names ...string) { h.checking.ask(names) }
 
+// OnSignal says who takes what other nodes send. f must not block. What comes
+// before is dropped.
+func (h *Hub) OnSignal(f func(data []byte)) { h.onSignal.Store(&f) }
+
+// Signal implements engine.Sink.
+func (h *Hub) Signal(data []byte) {
+	if f := h.onSignal.Load(); f != nil {
+		(*f)(data)
+	}
+}
+
 // Channels implements engine.Sink.
 func (h *Hub) Channels() iter.Seq[string] {
 	return func(yield func(string) bool) {
@@ -192,6 +205,18 @@ func (h *Hub) Members(name string) iter.Seq[engine.Member] {
 			}
 		}
 	}
+}
+
+// ErrNoPresence: neither the engine nor the rule of the channel knows who is
+// there.
+var ErrNoPresence = errors.New("no presence in this channel")
+
+// Presence answers who is in a channel, on all nodes.
+func (h *Hub) Presence(ctx context.Context, name string) ([]engine.Member, error) {
+	if h.presence == nil || !h.rules.For(name).Presence {
+		return nil, ErrNoPresence
+	}
+	return h.presence.Members(ctx, name)
 }
 
 // Joined is the outcome of Join.

@@ -21,6 +21,8 @@ type room struct {
 
 	failed error // why open failed; read after opened
 
+	before []byte // the payload delivered last; owned by the worker
+
 	mu      sync.Mutex // guards what follows; memory only
 	ready   bool       // open succeeded: workers may run
 	uses    int        // subscriptions, and joins under way

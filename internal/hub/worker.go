@@ -12,8 +12,9 @@ import (
 // step is one thing to hand to all subscribers, in order: messages, or the
 // news that some are lost.
 type step struct {
-	batch []*message.Message
-	gap   *message.Gap
+	batch  []*message.Message
+	before []byte // the payload before the batch
+	gap    *message.Gap
 }
 
 // run is a room's worker: it works while there is something to do, then ends.
@@ -30,10 +31,30 @@ func (r *room) run() {
 		}
 		steps, next, err := r.arrange(at, inbox, check)
 		at = next
+		r.remember(steps)
 		r.deliver(steps, r.commit(next))
 		if err != nil {
 			r.retryLater()
 			return
+		}
+	}
+}
+
+// remember tells each batch the payload before it, where clients may ask for
+// differences. Only payloads are kept, never chains of messages.
+func (r *room) remember(steps []step) {
+	if !r.rule.Delta {
+		return
+	}
+	for i := range steps {
+		steps[i].before = r.before
+		if steps[i].gap != nil {
+			r.before = nil
+		}
+		for _, m := range steps[i].batch {
+			if m.Kind == message.Published {
+				r.before = m.Payload
+			}
 		}
 	}
 }

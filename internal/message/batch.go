@@ -8,7 +8,12 @@ import "sync/atomic"
 // the messages in it stay valid.
 type Batch struct {
 	Messages []*Message
-	joined   atomic.Pointer[encoded]
+	// Before is the payload of the last Published message before this batch, for
+	// encodings that write differences. Nil when it is not known, and in
+	// channels whose rule has no Delta.
+	Before []byte
+
+	joined atomic.Pointer[encoded]
 }
 
 // OfBatch returns the messages of b in this form, one after the other, in one
@@ -17,30 +22,44 @@ func (e *Encoding) OfBatch(b *Batch) []byte {
 	if len(b.Messages) == 1 {
 		return e.Of(b.Messages[0])
 	}
-	for n := b.joined.Load(); n != nil; n = n.next {
-		if n.by == e {
-			return n.bytes
+	return b.form(e, func() []byte {
+		size := 0
+		for _, m := range b.Messages {
+			size += len(e.Of(m))
 		}
-	}
-	return e.join(b)
+		all := make([]byte, 0, size)
+		for _, m := range b.Messages {
+			all = append(all, e.Of(m)...)
+		}
+		return all
+	})
 }
 
-// join makes the shared slice. Two workers may make it at once: both forms
-// are equal and the one that is linked last is found first.
-func (e *Encoding) join(b *Batch) []byte {
-	size := 0
-	for _, m := range b.Messages {
-		size += len(e.Of(m))
+// BatchEncoding is a byte form that needs the whole batch: what a message
+// looks like depends on the one before it.
+type BatchEncoding struct {
+	make func(*Batch) []byte
+}
+
+// NewBatchEncoding registers a byte form of batches; see NewEncoding.
+func NewBatchEncoding(f func(*Batch) []byte) *BatchEncoding { return &BatchEncoding{make: f} }
+
+// Of returns the batch in this form, made once and shared by all receivers.
+func (e *BatchEncoding) Of(b *Batch) []byte {
+	return b.form(e, func() []byte { return e.make(b) })
+}
+
+// form finds the slice or makes it. Two workers may make it at once: both are
+// equal, and either may be found later.
+func (b *Batch) form(by any, make func() []byte) []byte {
+	if bytes, ok := find(b.joined.Load(), nil, by); ok {
+		return bytes
 	}
-	all := make([]byte, 0, size)
-	for _, m := range b.Messages {
-		all = append(all, e.Of(m)...)
-	}
-	made := &encoded{by: e, bytes: all}
+	made := &encoded{by: by, bytes: make()}
 	for {
 		made.next = b.joined.Load()
 		if b.joined.CompareAndSwap(made.next, made) {
-			return all
+			return made.bytes
 		}
 	}
 }

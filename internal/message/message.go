@@ -22,6 +22,17 @@ const (
 	ViaSDK   Via = "sdk"   // the Centrifuge door
 )
 
+// Kind says what a message is. All but Published are news about a channel's
+// members: they have no place in a log and are delivered at most once (D9).
+type Kind uint8
+
+// The kinds.
+const (
+	Published Kind = iota
+	Join           // By began to listen
+	Leave          // By stopped listening
+)
+
 // Publisher is who published a message, as the server knows it: stamped by
 // the server, never taken from the payload. Shape as in the Centrifuge
 // protocol's ClientInfo.
@@ -37,6 +48,7 @@ type Publisher struct {
 // of goroutines.
 type Message struct {
 	Channel string
+	Kind    Kind
 	// Position is the message's place in the channel's log. A zero Offset
 	// says that the channel keeps no log (D9: delivered at most once).
 	Position
@@ -63,7 +75,7 @@ type Encoding struct {
 func NewEncoding(f func(*Message) []byte) *Encoding { return &Encoding{make: f} }
 
 type encoded struct {
-	by    *Encoding
+	by    any // *Encoding or *BatchEncoding
 	bytes []byte
 	next  *encoded
 }
@@ -91,7 +103,7 @@ func (e *Encoding) Of(m *Message) []byte {
 	}
 }
 
-func find(from, until *encoded, e *Encoding) ([]byte, bool) {
+func find(from, until *encoded, e any) ([]byte, bool) {
 	for n := from; n != until; n = n.next {
 		if n.by == e {
 			return n.bytes, true

@@ -35,8 +35,8 @@ func New(status int, code, message string) *Problem {
 	return &Problem{Status: status, Code: code, Message: message}
 }
 
-// TooBig is the answer to a payload over the limit.
-var TooBig = errors.New("payload too big")
+// ErrTooBig: a payload over the limit.
+var ErrTooBig = errors.New("payload too big")
 
 var table = []struct {
 	err     error
@@ -44,7 +44,7 @@ var table = []struct {
 }{
 	{channel.ErrName, Problem{Status: http.StatusBadRequest, Code: "bad_channel"}},
 	{message.ErrPosition, Problem{Status: http.StatusBadRequest, Code: "bad_position"}},
-	{TooBig, Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_big"}},
+	{ErrTooBig, Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_big"}},
 	{auth.ErrToken, Problem{Status: http.StatusUnauthorized, Code: "bad_token", Header: "WWW-Authenticate", Value: "Bearer"}},
 	{auth.ErrExpired, Problem{Status: http.StatusUnauthorized, Code: "token_expired", Header: "WWW-Authenticate", Value: "Bearer"}},
 	{auth.ErrKey, Problem{Status: http.StatusUnauthorized, Code: "bad_key"}},

@@ -108,16 +108,20 @@ func (n *Node) Publish(ctx context.Context, who auth.Identity, p engine.Publicat
 }
 
 func (n *Node) publish(ctx context.Context, who auth.Identity, p engine.Publication) (engine.Result, error) {
-	if err := channel.Check(p.Channel); err != nil {
-		return engine.Result{}, err
-	}
-	if len(p.Payload) > n.maxPayload {
-		return engine.Result{}, fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.TooBig, n.maxPayload)
-	}
-	if err := n.auth.May(who, auth.Publish, p.Channel); err != nil {
+	if err := n.check(who, p); err != nil {
 		return engine.Result{}, err
 	}
 	return n.engine.Publish(ctx, p)
+}
+
+func (n *Node) check(who auth.Identity, p engine.Publication) error {
+	if err := channel.Check(p.Channel); err != nil {
+		return err
+	}
+	if len(p.Payload) > n.maxPayload {
+		return fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.ErrTooBig, n.maxPayload)
+	}
+	return n.auth.May(who, auth.Publish, p.Channel)
 }
 
 // History reads a channel's log for somebody who may.
@@ -129,6 +133,73 @@ func (n *Node) History(ctx context.Context, who auth.Identity, name string, q en
 		return engine.Page{}, err
 	}
 	return n.engine.History(ctx, name, q)
+}
+
+// Presence answers who is in a channel, on all nodes, for somebody who may
+// know. It fails where the engine or the channel's rule has no presence.
+func (n *Node) Presence(ctx context.Context, who auth.Identity, name string) ([]engine.Member, error) {
+	if err := channel.Check(name); err != nil {
+		return nil, err
+	}
+	if err := n.auth.May(who, auth.Presence, name); err != nil {
+		return nil, err
+	}
+	return n.hub.Presence(ctx, name)
+}
+
+// Remove deletes a channel's log, for servers.
+func (n *Node) Remove(ctx context.Context, name string) error {
+	if err := channel.Check(name); err != nil {
+		return err
+	}
+	return n.engine.Remove(ctx, name)
+}
+
+// PublishAll publishes to many channels in few round trips, each checked as
+// Publish does. Outcomes are in the order of the publications.
+func (n *Node) PublishAll(ctx context.Context, who auth.Identity, all []engine.Publication) []engine.Outcome {
+	outcomes := make([]engine.Outcome, len(all))
+	good, at := make([]engine.Publication, 0, len(all)), make([]int, 0, len(all))
+	for i, p := range all {
+		if outcomes[i].Err = n.check(who, p); outcomes[i].Err == nil {
+			good, at = append(good, p), append(at, i)
+		}
+	}
+	for k, o := range n.publishGood(ctx, good) {
+		outcomes[at[k]] = o
+	}
+	for _, o := range outcomes {
+		if o.Err != nil {
+			n.Metrics.Refused.Add(1)
+		} else {
+			n.Metrics.Published.Add(1)
+		}
+	}
+	return outcomes
+}
+
+func (n *Node) publishGood(ctx context.Context, all []engine.Publication) []engine.Outcome {
+	if b, ok := n.engine.(engine.Batcher); ok {
+		return b.PublishAll(ctx, all)
+	}
+	outcomes := make([]engine.Outcome, len(all))
+	for i, p := range all {
+		outcomes[i].Result, outcomes[i].Err = n.engine.Publish(ctx, p)
+	}
+	return outcomes
+}
+
+// Each calls f with every open session until it returns false. Sessions may
+// open and close meanwhile.
+func (n *Node) Each(f func(*Session) bool) {
+	n.mu.Lock()
+	all := n.allLocked()
+	n.mu.Unlock()
+	for _, s := range all {
+		if !f(s) {
+			return
+		}
+	}
 }
 
 // MayJoin tells whether somebody may subscribe to a channel, before anything

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,12 @@ type Session struct {
 // ID names the session on all nodes.
 func (s *Session) ID() string { return hex.EncodeToString(s.id[:]) }
 
+// Link returns the session's way out, for those who steer sessions.
+func (s *Session) Link() Link { return s.link }
+
+// Node returns the node that the session is on.
+func (s *Session) Node() *Node { return s.node }
+
 // Who returns the identity behind the session.
 func (s *Session) Who() auth.Identity { return s.who }
 
@@ -63,6 +70,13 @@ func (s *Session) Subscribe(ctx context.Context, name string, to hub.Subscriber,
 	if err := s.node.MayJoin(s.who, name); err != nil {
 		return Joined{}, err
 	}
+	return s.SubscribeGranted(ctx, name, to, since)
+}
+
+// SubscribeGranted is Subscribe for a session that the server itself, or a
+// subscription token, lets into the channel: the rule is not asked. The name
+// must have been checked.
+func (s *Session) SubscribeGranted(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
 	joined, err := s.node.hub.Join(ctx, name, to, since)
 	if err != nil {
 		return Joined{}, err
@@ -86,6 +100,22 @@ func (s *Session) register(sub *hub.Subscription) error {
 	}
 	s.subs = append(s.subs, sub)
 	return nil
+}
+
+// Unsubscribe ends one of the session's subscriptions. Others are ignored.
+func (s *Session) Unsubscribe(sub *hub.Subscription) {
+	s.mu.Lock()
+	i := slices.Index(s.subs, sub)
+	if i >= 0 {
+		last := len(s.subs) - 1
+		s.subs[i] = s.subs[last]
+		s.subs[last] = nil
+		s.subs = s.subs[:last]
+	}
+	s.mu.Unlock()
+	if i >= 0 {
+		sub.Leave()
+	}
 }
 
 // Publish publishes in the session's name; the server's stamp says who.

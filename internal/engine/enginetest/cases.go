@@ -33,6 +33,11 @@ var cases = []testCase{
 	{"positions of many channels", 1, positions},
 	{"after close everything says closed", 1, closed},
 	{"presence follows joins and leaves", 1, presence},
+	{"D9 joins and leaves pass by the log", 1, joinsAndLeaves},
+	{"a batch is published channel by channel", 1, batch},
+	{"a signal to all reaches this node", 1, signalSelf},
+	{"signals reach the node they are for", 2, signals},
+	{"joins and leaves reach the other node", 2, joinsAcrossNodes},
 	{"two nodes see one timeline", 2, twoNodes},
 	{"D4 a key holds on every node", 2, idempotencyAcrossNodes},
 	{"presence is one set over nodes", 2, presenceAcrossNodes},
@@ -497,4 +502,111 @@ func texts(list []*message.Message) []string {
 		s = append(s, string(m.Payload))
 	}
 	return s
+}
+
+func joinsAndLeaves(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	ann := &message.Publisher{User: "ann", Session: "s1", ConnInfo: []byte(`{"n":1}`)}
+	for _, kind := range []message.Kind{message.Join, message.Leave} {
+		res := n.publishAs(engine.Publication{Channel: "chat", Kind: kind, By: ann})
+		if res.Position != (message.Position{}) {
+			f.Errorf("kind %d got the position %v", kind, res.Position)
+		}
+	}
+	got := n.Sink.Wait(f.T, "chat", 2)
+	if got[0].Kind != message.Join || got[1].Kind != message.Leave || got[0].Logged() || got[0].By == nil ||
+		got[0].By.User != "ann" || got[0].By.Session != "s1" || string(got[0].By.ConnInfo) != `{"n":1}` {
+		f.Errorf("got %+v and %+v", got[0], got[1])
+	}
+	if page := n.history("chat", engine.Query{Limit: engine.All}); len(page.Messages) != 0 || page.Top.Offset != 0 {
+		f.Errorf("they are in the log: %+v", page)
+	}
+}
+
+func joinsAcrossNodes(f *fixture) {
+	a, b := f.node(), f.node()
+	b.subscribe("chat")
+	a.publishAs(engine.Publication{Channel: "chat", Kind: message.Join, By: &message.Publisher{User: "ann"}})
+	if got := b.Sink.Wait(f.T, "chat", 1)[0]; got.Kind != message.Join || got.By.User != "ann" {
+		f.Errorf("got %+v", got)
+	}
+}
+
+func batch(f *fixture) {
+	n := f.node()
+	n.publishAs(engine.Publication{Channel: "c7", Payload: []byte("other"), IdempotencyKey: "k"})
+	var all []engine.Publication
+	for i := range 500 {
+		all = append(all, engine.Publication{Channel: fmt.Sprint("c", i), Payload: []byte("x"), IdempotencyKey: "k"})
+	}
+	outcomes := n.Engine.(engine.Batcher).PublishAll(f.Context(), all)
+	if len(outcomes) != len(all) {
+		f.Fatalf("%d outcomes", len(outcomes))
+	}
+	for i, o := range outcomes {
+		if i == 7 {
+			if !errors.Is(o.Err, engine.ErrConflict) {
+				f.Errorf("c7: %v, want ErrConflict", o.Err)
+			}
+		} else if o.Err != nil || o.Position.Offset != 1 {
+			f.Errorf("c%d: %+v", i, o)
+		}
+	}
+	if got := n.Engine.(engine.Batcher).PublishAll(f.Context(), nil); len(got) != 0 {
+		f.Errorf("outcomes of nothing: %v", got)
+	}
+}
+
+func signalSelf(f *fixture) {
+	n := f.node()
+	bus := n.Engine.(engine.Bus)
+	if bus.NodeID() == "" {
+		f.Fatal("the node has no name")
+	}
+	n.send("", "to all\x00\xff")
+	n.send(bus.NodeID(), "to me")
+	n.waitSignals("to all\x00\xff", "to me")
+	if reached, err := bus.Send(f.Context(), "nobody", []byte("x")); err != nil || reached != 0 {
+		f.Errorf("a node that is not there: reached %d, %v", reached, err)
+	}
+}
+
+func signals(f *fixture) {
+	a, b := f.node(), f.node()
+	name := b.Engine.(engine.Bus).NodeID()
+	if name == a.Engine.(engine.Bus).NodeID() {
+		f.Fatalf("both nodes are called %q", name)
+	}
+	if got := a.send("", "1"); got != 2 {
+		f.Errorf("a signal to all reached %d nodes", got)
+	}
+	if got := a.send(name, "2"); got != 1 {
+		f.Errorf("a signal to one reached %d nodes", got)
+	}
+	a.send("", "3")
+	b.waitSignals("1", "2", "3")
+	a.waitSignals("1", "3")
+}
+
+func (n *Node) send(node, data string) int {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
+	defer cancel()
+	reached, err := n.Engine.(engine.Bus).Send(ctx, node, []byte(data))
+	if err != nil {
+		n.t.Fatalf("send: %v", err)
+	}
+	return reached
+}
+
+func (n *Node) waitSignals(want ...string) {
+	n.t.Helper()
+	n.Sink.WaitFor(n.t, func() bool {
+		var got []string
+		for _, b := range n.Sink.Signals() {
+			got = append(got, string(b))
+		}
+		return slices.Equal(got, want)
+	})
 }

@@ -141,6 +141,7 @@ type Recorder struct {
 	channels []string
 	members  map[string][]engine.Member
 	messages []*message.Message
+	signals  [][]byte
 	rechecks int
 }
 
@@ -174,6 +175,18 @@ func (r *Recorder) SetMembers(name string, members ...engine.Member) {
 // Receive implements engine.Sink.
 func (r *Recorder) Receive(m *message.Message) {
 	r.update(func() { r.messages = append(r.messages, m) })
+}
+
+// Signal implements engine.Sink.
+func (r *Recorder) Signal(data []byte) {
+	r.update(func() { r.signals = append(r.signals, data) })
+}
+
+// Signals returns what was received from the bus so far.
+func (r *Recorder) Signals() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.signals)
 }
 
 // Recheck implements engine.Sink.

@@ -168,6 +168,30 @@ func (e *Engine) Members(_ context.Context, name string) ([]engine.Member, error
 	return list, nil
 }
 
+// NodeID implements engine.Bus. There is one node.
+func (e *Engine) NodeID() string { return "local" }
+
+// Send implements engine.Bus.
+func (e *Engine) Send(_ context.Context, node string, data []byte) (int, error) {
+	if err := e.Ready(); err != nil {
+		return 0, fmt.Errorf("send: %w", err)
+	}
+	if node != "" && node != e.NodeID() {
+		return 0, nil
+	}
+	e.sink.Signal(data)
+	return 1, nil
+}
+
+// PublishAll implements engine.Batcher.
+func (e *Engine) PublishAll(ctx context.Context, all []engine.Publication) []engine.Outcome {
+	outcomes := make([]engine.Outcome, len(all))
+	for i, p := range all {
+		outcomes[i].Result, outcomes[i].Err = e.Publish(ctx, p)
+	}
+	return outcomes
+}
+
 // topic returns the named channel's state, made on first use.
 func (e *Engine) topic(name string) (*topic, error) {
 	e.mu.RLock()
@@ -235,4 +259,6 @@ var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Presence = (*Engine)(nil)
 	_ engine.Health   = (*Engine)(nil)
+	_ engine.Bus      = (*Engine)(nil)
+	_ engine.Batcher  = (*Engine)(nil)
 )

@@ -68,8 +68,8 @@ func (t *topic) publish(p engine.Publication, window time.Duration) (engine.Resu
 			return first.result, nil
 		}
 	}
-	m := &message.Message{Channel: t.name, Payload: p.Payload, Time: now.UnixMilli(), Via: p.Via, By: p.By, Tags: p.Tags}
-	if t.keep.Size > 0 {
+	m := &message.Message{Channel: t.name, Kind: p.Kind, Payload: p.Payload, Time: now.UnixMilli(), Via: p.Via, By: p.By, Tags: p.Tags}
+	if t.keep.Size > 0 && p.Kind == message.Published {
 		t.appendLocked(m, now)
 	}
 	if t.listening {

@@ -26,12 +26,18 @@ var (
 	// Text that is UTF-8 goes out as a text frame, all else as a binary one:
 	// a text frame with other bytes would end the connection (RFC 6455 8.1).
 	plainFrame = message.NewEncoding(func(m *message.Message) []byte {
+		if m.Kind != message.Published {
+			return nil
+		}
 		if utf8.Valid(m.Payload) {
 			return ws.Frame(ws.Text, m.Payload)
 		}
 		return ws.Frame(ws.Binary, m.Payload)
 	})
 	envelopeFrame = message.NewEncoding(func(m *message.Message) []byte {
+		if m.Kind != message.Published {
+			return nil
+		}
 		return ws.Frame(ws.Text, message.AppendEnvelope(nil, m))
 	})
 )
@@ -54,8 +60,12 @@ func (c *conn) attach(socket *ws.Conn) {
 	socket.Start()
 }
 
-// Deliver implements hub.Subscriber.
-func (c *conn) Deliver(b *message.Batch) { c.Send(c.encoding().OfBatch(b)) }
+// Deliver implements hub.Subscriber. Joins and leaves have no form here.
+func (c *conn) Deliver(b *message.Batch) {
+	if frames := c.encoding().OfBatch(b); len(frames) > 0 {
+		c.Send(frames)
+	}
+}
 
 // Gap implements hub.Subscriber. Bare payloads leave no place to say it: the
 // connection ends with a code that does.

@@ -42,7 +42,9 @@ func (p *part) Deliver(b *message.Batch) {
 	for _, m := range b.Messages {
 		events = p.append(events, m)
 	}
-	c.Send(events)
+	if len(events) > 0 {
+		c.Send(events)
+	}
 }
 
 // Gap implements hub.Subscriber.

@@ -45,8 +45,12 @@ func appendData(dst, text []byte) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// append writes one event; conn.mu is held.
+// append writes one event; conn.mu is held. Joins and leaves have no form
+// here.
 func (p *part) append(dst []byte, m *message.Message) []byte {
+	if m.Kind != message.Published {
+		return dst
+	}
 	if m.Logged() {
 		p.at = m.Position
 	}
