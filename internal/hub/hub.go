@@ -278,23 +278,18 @@ func (h *Hub) recover(ctx context.Context, joined *Joined, since message.Positio
 // enter returns the named channel's room, open, with one use counted for the
 // caller.
 func (h *Hub) enter(ctx context.Context, name string) (*room, error) {
-	for {
-		r, err := h.room(name)
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case <-r.opened:
-		case <-ctx.Done():
-			r.release()
-			return nil, fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
-		case <-h.life.Done():
-			return nil, ErrClosed
-		}
-		if r.failed != nil {
-			return nil, r.failed
-		}
-		return r, nil
+	r, err := h.room(name)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-r.opened:
+		return r, r.failed
+	case <-ctx.Done():
+		r.release()
+		return nil, fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
+	case <-h.life.Done():
+		return nil, ErrClosed
 	}
 }
 
