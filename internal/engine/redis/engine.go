@@ -45,7 +45,7 @@ const (
 	ringScale = 11
 )
 
-// Engine implements engine.Engine, engine.Presence and engine.Health.
+// Engine implements engine.Engine, Presence, Health, Bus and Batcher.
 type Engine struct {
 	// set by New
 	cfg  Config
@@ -114,9 +114,6 @@ func (e *Engine) options(opt rueidis.ClientOption) rueidis.ClientOption {
 	}
 	return opt
 }
-
-// Node returns the name under which this run is known in Redis.
-func (e *Engine) Node() string { return e.node }
 
 // instance makes a run's name from a node's: the random part keeps a node that
 // comes back from owning what its predecessor left.
@@ -312,4 +309,6 @@ var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Presence = (*Engine)(nil)
 	_ engine.Health   = (*Engine)(nil)
+	_ engine.Bus      = (*Engine)(nil)
+	_ engine.Batcher  = (*Engine)(nil)
 )

@@ -14,6 +14,8 @@ import (
 // What travels on a channel's live name is an envelope (docs/redis.md):
 //
 //	m1 OFFSET EPOCH TIME VIA METALEN\nMETA PAYLOAD   a message
+//	j1 0 - TIME VIA METALEN\nMETA PAYLOAD            somebody began to listen: META says who
+//	l1 0 - TIME VIA METALEN\nMETA PAYLOAD            somebody stopped
 //	f1 NODE TOKEN                                    a fence: NODE took the lease for plain PUBLISH
 //	r1 NODE                                          NODE gave that lease back
 //	x1 EPOCH                                         the log was removed
@@ -51,12 +53,12 @@ func decodeEnvelope(channel, s string) (envelope, error) {
 	head, body, lined := strings.Cut(s[:min(len(s), maxHeader)], "\n")
 	word, rest, _ := strings.Cut(head, " ")
 	switch word {
-	case "m1":
+	case "m1", "j1", "l1":
 		if !lined {
 			return envelope{}, fmt.Errorf("%w: no line end within %d bytes", errBrokenEnvelope, maxHeader)
 		}
 		body = s[len(head)+1:]
-		return decodeMessage(channel, rest, body)
+		return decodeMessage(channel, kindOf(word), rest, body)
 	case "f1":
 		node, token, ok := strings.Cut(rest, " ")
 		if !ok || node == "" || token == "" || strings.Contains(token, " ") || lined {
@@ -77,7 +79,29 @@ func decodeEnvelope(channel, s string) (envelope, error) {
 	return envelope{}, errUnknownEnvelope
 }
 
-func decodeMessage(channel, head, body string) (envelope, error) {
+func kindOf(word string) message.Kind {
+	switch word {
+	case "j1":
+		return message.Join
+	case "l1":
+		return message.Leave
+	}
+	return message.Published
+}
+
+// encodeUnlogged writes what has no place in a log and so needs no script.
+func encodeUnlogged(kind message.Kind, time int64, via, meta, payload string) string {
+	word := "m1"
+	switch kind {
+	case message.Join:
+		word = "j1"
+	case message.Leave:
+		word = "l1"
+	}
+	return fmt.Sprintf("%s 0 - %d %s %d\n%s%s", word, time, via, len(meta), meta, payload)
+}
+
+func decodeMessage(channel string, kind message.Kind, head, body string) (envelope, error) {
 	var f [5]string
 	for i := range f {
 		var more bool
@@ -92,14 +116,14 @@ func decodeMessage(channel, head, body string) (envelope, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return envelope{}, fmt.Errorf("%w: %w", errBrokenEnvelope, err)
 	}
-	if size > uint64(len(body)) || time > 1<<62 || !isWord(f[3]) || !isWord(f[1]) || (offset == 0) != (f[1] == "-") {
+	if size > uint64(len(body)) || time > 1<<62 || !isWord(f[3]) || !isWord(f[1]) || (offset == 0) != (f[1] == "-") ||
+		kind != message.Published && offset != 0 {
 		return envelope{}, fmt.Errorf("%w: its header does not fit", errBrokenEnvelope)
 	}
-	m := &message.Message{Channel: channel, Payload: bytesOf(body[size:]), Time: int64(time), Via: message.Via(f[3])}
+	m := &message.Message{Channel: channel, Kind: kind, Payload: bytesOf(body[size:]), Time: int64(time), Via: internVia(f[3])}
 	if offset != 0 {
 		m.Position = message.Position{Epoch: strings.Clone(f[1]), Offset: offset}
 	}
-	m.Via = internVia(f[3])
 	if err := decodeMeta(m, body[:size]); err != nil {
 		return envelope{}, err
 	}

@@ -172,6 +172,12 @@ func TestScriptFlushIsNotSeen(t *testing.T) {
 		}
 	}
 	server.Do("SCRIPT", "FLUSH")
+	for i, o := range n.PublishAll(t.Context(), []engine.Publication{{Channel: "a"}, {Channel: "a"}, {Channel: "b"}, {Channel: "bad name"}, {Channel: "none"}}) {
+		if want := []uint64{1, 2, 1, 0, 0}[i]; (o.Err != nil) != (i == 3) || o.Position.Offset != want {
+			t.Errorf("outcome %d: %+v", i, o)
+		}
+	}
+	server.Do("SCRIPT", "FLUSH")
 	server.Do("PUBLISH", "chat", "plain")
 	n.sink.Wait(t, "chat", 21)
 }
@@ -276,7 +282,7 @@ func TestSubscriptionsFollowTheLastWish(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	want := 1 + 2*10 // the probe, and two names for each channel
+	want := 3 + 2*10 // the probe, the bus twice, and two names for each channel
 	eventually(t, "the right names", 5*time.Second, func() bool {
 		return len(strings.Fields(server.Do("PUBSUB", "CHANNELS"))) == want
 	})
@@ -333,4 +339,28 @@ func BenchmarkPublish(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A client may listen to any channel name. It must not thereby hear Redis's
+// keyspace events or other nodes' talk, nor end our own subscriptions.
+func TestReservedNamesAreNotHeard(t *testing.T) {
+	server := redistest.Start(t, "--notify-keyspace-events", "KEA")
+	n := startNode(t, server, nil)
+	names := []string{"__keyevent@0__:set", n.keys.probe(n.NodeID()), n.keys.bus(""), n.keys.bus(n.NodeID())}
+	n.subscribe(names...)
+	server.Do("SET", "k", "v")
+	for _, ch := range names {
+		server.Do("PUBLISH", ch, "plain")
+		n.publish(ch, "published")
+		if m := n.sink.Wait(t, ch, 1); len(m) != 1 || string(m[0].Payload) != "published" {
+			t.Errorf("%s: %d messages, first %q", ch, len(m), m[0].Payload)
+		}
+		n.Unsubscribe(ch)
+	}
+	eventually(t, "the live names are gone", 5*time.Second, func() bool {
+		return len(strings.Fields(server.Do("PUBSUB", "CHANNELS"))) == 3
+	})
+	if err := n.Ready(); err != nil {
+		t.Error(err)
+	}
 }

@@ -93,7 +93,7 @@ func TestXaddExactlyOnceOverACrash(t *testing.T) {
 		add(500)
 		reader := server.Do("GET", "magpie:ingest:long")
 		for i, n := range nodes {
-			if n.Node() == reader {
+			if n.NodeID() == reader {
 				n.crash()
 				nodes[i] = startNode(t, server, streams("long"))
 			}

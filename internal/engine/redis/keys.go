@@ -34,9 +34,18 @@ func (k keys) channelOf(name string) (channel string, ok bool) {
 	return strings.CutSuffix(rest, "}:live")
 }
 
-// reserved tells whether a Pub/Sub name is Redis's or our own talk: a pattern
-// such as * must not take it for a channel. Keyspace events would even feed
-// on themselves.
+// bus is where nodes talk to each other: all of them, or one.
+func (k keys) bus(node string) string {
+	if node == "" {
+		return k.prefix + ":bus"
+	}
+	return k.prefix + ":bus:" + node
+}
+
+// reserved tells whether a name belongs to Redis or to us in Pub/Sub. Such a
+// channel has no plain name: a client that listens to it must neither read
+// keyspace events nor end our own subscriptions, and a pattern such as * must
+// not take them in, where keyspace events would feed on themselves.
 func (k keys) reserved(name string) bool {
-	return strings.HasPrefix(name, "__") || strings.HasPrefix(name, k.prefix+":probe:")
+	return strings.HasPrefix(name, "__") || strings.HasPrefix(name, k.prefix+":")
 }

@@ -212,6 +212,8 @@ func TestPlainUnderCutsDoublesNothing(t *testing.T) {
 		eventually(t, "messages go on", 10*time.Second, func() bool { return len(nodes[0].log("long")) > got+50 })
 	}
 	total := stop()
+	nodes[0].back()
+	nodes[1].back()
 	server.Do("PUBLISH", "long", strconv.Itoa(total))
 	var got []string
 	eventually(t, "the last message", 10*time.Second, func() bool {
@@ -267,7 +269,7 @@ func TestPlainLostAnswers(t *testing.T) {
 	for range 10 {
 		got := len(n.sink.Messages("long"))
 		for client := range strings.Lines(server.Do("CLIENT", "LIST", "TYPE", "normal")) {
-			if strings.Contains(client, " name=magpie:"+n.Node()+" ") {
+			if strings.Contains(client, " name=magpie:"+n.NodeID()+" ") {
 				id, _, _ := strings.Cut(strings.TrimPrefix(client, "id="), " ")
 				server.Try("CLIENT", "KILL", "ID", id)
 			}

@@ -20,15 +20,25 @@ func (e *Engine) receive(m rueidis.PubSubMessage) {
 		return
 	}
 	switch {
-	case m.Channel == e.probe.name:
+	case e.keys.reserved(m.Channel):
 		if m.Pattern == "" {
-			e.probe.echo(m.Message)
+			e.receiveOwn(m.Channel, m.Message)
 		}
 	case m.Pattern == "":
 		e.receivePlain(m.Channel, m.Message)
-	case e.keys.reserved(m.Channel) || channel.Check(m.Channel) != nil:
+	case channel.Check(m.Channel) != nil:
 	case e.subscriber.counts(m.Channel, m.Pattern, false):
 		e.receivePlain(m.Channel, m.Message)
+	}
+}
+
+// receiveOwn takes what nodes say to themselves and to each other.
+func (e *Engine) receiveOwn(name, text string) {
+	switch name {
+	case e.probe.name:
+		e.probe.echo(text)
+	case e.keys.bus(""), e.keys.bus(e.node):
+		e.sink.Signal(bytesOf(text))
 	}
 }
 

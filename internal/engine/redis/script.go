@@ -40,6 +40,7 @@ var (
 	removeScript      = withCore("remove")
 	probeScript       = withCore("probe")
 	ingestScript      = withCore("ingest")
+	signalScript      = newScript(lua("signal"))
 	takeScript        = newScript(lua("take"))
 	releaseScript     = newScript(lua("release"))
 	streamLeaseScript = newScript(lua("stream_lease"))

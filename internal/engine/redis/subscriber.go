@@ -50,7 +50,7 @@ type subscriber struct {
 
 // listening is one channel that Subscribe was called for.
 type listening struct {
-	live, plain *name // nil where a pattern covers the channel
+	live, plain *name // nil where a pattern covers the channel; plain also for reserved names
 	covered     []*name
 	ready       bool // Subscribe succeeded once
 	waiting     int  // Subscribe calls that wait
@@ -60,7 +60,7 @@ type listening struct {
 type name struct {
 	text    string
 	pattern bool
-	channel string // "" for patterns and the probe
+	channel string // "" for patterns and what nodes use themselves
 	plain   bool
 	want    bool
 	state   nameState
@@ -90,7 +90,9 @@ func newSubscriber(e *Engine) *subscriber {
 		e: e, kick: make(chan struct{}, 1), channels: map[string]*listening{}, names: map[string]*name{},
 		reason: fmt.Errorf("not connected yet"),
 	}
-	s.addLocked(&name{text: e.keys.probe(e.node), want: true})
+	for _, text := range []string{e.keys.probe(e.node), e.keys.bus(""), e.keys.bus(e.node)} {
+		s.addLocked(&name{text: text, want: true})
+	}
 	for _, glob := range e.cfg.Ingest.Channels {
 		g := redisGlob(glob)
 		s.patterns = append(s.patterns, pattern{
@@ -188,6 +190,9 @@ func (s *subscriber) want(ch string) (*listening, []*name) {
 	if l.covered != nil {
 		return l, l.covered
 	}
+	if l.plain == nil {
+		return l, []*name{l.live}
+	}
 	return l, []*name{l.live, l.plain}
 }
 
@@ -197,11 +202,14 @@ func (s *subscriber) wantLocked(ch string) *listening {
 		l = &listening{}
 		s.channels[ch] = l
 	}
-	if p := s.covering(ch); p != nil {
+	if p := s.covering(ch); p != nil && !s.e.keys.reserved(ch) {
 		l.covered = []*name{p.live, p.plain}
 		return l
 	}
 	l.live = s.wantNameLocked(&name{text: s.e.keys.live(ch), channel: ch})
+	if s.e.keys.reserved(ch) {
+		return l
+	}
 	l.plain = s.wantNameLocked(&name{text: ch, channel: ch, plain: true})
 	return l
 }
@@ -270,9 +278,13 @@ func (s *subscriber) unsubscribe(ch string) {
 		return
 	}
 	delete(s.channels, ch)
-	if l.plain != nil && l.plain.want {
-		l.plain.want = false
-		s.touchLocked(l.plain)
+	first := l.plain
+	if first == nil {
+		first = l.live
+	}
+	if first != nil && first.want {
+		first.want = false
+		s.touchLocked(first)
 	}
 }
 
@@ -589,7 +601,7 @@ func (s *subscriber) cameOn(key string) {
 
 func recheckList(ch string) []string {
 	if ch == "" {
-		return nil // a pattern or the probe: all
+		return nil // not of one channel: all
 	}
 	return []string{ch}
 }
