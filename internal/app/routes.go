@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"magpie/internal/api"
 	"magpie/internal/problem"
@@ -38,7 +39,22 @@ func (d doors) routes() http.Handler {
 		mux.Handle(path, problem.Handle(d.log, methods.serve))
 	}
 	mux.Handle("/", d.pages)
-	return mux
+	return boundWrites(mux)
+}
+
+// answerTimeout is how long a client may take to read an answer. Streams set
+// their own bound for each write, WebSockets theirs after the upgrade.
+const answerTimeout = 60 * time.Second
+
+// boundWrites keeps a client that asks for much and reads nothing from holding
+// the answer in memory for ever. The bound is set anew for each request, as a
+// connection is used for several.
+func boundWrites(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Only a ResponseWriter without deadlines (tests) can refuse.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // methods are the handlers of one path. What is not there is refused: the
