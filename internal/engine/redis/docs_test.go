@@ -1,0 +1,99 @@
+package redis
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"magpie/internal/engine"
+	"magpie/internal/engine/redis/redistest"
+)
+
+// docLines returns the lines of docs/redis.md that begin so.
+func docLines(t *testing.T, begin string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, begin) {
+			list = append(list, strings.TrimSpace(line))
+		}
+	}
+	if len(list) == 0 {
+		t.Fatalf("docs/redis.md has no line that begins with %q", begin)
+	}
+	return list
+}
+
+// The commands of the documentation do what it says.
+func TestDocumentedCommands(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, streams("orders"))
+	n.subscribe("chat", "orders")
+	_, port, _ := net.SplitHostPort(server.Addr)
+	for _, line := range docLines(t, "redis-cli ") {
+		out, err := exec.Command("sh", "-c", strings.Replace(line, "redis-cli ", "redis-cli -e -p "+port+" ", 1)).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v %s", line, err, out)
+		}
+	}
+	n.sink.Wait(t, "chat", 4)
+	if m := n.sink.Wait(t, "orders", 1)[0]; string(m.Payload) != `{"id":"7","state":"paid"}` {
+		t.Errorf("got %q", m.Payload)
+	}
+}
+
+// The users of the documentation may do what they need, and not more.
+func TestDocumentedACL(t *testing.T) {
+	server := redistest.Start(t)
+	for _, line := range docLines(t, "ACL SETUSER ") {
+		server.Do(strings.Fields(line)...)
+	}
+	server.Do("ACL", "SETUSER", "magpie", "~orders")
+	as := func(user string) func(*Config) {
+		return func(c *Config) {
+			c.URL = strings.Replace(server.URL, "://", "://"+user+":SECRET@", 1)
+			streams("orders")(c)
+			c.Ingest.Channels = []string{"in:*"}
+		}
+	}
+	n := startNode(t, server, as("magpie"))
+	n.subscribe("chat", "orders")
+	n.join("chat", "s1")
+	n.waitMembers("chat", "s1")
+	n.publish("chat", "1")
+	if _, err := n.Send(t.Context(), "", []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if err := n.Remove(t.Context(), "chat"); err != nil {
+		t.Error(err)
+	}
+	_, port, _ := net.SplitHostPort(server.Addr)
+	for _, command := range [][]string{
+		{"PUBLISH", "chat", "2"},
+		{"FCALL", "magpie_publish", "1", "chat", "3", "key"},
+		{"XADD", "orders", "*", "payload", "4"},
+	} {
+		cli := append([]string{"-e", "-p", port, "--user", "backend", "--pass", "SECRET", "--no-auth-warning"}, command...)
+		if out, err := exec.Command("redis-cli", cli...).CombinedOutput(); err != nil {
+			t.Errorf("%q: %v %s", command, err, out)
+		}
+	}
+	n.sink.Wait(t, "chat", 3)
+	n.sink.Wait(t, "orders", 1)
+	if got := n.history("chat", engine.Query{}).Top.Offset; got != 2 {
+		t.Errorf("top %d", got)
+	}
+	if err := n.Ready(); err != nil {
+		t.Error(err)
+	}
+	out, err := exec.Command("redis-cli", "-e", "-p", port, "--user", "magpie", "--pass", "SECRET", "--no-auth-warning", "FLUSHALL").CombinedOutput()
+	if err == nil {
+		t.Errorf("the user magpie may FLUSHALL: %s", out)
+	}
+}
