@@ -7,8 +7,8 @@ import "sync"
 // goroutine that would wait for work costs more than one that is started.
 type crew struct {
 	// set at construction
-	max  int
-	live *Server
+	max int
+	srv *Server
 
 	mu sync.Mutex
 	// guarded by mu
@@ -26,7 +26,8 @@ func (w *crew) add(c *Conn) {
 	}
 	w.mu.Unlock()
 	if start {
-		w.live.spawn(w.run)
+		w.srv.live.Add(1)
+		go w.run()
 	}
 }
 
@@ -42,6 +43,7 @@ func (w *crew) pushLocked(c *Conn) {
 // run works through the queue. A connection with much to do goes to its end
 // again and again, so that the others have their turn.
 func (w *crew) run() {
+	defer w.srv.leave()
 	var again *Conn
 	for {
 		c := w.swap(again)

@@ -3,6 +3,7 @@ package ws
 import (
 	"fmt"
 	"runtime/debug"
+	"sync"
 )
 
 // fairShare is how many messages of one connection a worker handles before it
@@ -14,11 +15,28 @@ type item struct {
 	payload []byte
 }
 
-// inbox is what waits for the handler. It exists only while something does.
+// inbox is what waits for the handler. A connection has one only while
+// something does.
 type inbox struct {
 	items []item
 	first int
 	bytes int
+}
+
+var inboxes = sync.Pool{New: func() any { return new(inbox) }}
+
+// pop takes the first item and tells whether it was the last.
+func (in *inbox) pop() (it item, last bool) {
+	it = in.items[in.first]
+	in.items[in.first] = item{}
+	in.first++
+	in.bytes -= len(it.payload)
+	return it, in.first == len(in.items)
+}
+
+func (in *inbox) release() {
+	in.items, in.first = in.items[:0], 0
+	inboxes.Put(in)
 }
 
 // push hands a message to the workers and tells whether the inbox is full
@@ -30,7 +48,7 @@ func (c *Conn) push(it item) (full bool) {
 		return false
 	}
 	if c.inbox == nil {
-		c.inbox = new(inbox)
+		c.inbox = inboxes.Get().(*inbox)
 	}
 	in := c.inbox
 	in.items = append(in.items, it)
@@ -68,11 +86,10 @@ func (c *Conn) work() (again bool) {
 func (c *Conn) step() bool {
 	c.mu.Lock()
 	if in := c.inbox; in != nil {
-		it := in.items[in.first]
-		in.items[in.first] = item{}
-		in.bytes -= len(it.payload)
-		if in.first++; in.first == len(in.items) {
+		it, last := in.pop()
+		if last {
 			c.inbox = nil
+			in.release()
 		}
 		c.mu.Unlock()
 		c.h.Message(it.op, it.payload)

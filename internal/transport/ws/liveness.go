@@ -68,12 +68,12 @@ func (c *Conn) life(now uint32) (left uint32, ok bool) {
 	if int32(c.pinged-heard) <= 0 { // not since then
 		c.pinged = now
 		c.ping()
-		return ages.pong, true
+		return min(ages.pong, ages.ping), true
 	}
 	if now-c.pinged >= ages.pong {
 		return 0, false
 	}
-	return ages.pong - (now - c.pinged), true
+	return min(ages.pong-(now-c.pinged), ages.ping), true
 }
 
 // watchAge makes sure that Tick is called when the message just begun is too

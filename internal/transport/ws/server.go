@@ -40,7 +40,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, idle: make(chan struct{})}
-	s.crew.max, s.crew.live = cfg.Workers, s
+	s.crew.max, s.crew.srv = cfg.Workers, s
 	s.ages = ages{
 		ping:    ticks(cfg.Wheel, cfg.PingEvery),
 		pong:    ticks(cfg.Wheel, cfg.PongWait),

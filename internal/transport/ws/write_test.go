@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -332,25 +331,4 @@ func TestPingFlood(t *testing.T) {
 			t.Errorf("closed with %+v", info)
 		}
 	})
-}
-
-func BenchmarkTryWrite(b *testing.B) {
-	e := listen(b, Config{}, newEcho(nil))
-	peer := dial(b, e.addr)
-	peer.SetDeadline(time.Time{})
-	go io.Copy(io.Discard, peer.Conn)
-	c := e.conn(b, peer)
-	frame := Frame(Text, make([]byte, 100))
-	b.ReportAllocs()
-	var full atomic.Int64
-	for b.Loop() {
-		if n, err := c.TryWrite(frame); err != nil {
-			b.Fatal(err)
-		} else if n < len(frame) {
-			full.Add(1)
-			if err := c.Write([][]byte{frame[n:]}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
 }
