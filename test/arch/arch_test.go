@@ -40,7 +40,7 @@ var layers = [][]string{
 	{"internal/engine", "internal/auth", "internal/wheel", "internal/config"},
 	{"internal/engine/*", "internal/hub", "internal/problem"},
 	{"internal/session"},
-	{"internal/transport/*"},
+	{"internal/transport/*", "internal/nodes"},
 	{"internal/protocol/*", "internal/api", "internal/web"},
 	{"internal/app"},
 	{"cmd/*", "test/*", "bench/*"},

@@ -1,0 +1,210 @@
+// Package nodes is what the nodes of a cluster tell each other over
+// engine.Bus: orders that must reach a session wherever it is, surveys that
+// every node answers, and signals of doors (Forward and Handle).
+//
+// It keeps no state of a cluster: who is there is whoever answers. One
+// goroutine applies orders and answers surveys while some are queued, in the
+// order in which they came; Close waits for it.
+package nodes
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"magpie/internal/engine"
+	"magpie/internal/hub"
+	"magpie/internal/metrics"
+	"magpie/internal/session"
+)
+
+// Config is what New needs.
+type Config struct {
+	Bus  engine.Bus
+	Node *session.Node
+	Hub  *hub.Hub
+	Log  *slog.Logger
+	// Name is what people call this node; empty: its id.
+	Name string
+	// Patience is how long a question waits for the answers of all nodes. 0
+	// means 2 s.
+	Patience time.Duration
+}
+
+// Metrics counts what nodes tell each other.
+type Metrics struct {
+	Orders  metrics.Counter // orders applied on this node
+	Dropped metrics.Counter // signals that could not be read, or found the queue full
+	Partial metrics.Counter // questions of this node that not all nodes answered in time
+}
+
+// Nodes talks to the other nodes, and to this one in the same way. All
+// methods are safe for concurrent use.
+type Nodes struct {
+	// Set at construction.
+	Config
+	Metrics Metrics
+	began   time.Time
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	running sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows; memory only
+	handlers map[string]func(data []byte)
+	surveys  map[uint64]*survey
+	lastID   uint64
+	queue    []task
+	queued   int // bytes in queue
+	working  bool
+}
+
+// task is one question of some node, or an order, that waits for the worker.
+type task struct {
+	header
+	body []byte
+}
+
+// What may wait for the worker. An order that finds the queue full is
+// dropped, and its sender learns that this node did not confirm it.
+const (
+	queueTasks = 8192
+	queueBytes = 16 << 20
+)
+
+// New returns what talks for this node and takes the hub's signals.
+func New(c Config) *Nodes {
+	if c.Patience == 0 {
+		c.Patience = 2 * time.Second
+	}
+	if c.Name == "" {
+		c.Name = c.Bus.NodeID()
+	}
+	n := &Nodes{Config: c, began: time.Now(), handlers: map[string]func([]byte){}, surveys: map[uint64]*survey{}, lastID: rand.Uint64() >> 16}
+	n.life, n.end = context.WithCancel(context.Background())
+	c.Hub.OnSignal(n.signal)
+	return n
+}
+
+// Close ends all questions under way and waits for the worker. Signals that
+// come later are dropped. Call it before the engine closes.
+func (n *Nodes) Close() {
+	n.mu.Lock()
+	n.end()
+	n.queue, n.queued = nil, 0
+	n.mu.Unlock()
+	n.running.Wait()
+}
+
+// ID names this node among all nodes.
+func (n *Nodes) ID() string { return n.Bus.NodeID() }
+
+// Handle says who takes the signals of a kind, which Forward sent here. f
+// runs on the goroutine that reads from the engine, in order of arrival, and
+// must not block; data is only lent. A second call for a kind replaces f.
+func (n *Nodes) Handle(kind string, f func(data []byte)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.handlers[outside+kind] = f
+}
+
+// Forward hands data to the handler of this kind on one node, or on all nodes
+// when node is "". It blocks as long as the engine takes. reached is how many
+// nodes took it: 0 for a node says that it is gone. Delivery is at most once,
+// in order from one caller to one node as long as each call returned before
+// the next.
+func (n *Nodes) Forward(ctx context.Context, node, kind string, data []byte) (reached int, err error) {
+	return n.send(ctx, node, header{Kind: outside + kind}, data)
+}
+
+func (n *Nodes) send(ctx context.Context, node string, h header, body []byte) (int, error) {
+	h.From = n.ID()
+	reached, err := n.Bus.Send(ctx, node, encode(h, body))
+	if err != nil {
+		return reached, fmt.Errorf("%s to node %q: %w", h.Kind, node, err)
+	}
+	return reached, nil
+}
+
+// signal takes what the engine received. It does not block.
+func (n *Nodes) signal(data []byte) {
+	h, body, err := decode(data)
+	if err != nil {
+		n.Metrics.Dropped.Add(1)
+		return
+	}
+	switch h.Kind {
+	case kindAnswer:
+		n.answered(h, body)
+	case kindOrder, kindChannels, kindInfo:
+		n.enqueue(task{h, bytes.Clone(body)})
+	default:
+		n.mu.Lock()
+		f := n.handlers[h.Kind]
+		n.mu.Unlock()
+		if f == nil {
+			n.Metrics.Dropped.Add(1)
+			return
+		}
+		f(body)
+	}
+}
+
+func (n *Nodes) enqueue(t task) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.life.Err() != nil {
+		return
+	}
+	if len(n.queue) >= queueTasks || n.queued+len(t.body) > queueBytes {
+		n.Metrics.Dropped.Add(1)
+		return
+	}
+	n.queue = append(n.queue, t)
+	n.queued += len(t.body)
+	if !n.working {
+		n.working = true
+		n.running.Go(n.run)
+	}
+}
+
+// run works until nothing is queued.
+func (n *Nodes) run() {
+	for {
+		n.mu.Lock()
+		tasks := n.queue
+		n.queue, n.queued = nil, 0
+		if len(tasks) == 0 {
+			n.working = false
+			n.mu.Unlock()
+			return
+		}
+		n.mu.Unlock()
+		n.work(tasks)
+	}
+}
+
+// work does the tasks in order. Orders that follow each other are applied in
+// one walk over the sessions.
+func (n *Nodes) work(tasks []task) {
+	for len(tasks) > 0 && n.life.Err() == nil {
+		k := 0
+		for k < len(tasks) && tasks[k].Kind == kindOrder {
+			k++
+		}
+		switch {
+		case k > 0:
+			n.obey(tasks[:k])
+		case tasks[0].Kind == kindChannels:
+			n.answerChannels(tasks[0])
+			k = 1
+		default:
+			n.answerInfo(tasks[0])
+			k = 1
+		}
+		tasks = tasks[k:]
+	}
+}
