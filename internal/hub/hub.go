@@ -231,7 +231,7 @@ type Joined struct {
 }
 
 // Join makes to a subscriber of the channel (D3). since, when given, is the
-// last position it has. Nothing is delivered before Live is called on the
+// last position it has; an empty epoch in it stands for the present one. Nothing is delivered before Live is called on the
 // subscription, so that the caller can hand on what was missed first; from
 // then on everything after Joined.Position comes, once and in order.
 func (h *Hub) Join(ctx context.Context, name string, to Subscriber, since *message.Position) (Joined, error) {
@@ -245,6 +245,9 @@ func (h *Hub) Join(ctx context.Context, name string, to Subscriber, since *messa
 		h.presence.Join(name, p.Member())
 	}
 	joined := Joined{Subscription: s, Position: at}
+	if since != nil && since.Epoch == "" {
+		since = &message.Position{Epoch: at.Epoch, Offset: since.Offset}
+	}
 	if since != nil && at != (message.Position{}) && *since != at {
 		if err := h.recover(ctx, &joined, *since); err != nil {
 			s.Leave()

@@ -98,16 +98,28 @@ func (s *Session) written(size int) {
 	s.queued -= size - first
 }
 
-// SendBacklog queues what a session missed, before Attach. It does not count
-// against the bound: a client that was away is not slow, and cutting it off
-// for what it came to fetch would never end.
+// SendBacklog writes or queues what a session missed, behind what waits. It
+// does not count against the bound: a client that was away is not slow, and
+// cutting it off for what it came to fetch would never end. Waiting tells the
+// caller when it is enough.
 func (s *Session) SendBacklog(frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reason == "" {
-		s.queue = append(s.queue, frame)
-		s.backlog += len(frame)
+	if s.reason != "" {
+		return
 	}
+	s.queue = append(s.queue, frame)
+	s.backlog += len(frame)
+	if s.attached && !s.writing {
+		s.flushLocked()
+	}
+}
+
+// Waiting returns the bytes that have still to be written, backlog included.
+func (s *Session) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queued + s.backlog
 }
 
 // Attach says that the link can be written to now, and lets go what waits.

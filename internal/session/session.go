@@ -29,7 +29,6 @@ type Session struct {
 	// Set by Open.
 	node   *Node
 	link   Link
-	who    auth.Identity
 	expiry *time.Timer
 	id     [12]byte
 
@@ -37,12 +36,13 @@ type Session struct {
 	next, prev *Session
 
 	mu       sync.Mutex // guards what follows; memory only
-	reason   Reason     // "": open
-	attached bool       // the link can be written to
-	writing  bool       // somebody writes to the link, or a flusher will
-	queue    [][]byte   // frames behind what is being written
-	queued   int        // bytes of the outbox: in queue and in the flusher's hands
-	backlog  int        // bytes of SendBacklog still to go, which come before all others
+	who      auth.Identity
+	reason   Reason   // "": open
+	attached bool     // the link can be written to
+	writing  bool     // somebody writes to the link, or a flusher will
+	queue    [][]byte // frames behind what is being written
+	queued   int      // bytes of the outbox: in queue and in the flusher's hands
+	backlog  int      // bytes of SendBacklog still to go, which come before all others
 	subs     []*hub.Subscription
 }
 
@@ -56,18 +56,32 @@ func (s *Session) Link() Link { return s.link }
 func (s *Session) Node() *Node { return s.node }
 
 // Who returns the identity behind the session.
-func (s *Session) Who() auth.Identity { return s.who }
+func (s *Session) Who() auth.Identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.who
+}
+
+// Become says who is behind a session from now on: doors whose clients show
+// their token after the handshake open it as a guest's. When the identity
+// ends is for the door to watch.
+func (s *Session) Become(who auth.Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.who = who
+}
 
 // Member is the session in presence.
 func (s *Session) Member() engine.Member {
-	return engine.Member{Session: s.ID(), User: s.who.User, ConnInfo: s.who.Info}
+	who := s.Who()
+	return engine.Member{Session: s.ID(), User: who.User, ConnInfo: who.Info}
 }
 
 // Subscribe joins a channel (D3). Whether the session may is checked here.
 // The caller hands on what Joined holds, then calls Live. The subscription
 // ends with the session.
 func (s *Session) Subscribe(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
-	if err := s.node.MayJoin(s.who, name); err != nil {
+	if err := s.node.MayJoin(s.Who(), name); err != nil {
 		return Joined{}, err
 	}
 	return s.SubscribeGranted(ctx, name, to, since)
@@ -118,10 +132,17 @@ func (s *Session) Unsubscribe(sub *hub.Subscription) {
 	}
 }
 
-// Publish publishes in the session's name; the server's stamp says who.
+// Publish publishes in the session's name; the server's stamp says who. Of
+// p.By only what the server knows about the session in this channel (ChanInfo)
+// is kept.
 func (s *Session) Publish(ctx context.Context, p engine.Publication) (engine.Result, error) {
-	p.By = &message.Publisher{User: s.who.User, Session: s.ID(), ConnInfo: s.who.Info}
-	return s.node.Publish(ctx, s.who, p)
+	who := s.Who()
+	by := &message.Publisher{User: who.User, Session: s.ID(), ConnInfo: who.Info}
+	if p.By != nil {
+		by.ChanInfo = p.By.ChanInfo
+	}
+	p.By = by
+	return s.node.Publish(ctx, who, p)
 }
 
 // Close ends the session: its subscriptions are left, the link says goodbye.

@@ -24,8 +24,12 @@ type Conn struct {
 	timeout time.Duration
 	done    chan struct{} // closed by Close
 
-	writing sync.Mutex // held while w is in use
 	closing sync.Once
+
+	writing sync.Mutex // held while w is in use; guards what follows
+	failed  bool       // a write broke off: nothing more may follow it
+
+	last []byte // set before done is closed, read after it
 }
 
 // New begins the answer: status 200 with the headers that are set on w so
@@ -64,10 +68,13 @@ func (c *Conn) Write(frames [][]byte) error {
 	}
 	for _, f := range frames {
 		if _, err := c.w.Write(f); err != nil {
+			c.failed = true
 			return err
 		}
 	}
-	return c.control.Flush()
+	err := c.control.Flush()
+	c.failed = err != nil
+	return err
 }
 
 func (c *Conn) closed() bool {
@@ -84,8 +91,13 @@ func (c *Conn) closed() bool {
 const lastWrite = time.Second
 
 // Close ends the answer. It does not block and may be called more than once.
-func (c *Conn) Close() {
+func (c *Conn) Close() { c.Finish(nil) }
+
+// Finish is Close with a last word: Wait writes it behind a Write under way.
+// Only the first call of Close and Finish counts.
+func (c *Conn) Finish(last []byte) {
 	c.closing.Do(func() {
+		c.last = last // seen by whoever sees done closed
 		close(c.done)
 		c.control.SetWriteDeadline(time.Now().Add(lastWrite))
 	})
@@ -101,4 +113,8 @@ func (c *Conn) Wait(ctx context.Context) {
 	c.Close()
 	c.writing.Lock() // a Write under way ends first; a later one sees done
 	defer c.writing.Unlock()
+	if len(c.last) > 0 && !c.failed {
+		_, _ = c.w.Write(c.last) // who has gone needs no last word
+		_ = c.control.Flush()
+	}
 }
