@@ -95,7 +95,7 @@ func (a *API) who(w http.ResponseWriter, r *http.Request) (auth.Identity, error)
 	if key := r.Header.Get("X-API-Key"); key != "" {
 		return a.Auth.Key(key)
 	}
-	return a.Auth.Identify(Token(r))
+	return a.Auth.Identify(r.Context(), Token(r))
 }
 
 // Token returns the request's token: the Authorization header's, or ?token=

@@ -2,24 +2,29 @@
 // an Identity and says what an Identity may do. Every door and the HTTP API
 // ask the one Authorizer.
 //
-// It keeps no sessions, does no I/O and starts no goroutine.
+// It keeps no sessions. It reads nothing but the key set behind a JWKS URL,
+// where one is configured: one short-lived goroutine fetches it when it is
+// needed, never two at once, and Close ends and awaits it.
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"strings"
 
 	"magpie/internal/channel"
 )
 
 // Errors that callers tell apart; all others wrap one of them.
 var (
-	ErrToken     = errors.New("token not accepted") // say who you are, properly
-	ErrExpired   = errors.New("token expired")      // get a new one
-	ErrKey       = errors.New("API key not accepted")
-	ErrForbidden = errors.New("not allowed")
+	ErrToken       = errors.New("token not accepted") // say who you are, properly
+	ErrExpired     = errors.New("token expired")      // get a new one
+	ErrKey         = errors.New("API key not accepted")
+	ErrForbidden   = errors.New("not allowed")
+	ErrUnavailable = errors.New("token cannot be checked now") // the same token may pass in a moment
 )
 
 // Config is what New needs.
@@ -27,28 +32,50 @@ type Config struct {
 	Rules *channel.Rules
 	// Secrets sign tokens (HS256, HS384, HS512). Several allow rotation.
 	Secrets []string
+	// Public keys verify tokens that others sign. Several allow rotation.
+	Public []PublicKey
+	// JWKS is a key set at a URL; nil for none. The authorizer closes it.
+	JWKS *JWKS
+	// Audience and Issuer must be in every token's aud and iss; "" asks for none.
+	Audience, Issuer string
 	// Keys are the API keys of servers. Several allow rotation.
 	Keys []string
+	// Personal is the prefix of users' own channels, such as "user:"; "" for none.
+	Personal string
 }
 
-// Authorizer answers who may do what. It never changes and is safe for
-// concurrent use.
+// Authorizer answers who may do what. All methods are safe for concurrent use.
 type Authorizer struct {
-	rules   *channel.Rules
-	secrets [][]byte
-	keys    [][sha256.Size]byte
+	rules            *channel.Rules
+	verifiers        []verifier
+	jwks             *JWKS
+	audience, issuer string
+	keys             [][sha256.Size]byte
+	personal         string
 }
 
 // New returns an authorizer.
 func New(c Config) *Authorizer {
-	a := &Authorizer{rules: c.Rules}
+	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal}
 	for _, s := range c.Secrets {
-		a.secrets = append(a.secrets, []byte(s))
+		a.verifiers = append(a.verifiers, verifier{algorithms: hmacAlgorithms, key: []byte(s)})
+	}
+	for _, k := range c.Public {
+		a.verifiers = append(a.verifiers, k.verifier)
 	}
 	for _, k := range c.Keys {
 		a.keys = append(a.keys, sha256.Sum256([]byte(k)))
 	}
 	return a
+}
+
+// Close waits until nothing is fetched any more, or ctx ends. Tokens that need
+// keys which are not here are refused from then on.
+func (a *Authorizer) Close(ctx context.Context) error {
+	if a.jwks == nil {
+		return nil
+	}
+	return a.jwks.close(ctx)
 }
 
 // Key answers the server behind an API key. The time it takes does not depend
@@ -65,49 +92,20 @@ func (a *Authorizer) Key(key string) (Identity, error) {
 	return Identity{Kind: Server}, nil
 }
 
-// Action is something that rules govern.
-type Action string
-
-// The actions.
-const (
-	Subscribe Action = "subscribe"
-	Publish   Action = "publish"
-	History   Action = "history"
-	Presence  Action = "presence"
-)
-
-// May answers nil if id may do this in the channel, or an error that names
-// the rule and the setting. The channel's name is taken as checked.
-func (a *Authorizer) May(id Identity, do Action, name string) error {
-	rule := a.rules.For(name)
-	who := rule.Subscribe
-	switch do {
-	case Publish:
-		who = rule.Publish
-	case History:
-		who = rule.History
-	case Presence:
-		who = rule.Members
+// Personal returns the channel that belongs to this user alone, "" when there
+// is none: the setting personal_channel is not set, nobody is known, or the
+// user's name cannot be part of a channel's name.
+func (a *Authorizer) Personal(id Identity) string {
+	if a.personal == "" || id.User == "" {
+		return ""
 	}
-	if allowed(id.Kind, who) {
-		return nil
+	// In a name with a # these two would let other users in.
+	if strings.Contains(a.personal, "#") && strings.ContainsAny(id.User, "#,") {
+		return ""
 	}
-	if id.Kind == Guest && who == channel.Users {
-		return fmt.Errorf("%w: the rule for %q wants a token to %s; send it as Authorization: Bearer or ?token=", ErrToken, rule.Match, verbs[do])
+	name := a.personal + id.User
+	if channel.Check(name) != nil {
+		return ""
 	}
-	return fmt.Errorf("%w to %s here: the rule for %q says %s: %s, and this is a %s", ErrForbidden, verbs[do], rule.Match, do, who, id.Kind)
-}
-
-var verbs = map[Action]string{Subscribe: "subscribe", Publish: "publish", History: "read the history", Presence: "see who is there"}
-
-func allowed(k Kind, who channel.Who) bool {
-	switch who {
-	case channel.Anyone:
-		return true
-	case channel.Users:
-		return k != Guest
-	case channel.Server:
-		return k == Server
-	}
-	return false
+	return name
 }

@@ -1,12 +1,10 @@
 package auth
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Kind says what stands behind an Identity.
@@ -14,84 +12,68 @@ type Kind string
 
 // The kinds, from the least trusted.
 const (
-	Guest  Kind = "guest"  // nobody known
-	User   Kind = "user"   // a valid token
+	Guest  Kind = "guest"  // nobody known: no token, or one with an empty sub
+	User   Kind = "user"   // a valid token that names a user
 	Server Kind = "server" // an API key
 )
 
-// Identity is who a client is.
+// Identity is who a client is. It is not changed after it was made; its slices
+// and maps are shared and must not be written to.
 type Identity struct {
 	Kind    Kind
 	User    string    // the token's sub; empty for guests and servers
-	Info    []byte    // the token's info claim as JSON; nil for none
-	Expires time.Time // when the token ends; zero: never
+	Info    []byte    // the token's info claim as JSON, or what b64info holds; nil for none
+	Meta    []byte    // the token's meta claim as JSON: for servers' eyes, never sent to clients
+	Expires time.Time // when the session ends unless it is refreshed; zero: never
+
+	// Channels and Subs are what the token subscribes its session to: the
+	// server's word, so no rule is asked (doors call SubscribeGranted). Subs
+	// comes with options. A channel may be in both; Subs counts then.
+	Channels []string
+	Subs     map[string]SubOptions
 }
 
-// MaxToken is the longest token that is looked at, in bytes. It is checked
-// before anything is split or decoded.
-const MaxToken = 8 << 10
-
-type claims struct {
-	jwt.RegisteredClaims
-	Channel string `json:"channel"` // only subscription tokens have it
-	Info    raw    `json:"info"`
+// SubOptions say how a token's server-side subscription is made.
+type SubOptions struct {
+	Info     []byte // stamped on the session in this channel; nil for none
+	Data     []byte // handed to the client with the subscription; nil for none
+	Override Override
 }
 
-type raw []byte
-
-func (r *raw) UnmarshalJSON(b []byte) error {
-	*r = append((*r)[:0], b...)
-	return nil
+// Override is what a token says instead of the channel's rule; nil leaves it
+// to the rule.
+type Override struct {
+	Presence  *bool
+	JoinLeave *bool
+	Position  *bool
+	Recover   *bool
 }
 
-// Identify answers who shows this token; "" is a guest: what guests may do, the rules say.
-// Tokens are JWTs with sub and exp, signed by one of the secrets; the
-// algorithms are fixed here and never read from the token.
-func (a *Authorizer) Identify(token string) (Identity, error) {
+// Identify answers who shows this connection token; "" is a guest: what guests
+// may do, the rules say. A token is a JWT with exp and, for a user, sub. It
+// waits for nothing but a key set that has never been fetched or lacks the
+// token's key, at most 3 s and no longer than ctx.
+//
+// The error is ErrExpired for a good token that has ended, ErrUnavailable when
+// the keys cannot be had now, and ErrToken for all that will never pass.
+func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, error) {
 	if token == "" {
 		return Identity{Kind: Guest}, nil
 	}
-	if len(a.secrets) == 0 {
-		return Identity{}, fmt.Errorf("%w: this server has no token_secret setting to check it with", ErrToken)
+	c, err := a.read(ctx, token)
+	if err != nil {
+		return Identity{}, err
 	}
-	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
-		return Identity{}, fmt.Errorf("%w: a token is a JWT of three parts and at most %d bytes", ErrToken, MaxToken)
+	if c.Channel != nil {
+		return Identity{}, fmt.Errorf("%w: this is a subscription token (it has a channel claim); connect with a connection token", ErrToken)
 	}
-	var err error
-	for _, secret := range a.secrets {
-		var c claims
-		_, err = jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return secret, nil },
-			jwt.WithValidMethods([]string{"HS256", "HS384", "HS512"}), jwt.WithExpirationRequired())
-		if err == nil {
-			return identity(c)
-		}
-		if errors.Is(err, jwt.ErrTokenExpired) {
-			return Identity{}, fmt.Errorf("%w: get a new one and connect again", ErrExpired)
-		}
-	}
-	return Identity{}, fmt.Errorf("%w: %s", ErrToken, explain(err))
+	return c.identity()
 }
 
-func identity(c claims) (Identity, error) {
-	if c.Channel != "" {
-		return Identity{}, fmt.Errorf("%w: this is a subscription token; connect with a connection token", ErrToken)
+// let tells whether the identity's own token subscribes it to the channel.
+func (id *Identity) let(name string) bool {
+	if _, ok := id.Subs[name]; ok {
+		return true
 	}
-	if c.Subject == "" {
-		return Identity{}, fmt.Errorf("%w: its sub claim is empty; name the user there", ErrToken)
-	}
-	return Identity{Kind: User, User: c.Subject, Info: c.Info, Expires: c.ExpiresAt.Time}, nil
-}
-
-// explain puts the library's error in words that help the sender and show
-// nothing of the secret.
-func explain(err error) string {
-	switch {
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return "no token_secret of this server signed it, or not with HS256, HS384 or HS512"
-	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return "its exp claim is missing"
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return "its nbf claim lies in the future"
-	}
-	return "it cannot be read as a JWT"
+	return slices.Contains(id.Channels, name)
 }

@@ -47,6 +47,7 @@ var table = []struct {
 	{ErrTooBig, Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_big"}},
 	{auth.ErrToken, Problem{Status: http.StatusUnauthorized, Code: "bad_token", Header: "WWW-Authenticate", Value: "Bearer"}},
 	{auth.ErrExpired, Problem{Status: http.StatusUnauthorized, Code: "token_expired", Header: "WWW-Authenticate", Value: "Bearer"}},
+	{auth.ErrUnavailable, Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Header: "Retry-After", Value: "1"}},
 	{auth.ErrKey, Problem{Status: http.StatusUnauthorized, Code: "bad_key"}},
 	{auth.ErrForbidden, Problem{Status: http.StatusForbidden, Code: "forbidden"}},
 	{engine.ErrConflict, Problem{Status: http.StatusConflict, Code: "conflict",

@@ -98,7 +98,11 @@ func (n *Node) MaxPayload() int { return n.maxPayload }
 // name, size and permission are checked, then the engine has it or an error
 // says why not. It blocks as long as the engine takes.
 func (n *Node) Publish(ctx context.Context, who auth.Identity, p engine.Publication) (engine.Result, error) {
-	res, err := n.publish(ctx, who, p)
+	return n.publish(ctx, n.permit(who), p)
+}
+
+func (n *Node) publish(ctx context.Context, may permit, p engine.Publication) (engine.Result, error) {
+	res, err := n.publishPermitted(ctx, may, p)
 	if err != nil {
 		n.Metrics.Refused.Add(1)
 		return res, err
@@ -107,29 +111,33 @@ func (n *Node) Publish(ctx context.Context, who auth.Identity, p engine.Publicat
 	return res, nil
 }
 
-func (n *Node) publish(ctx context.Context, who auth.Identity, p engine.Publication) (engine.Result, error) {
-	if err := n.check(who, p); err != nil {
+func (n *Node) publishPermitted(ctx context.Context, may permit, p engine.Publication) (engine.Result, error) {
+	if err := n.check(may, p); err != nil {
 		return engine.Result{}, err
 	}
 	return n.engine.Publish(ctx, p)
 }
 
-func (n *Node) check(who auth.Identity, p engine.Publication) error {
+func (n *Node) check(may permit, p engine.Publication) error {
 	if err := channel.Check(p.Channel); err != nil {
 		return err
 	}
 	if len(p.Payload) > n.maxPayload {
 		return fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.ErrTooBig, n.maxPayload)
 	}
-	return n.auth.May(who, auth.Publish, p.Channel)
+	return may(auth.Publish, p.Channel)
 }
 
 // History reads a channel's log for somebody who may.
 func (n *Node) History(ctx context.Context, who auth.Identity, name string, q engine.Query) (engine.Page, error) {
+	return n.history(ctx, n.permit(who), name, q)
+}
+
+func (n *Node) history(ctx context.Context, may permit, name string, q engine.Query) (engine.Page, error) {
 	if err := channel.Check(name); err != nil {
 		return engine.Page{}, err
 	}
-	if err := n.auth.May(who, auth.History, name); err != nil {
+	if err := may(auth.History, name); err != nil {
 		return engine.Page{}, err
 	}
 	return n.engine.History(ctx, name, q)
@@ -138,10 +146,14 @@ func (n *Node) History(ctx context.Context, who auth.Identity, name string, q en
 // Presence answers who is in a channel, on all nodes, for somebody who may
 // know. It fails where the engine or the channel's rule has no presence.
 func (n *Node) Presence(ctx context.Context, who auth.Identity, name string) ([]engine.Member, error) {
+	return n.presence(ctx, n.permit(who), name)
+}
+
+func (n *Node) presence(ctx context.Context, may permit, name string) ([]engine.Member, error) {
 	if err := channel.Check(name); err != nil {
 		return nil, err
 	}
-	if err := n.auth.May(who, auth.Presence, name); err != nil {
+	if err := may(auth.Presence, name); err != nil {
 		return nil, err
 	}
 	return n.hub.Presence(ctx, name)
@@ -158,10 +170,11 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 // PublishAll publishes to many channels in few round trips, each checked as
 // Publish does. Outcomes are in the order of the publications.
 func (n *Node) PublishAll(ctx context.Context, who auth.Identity, all []engine.Publication) []engine.Outcome {
+	may := n.permit(who)
 	outcomes := make([]engine.Outcome, len(all))
 	good, at := make([]engine.Publication, 0, len(all)), make([]int, 0, len(all))
 	for i, p := range all {
-		if outcomes[i].Err = n.check(who, p); outcomes[i].Err == nil {
+		if outcomes[i].Err = n.check(may, p); outcomes[i].Err == nil {
 			good, at = append(good, p), append(at, i)
 		}
 	}
@@ -208,14 +221,15 @@ func (n *Node) MayJoin(who auth.Identity, name string) error {
 	if err := channel.Check(name); err != nil {
 		return err
 	}
-	return n.auth.May(who, auth.Subscribe, name)
+	return n.auth.MaySubscribe(who, name, nil)
 }
 
 // Open makes s a session of this node. What is sent before Attach waits in
 // the outbox. It fails while the node drains.
 func (n *Node) Open(s *Session, link Link, who auth.Identity) error {
 	rand.Read(s.id[:]) // never fails (crypto/rand)
-	s.node, s.link, s.who = n, link, who
+	s.node, s.link = n, link
+	s.Become(who)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.draining {

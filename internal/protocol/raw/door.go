@@ -104,7 +104,7 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		q.since = &p
 	}
 	var err error
-	if q.who, err = d.Auth.Identify(d.Token(r)); err != nil {
+	if q.who, err = d.Auth.Identify(r.Context(), d.Token(r)); err != nil {
 		return q, err
 	}
 	return q, d.Node.MayJoin(q.who, q.channel)

@@ -110,7 +110,7 @@ func (d *Door) parse(r *http.Request) (request, error) {
 	if q.since, err = parsePositions(last); err != nil {
 		return q, err
 	}
-	if q.who, err = d.Auth.Identify(d.Token(r)); err != nil {
+	if q.who, err = d.Auth.Identify(r.Context(), d.Token(r)); err != nil {
 		return q, err
 	}
 	for _, name := range q.channels {

@@ -1,0 +1,150 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// MaxToken is the longest token that is looked at, in bytes. It is checked
+// before anything is split or decoded.
+const MaxToken = 8 << 10
+
+// A verifier is a key and the algorithms that it may be used with. The
+// algorithm is bound to the key here and never chosen by a token: a public key
+// is no HMAC secret, whatever the header says.
+type verifier struct {
+	id         string // kid; "" for keys that have none
+	algorithms []string
+	key        any // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+}
+
+var (
+	hmacAlgorithms = []string{"HS256", "HS384", "HS512"}
+	allAlgorithms  = []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+
+// wrong is a reason why a token will never pass, in words for its sender. The
+// library hands it back wrapped in its own.
+type wrong string
+
+func (w wrong) Error() string { return string(w) }
+
+// unavailable is a reason why a token cannot be checked at this moment.
+type unavailable string
+
+func (u unavailable) Error() string { return string(u) }
+
+const (
+	errNoKey = wrong("no key of this server is for the token's algorithm (HS256 to HS512: token_secret; RS, ES and EdDSA: token_public_keys, token_jwks)")
+	errCrit  = wrong("its header asks for an extension (crit) and there is none here")
+	errTyp   = wrong("its header says that it is no access token (typ); leave typ out or make it JWT")
+)
+
+var parser = jwt.NewParser(jwt.WithValidMethods(allAlgorithms), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
+
+// read verifies a token of either kind and returns its claims, checked but for
+// what tells the kinds apart.
+func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
+	if len(a.verifiers) == 0 && a.jwks == nil {
+		return nil, fmt.Errorf("%w: this server has no token_secret, token_public_keys or token_jwks setting to check it with", ErrToken)
+	}
+	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
+		return nil, fmt.Errorf("%w: a token is a JWT of three parts and at most %d bytes", ErrToken, MaxToken)
+	}
+	payload, err := a.verify(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	c, err := decodeClaims(payload)
+	if err != nil {
+		return nil, err
+	}
+	return c, a.checkClaims(c)
+}
+
+// verify returns the payload of a token that one of the keys signed. The keys
+// at hand are tried first: a key set elsewhere is not asked about their tokens.
+func (a *Authorizer) verify(ctx context.Context, token string) (payload, error) {
+	p, err := verifyWith(token, func(t *jwt.Token) ([]verifier, error) { return a.verifiers, nil })
+	if a.jwks == nil || !errors.Is(err, jwt.ErrTokenSignatureInvalid) && !errors.Is(err, errNoKey) {
+		return p, explain(err)
+	}
+	p, err = verifyWith(token, func(t *jwt.Token) ([]verifier, error) {
+		kid, _ := t.Header["kid"].(string)
+		return a.jwks.find(ctx, kid, t.Method.Alg())
+	})
+	return p, explain(err)
+}
+
+func verifyWith(token string, find func(*jwt.Token) ([]verifier, error)) (payload, error) {
+	var p payload
+	_, err := parser.ParseWithClaims(token, &p, func(t *jwt.Token) (any, error) {
+		if err := checkHeader(t.Header); err != nil {
+			return nil, err
+		}
+		all, err := find(t)
+		if err != nil {
+			return nil, err
+		}
+		return candidates(all, t.Method.Alg())
+	})
+	return p, err
+}
+
+// candidates are the keys that may be used with this algorithm.
+func candidates(all []verifier, algorithm string) (set jwt.VerificationKeySet, err error) {
+	for _, v := range all {
+		if slices.Contains(v.algorithms, algorithm) {
+			set.Keys = append(set.Keys, v.key)
+		}
+	}
+	if len(set.Keys) == 0 {
+		return set, errNoKey
+	}
+	return set, nil
+}
+
+// checkHeader refuses tokens that are made for another use (typ), and those
+// whose header asks for something that must be understood (crit, RFC 7515
+// section 4.1.11): nothing is.
+func checkHeader(h map[string]any) error {
+	if _, ok := h["crit"]; ok {
+		return errCrit
+	}
+	typ, ok := h["typ"]
+	if !ok {
+		return nil
+	}
+	s, _ := typ.(string)
+	switch strings.TrimPrefix(strings.ToLower(s), "application/") {
+	case "jwt", "at+jwt":
+		return nil
+	}
+	return errTyp
+}
+
+// explain puts the library's error in words that help the sender and show
+// nothing of the keys.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if w, ok := errors.AsType[wrong](err); ok {
+		return fmt.Errorf("%w: %s", ErrToken, w)
+	}
+	if u, ok := errors.AsType[unavailable](err); ok {
+		return fmt.Errorf("%w: %s; try again in a moment", ErrUnavailable, u)
+	}
+	switch {
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return fmt.Errorf("%w: its algorithm is not accepted; sign with HS, RS or ES and 256, 384 or 512, or with EdDSA", ErrToken)
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return fmt.Errorf("%w: no key of this server signed it (token_secret, token_public_keys, token_jwks), or not with this algorithm", ErrToken)
+	}
+	return fmt.Errorf("%w: it cannot be read as a JWT", ErrToken)
+}
