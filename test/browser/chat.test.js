@@ -1,6 +1,9 @@
 // The first page on one node with the embedded engine.
 
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
@@ -128,6 +131,21 @@ test("a message that is too long comes back to its writer", async (t) => {
   await connected(page);
   await say(page, "short");
   await shows(page, ["short"]);
+});
+
+test("a message that the rules refuse comes back to its writer, with the reason", async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), "magpie-"));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const config = join(dir, "magpie.yaml");
+  await writeFile(config, "rules:\n  - match: chat\n    publish: server\n");
+  const node = await startMagpie(t, { flags: ["--config", config] });
+  const { page } = await open(t, browser, node.url);
+  await connected(page);
+  await say(page, "may I?");
+  await page.getByText(/not allowed to publish/).waitFor();
+  assert.equal(await page.inputValue("#text"), "may I?");
+  assert.equal(await page.locator("#pending li").count(), 0);
+  assert.equal(await page.locator(".connection").getAttribute("data-state"), "open");
 });
 
 test("a restart that lost the log is marked, and the room goes on (D2)", async (t) => {

@@ -5,6 +5,8 @@ import { createHmac } from "node:crypto";
 import { after, before, test } from "node:test";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
+import { until } from "./support/process.js";
+import { startProxy } from "./support/proxy.js";
 import { connected, say, shows } from "./support/room.js";
 
 let browser;
@@ -61,5 +63,17 @@ test("a token that ends while the page is open is asked for again", async (t) =>
   const node = await start(t);
   const { page } = await open(t, browser, `${node.url}/#token=${sign({ sub: "cy", exp: Math.floor(Date.now() / 1000) + 3 })}`);
   await connected(page);
+  await page.getByLabel("This server asks for a token.").waitFor();
+});
+
+test("a token that ends while the connection is away is asked for again", async (t) => {
+  const node = await start(t);
+  const proxy = await startProxy(t, node.port);
+  const end = Math.floor(Date.now() / 1000) + 3;
+  const { page } = await open(t, browser, `${proxy.url}/#token=${sign({ sub: "di", exp: end })}`);
+  await connected(page);
+  proxy.cut();
+  await until("the token has ended", () => Date.now() > (end + 1) * 1000);
+  proxy.restore(); // the next handshake is refused, and the browser does not say why
   await page.getByLabel("This server asks for a token.").waitFor();
 });
