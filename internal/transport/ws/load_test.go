@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -246,10 +245,6 @@ func (t *tally) Closed(CloseInfo) {
 // What an idle connection costs, everything counted: at most 1.5 KB of heap,
 // and no goroutine.
 func TestIdleConnectionsAreCheap(t *testing.T) {
-	if raceEnabled {
-		measureInChild(t)
-		return
-	}
 	const count = 2000
 	e := listen(t, Config{}, func(func() *Conn) Handler { return nobody{} })
 	dialMany(t, e, 10)
@@ -264,18 +259,6 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	if moreGoroutines-goroutines > 5 {
 		t.Errorf("%d goroutines for %d idle connections", moreGoroutines-goroutines, count)
 	}
-}
-
-// measureInChild repeats the test without the race detector, whose own needs
-// would be counted too.
-func measureInChild(t *testing.T) {
-	cmd := exec.Command("go", "test", "-count=1", "-run", "^"+t.Name()+"$", "-v", ".")
-	cmd.Env = append(os.Environ(), "GOFLAGS=")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	t.Logf("%s", out)
 }
 
 type nobody struct{}

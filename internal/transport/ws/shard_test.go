@@ -1,0 +1,195 @@
+package ws
+
+import (
+	"context"
+	"net"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// An event that was fetched before a close does not reach the connection that
+// took the place (and maybe the descriptor) after it.
+func TestStaleEventsFindNobody(t *testing.T) {
+	sh := &shard{srv: &Server{}}
+	old, young := &Conn{}, &Conn{}
+	sh.add(old)
+	at, gen := old.slot, old.gen
+	if sh.find(at, gen) != old {
+		t.Fatal("a connection is not found in its place")
+	}
+	sh.remove(old)
+	if c := sh.find(at, gen); c != nil {
+		t.Error("a removed connection is found")
+	}
+	sh.add(young)
+	if young.slot != at {
+		t.Fatalf("places are not used again: %d, then %d", at, young.slot)
+	}
+	if sh.find(at, gen) != nil || sh.holds(old) {
+		t.Error("an old event finds the new connection")
+	}
+	if sh.len() != 1 || sh.find(young.slot, young.gen) != young {
+		t.Error("the new connection is not in its place")
+	}
+}
+
+// A Conn is most of what an idle connection costs us: look twice before it grows.
+func TestConnIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(Conn{}); size > 288 {
+		t.Errorf("a Conn takes %d bytes, want at most 288", size)
+	}
+}
+
+// No more handlers run than there are Workers, and all run in the end.
+func TestWorkersAreBounded(t *testing.T) {
+	var mu sync.Mutex
+	running, most, done := 0, 0, 0
+	release := make(chan struct{})
+	e := listen(t, Config{Workers: 3}, func(func() *Conn) Handler {
+		return handlerFunc(func(string) {
+			mu.Lock()
+			running++
+			most = max(most, running)
+			mu.Unlock()
+			<-release
+			mu.Lock()
+			running--
+			done++
+			mu.Unlock()
+		})
+	})
+	const peers = 12
+	for range peers {
+		dial(t, e.addr).send(text("x"))
+	}
+	at := func(n int) func() bool {
+		return func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return running == n
+		}
+	}
+	eventually(t, "three at work", at(3))
+	waiting := func() (n int) {
+		e.crew.mu.Lock()
+		defer e.crew.mu.Unlock()
+		for c := e.crew.head; c != nil; c = c.next {
+			n++
+		}
+		return n
+	}
+	eventually(t, "the others in the queue", func() bool { return waiting() == peers-3 })
+	close(release)
+	eventually(t, "all done", func() bool { mu.Lock(); defer mu.Unlock(); return done == peers })
+	if most > 3 {
+		t.Errorf("%d handlers ran at once", most)
+	}
+}
+
+// One connection with endless work leaves the others their turn, even with a
+// single worker.
+func TestWorkIsFair(t *testing.T) {
+	handled := make(chan struct{})
+	e := listen(t, Config{Workers: 1}, func(func() *Conn) Handler {
+		return handlerFunc(func(m string) {
+			if m == "other" {
+				close(handled)
+				return
+			}
+			time.Sleep(time.Millisecond) // the work itself
+		})
+	})
+	greedy, other := dial(t, e.addr), dial(t, e.addr)
+	var flood []byte
+	for range 20000 {
+		flood = append(flood, text("more")...)
+	}
+	stop := greedy.sendChopped([][]byte{flood}, 1<<20)
+	defer stop()
+	c := e.conn(t, greedy)
+	eventually(t, "a full inbox", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.paused })
+	other.send(text("other"))
+	select {
+	case <-handled:
+	case <-time.After(5 * time.Second): // the flood takes 20 s
+		t.Error("the other connection had no turn")
+	}
+}
+
+// What is sent after a violation is thrown away, and only so much of it.
+func TestDiscardIsBounded(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		e := listen(t, Config{forcePortable: portable, CloseWait: time.Hour}, newEcho(nil))
+		peer := dial(t, e.addr)
+		peer.send([]byte{0xff, 0xff})
+		peer.expect(opClose, violation.payload)
+		if e.Len() != 1 {
+			t.Error("closed before the peer could see the goodbye")
+		}
+		go func() {
+			b := make([]byte, 64<<10)
+			for {
+				if _, err := peer.Write(b); err != nil {
+					return
+				}
+			}
+		}()
+		eventually(t, "the end", func() bool { return e.Len() == 0 })
+	})
+}
+
+// A peer that never answers the goodbye is cut off after CloseWait.
+func TestCloseWait(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		closed := make(chan CloseInfo, 1)
+		e := listen(t, Config{forcePortable: portable, CloseWait: 100 * time.Millisecond}, newEcho(closed))
+		peer := dial(t, e.addr)
+		e.conn(t, peer).CloseWith(4000, "")
+		<-closed
+		eventually(t, "the end", func() bool { return e.Len() == 0 })
+		peer.expect(opClose, closing(4000, "").payload)
+	})
+}
+
+// A connection that was accepted and never started can be ended.
+func TestCloseBeforeStart(t *testing.T) {
+	e := listen(t, Config{CloseWait: 100 * time.Millisecond}, newEcho(nil))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	theirs := dialRaw(t, ln.Addr().String())
+	ours, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newRecorder()
+	c, err := e.adopt(ours, nil, "", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.CloseWith(4000, "")
+	theirs.expect(opClose, closing(4000, "").payload)
+	<-h.closed
+	eventually(t, "the end", func() bool { return e.Len() == 0 })
+	c.Start() // too late, and harmless
+}
+
+// A server that closes refuses handshakes while HTTP can still say so.
+func TestHandshakeWhileClosing(t *testing.T) {
+	e := listen(t, Config{}, newEcho(nil))
+	if err := e.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	for name, value := range map[string]string{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": goldenKey} {
+		r.Header.Set(name, value)
+	}
+	if no, ok := e.Check(r).(*Refusal); !ok || no.Status != 503 || no.Header != "Retry-After" {
+		t.Errorf("got %v, want 503 with Retry-After", e.Check(r))
+	}
+}
