@@ -1,7 +1,9 @@
-// Package api is Magpie's HTTP API for servers and scripts: publishing and
-// reading history.
+// Package api is Magpie's HTTP API: publishing and reading history for
+// scripts and pages, the server API (POST /api/METHOD) for other servers, and
+// health.
 //
-// It keeps nothing between requests and starts no goroutine.
+// It keeps nothing between requests. The only goroutines it starts are the
+// workers of a parallel batch, which end before its answer.
 package api
 
 import (

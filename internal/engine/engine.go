@@ -38,6 +38,9 @@ type Publication struct {
 	// the first result instead of publishing again (D4). The window is per
 	// channel and key.
 	IdempotencyKey string
+	// SkipLog hands the message to who listens now and keeps it out of the
+	// log: it has no offset and is delivered at most once (D9).
+	SkipLog bool
 }
 
 // Result is the acknowledgement of a publication.

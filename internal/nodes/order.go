@@ -179,7 +179,7 @@ func apply(o *Order, s *session.Session) {
 	to, ok := s.Link().(session.Steerable)
 	switch {
 	case !ok && (o.Action == Disconnect || o.Action == Refresh && o.Expired):
-		s.Close(session.ReasonForbidden)
+		s.Close(session.ReasonKicked)
 	case !ok:
 	case o.Action == Subscribe:
 		var sub session.ServerSubscription

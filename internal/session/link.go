@@ -38,6 +38,7 @@ const (
 	ReasonExpired     Reason = "expired"     // its token ended
 	ReasonError       Reason = "error"       // a fault of ours
 	ReasonFlood       Reason = "flood"       // too many frames at once
+	ReasonKicked      Reason = "kicked"      // a server said so
 	ReasonToken       Reason = "bad_token"   // the token it showed is none
 	ReasonStale       Reason = "stale"       // it never said who it is
 )

@@ -69,7 +69,7 @@ func (t *topic) publish(p engine.Publication, window time.Duration) (engine.Resu
 		}
 	}
 	m := &message.Message{Channel: t.name, Kind: p.Kind, Payload: p.Payload, Time: now.UnixMilli(), Via: p.Via, By: p.By, Tags: p.Tags}
-	if t.keep.Size > 0 && p.Kind == message.Published {
+	if t.keep.Size > 0 && p.Kind == message.Published && !p.SkipLog {
 		t.appendLocked(m, now)
 	}
 	if t.listening {

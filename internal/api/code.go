@@ -1,0 +1,106 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/hub"
+	"magpie/internal/message"
+	"magpie/internal/nodes"
+	"magpie/internal/problem"
+)
+
+// Code is an error of the server API in the Centrifuge protocol's numbers.
+type Code uint32
+
+// The codes that the server API answers with.
+const (
+	CodeInternal      Code = 100 // temporary: ask again
+	CodeForbidden     Code = 103
+	CodeNoMethod      Code = 104
+	CodeLimit         Code = 106
+	CodeBadRequest    Code = 107
+	CodeNotAvailable  Code = 108
+	CodeUnrecoverable Code = 112
+)
+
+// words are the protocol's own texts; what is wrong in particular follows.
+var words = map[Code]string{
+	CodeInternal: "internal server error", CodeForbidden: "permission denied", CodeNoMethod: "method not found",
+	CodeLimit: "limit exceeded", CodeBadRequest: "bad request", CodeNotAvailable: "not available",
+	CodeUnrecoverable: "unrecoverable position",
+}
+
+// statuses are for callers that ask for HTTP's own words; see errorMode.
+var statuses = map[Code]int{
+	CodeInternal: http.StatusServiceUnavailable, CodeForbidden: http.StatusForbidden, CodeNoMethod: http.StatusNotFound,
+	CodeLimit: http.StatusBadRequest, CodeBadRequest: http.StatusBadRequest, CodeNotAvailable: http.StatusNotFound,
+	CodeUnrecoverable: http.StatusRequestedRangeNotSatisfiable,
+}
+
+// Error is what a call of the server API fails with: an answer, not a
+// refusal of the request.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// wrong returns an error of this code with what is wrong in particular.
+func wrong(c Code, what string) *Error {
+	return &Error{Code: c, Message: words[c] + ": " + what}
+}
+
+func bad(what string) *Error { return wrong(CodeBadRequest, what) }
+
+// codes is the table from errors to codes. What is in no row is a fault of
+// ours: code 100, and the log says what.
+var codes = []struct {
+	err  error
+	code Code
+}{
+	{channel.ErrName, CodeBadRequest},
+	{message.ErrPosition, CodeBadRequest},
+	{problem.ErrTooBig, CodeBadRequest},
+	{engine.ErrConflict, CodeBadRequest},
+	{nodes.ErrTarget, CodeBadRequest},
+	{nodes.ErrTooMuch, CodeLimit},
+	{hub.ErrNoPresence, CodeNotAvailable},
+	{auth.ErrForbidden, CodeForbidden},
+	{auth.ErrToken, CodeForbidden},
+	{nodes.ErrPartial, CodeInternal},
+	{engine.ErrUnavailable, CodeInternal},
+	{engine.ErrClosed, CodeInternal},
+}
+
+// errorOf finds the answer for an error; known is false for faults of ours.
+func errorOf(err error) (e *Error, known bool) {
+	if errors.As(err, &e) {
+		return e, true
+	}
+	for _, row := range codes {
+		if errors.Is(err, row.err) {
+			return wrong(row.code, sentence(err)), true
+		}
+	}
+	return wrong(CodeInternal, problem.Of(err).Message), false
+}
+
+// sentence is what problems say about the error, where they know it.
+func sentence(err error) string {
+	switch {
+	case errors.Is(err, nodes.ErrPartial):
+		return nodes.ErrPartial.Error() + " in time; give the same order again"
+	case errors.Is(err, nodes.ErrTarget):
+		return nodes.ErrTarget.Error()
+	case errors.Is(err, nodes.ErrTooMuch):
+		return nodes.ErrTooMuch.Error() + "; ask for fewer channels with pattern"
+	case errors.Is(err, hub.ErrNoPresence):
+		return "this channel keeps no presence (rule: presence)"
+	}
+	return problem.Of(err).Message
+}

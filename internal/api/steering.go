@@ -1,0 +1,214 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"magpie/internal/channel"
+	"magpie/internal/nodes"
+	"magpie/internal/session"
+)
+
+// What sessions are told when the caller says nothing else: the Centrifuge
+// protocol's codes for these orders.
+const (
+	unsubscribeCode  = 2000
+	disconnectCode   = 3503 // do not come back
+	maxReason        = 123  // bytes: what a WebSocket close frame holds (RFC 6455, 5.5)
+	unsubscribeWords = "server unsubscribe"
+	disconnectWords  = "force disconnect"
+)
+
+// target says whose sessions are meant: those that fit all that is given.
+type target struct {
+	user, client, session string
+}
+
+func (t target) order(a nodes.Action) nodes.Order {
+	return nodes.Order{Action: a, User: t.user, Client: t.client, Session: t.session}
+}
+
+// check refuses an order to nobody: without a name it would mean all guests.
+func (t target) check() error {
+	if t == (target{}) {
+		return bad("user is missing; a guest is named by client or session")
+	}
+	return nil
+}
+
+func (s *Server) steer(ctx context.Context, o nodes.Order) (any, error) {
+	if err := s.Nodes.Steer(ctx, o); err != nil {
+		return nil, err
+	}
+	return nothing{}, nil
+}
+
+// boolean is how the protocol tells false from not given.
+type boolean struct {
+	Value bool `json:"value"`
+}
+
+func (b *boolean) or(otherwise bool) bool {
+	if b == nil {
+		return otherwise
+	}
+	return b.Value
+}
+
+type subscribeRequest struct {
+	User         string          `json:"user"`
+	Client       string          `json:"client"`
+	Session      string          `json:"session"`
+	Channel      string          `json:"channel"`
+	ExpireAt     int64           `json:"expire_at"`
+	Info         json.RawMessage `json:"info"`
+	B64Info      string          `json:"b64info"`
+	Data         json.RawMessage `json:"data"`
+	B64Data      string          `json:"b64data"`
+	RecoverSince *session.Since  `json:"recover_since"`
+	Override     struct {
+		Presence           *boolean `json:"presence"`
+		JoinLeave          *boolean `json:"join_leave"`
+		ForceRecovery      *boolean `json:"force_recovery"`
+		ForcePositioning   *boolean `json:"force_positioning"`
+		ForcePushJoinLeave *boolean `json:"force_push_join_leave"`
+	} `json:"override"`
+}
+
+func (s *Server) subscribe(ctx context.Context, q subscribeRequest) (any, error) {
+	to := target{q.User, q.Client, q.Session}
+	if err := to.check(); err != nil {
+		return nil, err
+	}
+	if q.Channel == "" {
+		return nil, bad("channel is missing")
+	}
+	if err := s.Node.MayJoin(server, q.Channel); err != nil {
+		return nil, err
+	}
+	sub, err := q.subscription(s.Rules.For(q.Channel))
+	if err != nil {
+		return nil, err
+	}
+	o := to.order(nodes.Subscribe)
+	o.Channel, o.Subscription = q.Channel, sub
+	return s.steer(ctx, o)
+}
+
+// subscription is what the rule says, but for what the caller overrides.
+func (q *subscribeRequest) subscription(rule *channel.Rule) (*session.ServerSubscription, error) {
+	logged := rule.Log.Size > 0
+	sub := &session.ServerSubscription{
+		Recoverable: logged && q.Override.ForceRecovery.or(rule.Recover),
+		Positioned:  logged && q.Override.ForcePositioning.or(rule.Recover),
+		JoinLeave:   q.Override.ForcePushJoinLeave.or(q.Override.JoinLeave.or(rule.JoinLeave)),
+		Since:       q.RecoverSince,
+	}
+	var err error
+	if sub.Info, err = jsonOf("info", q.Info, q.B64Info); err != nil {
+		return nil, err
+	}
+	if sub.Data, err = jsonOf("data", q.Data, q.B64Data); err != nil {
+		return nil, err
+	}
+	switch {
+	case q.Override.Presence.or(rule.Presence) != rule.Presence:
+		return nil, wrong(CodeNotAvailable, "presence is the rule's to say, for the whole channel")
+	case q.ExpireAt < 0:
+		return nil, bad("expire_at is a Unix time in seconds")
+	case q.ExpireAt > 0 && q.ExpireAt <= time.Now().Unix():
+		return nil, bad("expire_at lies in the past")
+	case q.ExpireAt > 0:
+		sub.Expires = time.Unix(q.ExpireAt, 0)
+	}
+	return sub, nil
+}
+
+// jsonOf is bytesOf for values that clients must be able to read as JSON.
+func jsonOf(name string, data json.RawMessage, b64 string) ([]byte, error) {
+	b, err := bytesOf(name, given(data), b64)
+	if err == nil && b != nil && !json.Valid(b) {
+		return nil, bad("b64" + name + " holds something that is not JSON")
+	}
+	return b, err
+}
+
+type unsubscribeRequest struct {
+	User    string `json:"user"`
+	Client  string `json:"client"`
+	Session string `json:"session"`
+	Channel string `json:"channel"`
+}
+
+func (s *Server) unsubscribe(ctx context.Context, q unsubscribeRequest) (any, error) {
+	to := target{q.User, q.Client, q.Session}
+	if err := to.check(); err != nil {
+		return nil, err
+	}
+	if q.Channel == "" {
+		return nil, bad("channel is missing")
+	}
+	if err := channel.Check(q.Channel); err != nil {
+		return nil, err
+	}
+	o := to.order(nodes.Unsubscribe)
+	o.Channel, o.Code, o.Reason = q.Channel, unsubscribeCode, unsubscribeWords
+	return s.steer(ctx, o)
+}
+
+type disconnectRequest struct {
+	User       string   `json:"user"`
+	Client     string   `json:"client"`
+	Session    string   `json:"session"`
+	Whitelist  []string `json:"whitelist"`
+	Disconnect *struct {
+		Code   uint32 `json:"code"`
+		Reason string `json:"reason"`
+	} `json:"disconnect"`
+}
+
+func (s *Server) disconnect(ctx context.Context, q disconnectRequest) (any, error) {
+	to := target{q.User, q.Client, q.Session}
+	if err := to.check(); err != nil {
+		return nil, err
+	}
+	o := to.order(nodes.Disconnect)
+	o.Except, o.Code, o.Reason = q.Whitelist, disconnectCode, disconnectWords
+	if d := q.Disconnect; d != nil {
+		if d.Code < 3000 || d.Code > 4999 {
+			return nil, bad("disconnect.code is 3000 to 4999; 3500 to 3999 and 4500 to 4999 tell clients not to come back")
+		}
+		if len(d.Reason) > maxReason {
+			return nil, bad(fmt.Sprintf("disconnect.reason has at most %d bytes", maxReason))
+		}
+		o.Code, o.Reason = d.Code, d.Reason
+	}
+	return s.steer(ctx, o)
+}
+
+type refreshRequest struct {
+	User     string          `json:"user"`
+	Client   string          `json:"client"`
+	Session  string          `json:"session"`
+	Expired  bool            `json:"expired"`
+	ExpireAt int64           `json:"expire_at"`
+	Info     json.RawMessage `json:"info"`
+}
+
+func (s *Server) refresh(ctx context.Context, q refreshRequest) (any, error) {
+	to := target{q.User, q.Client, q.Session}
+	if err := to.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case given(q.Info) != nil:
+		return nil, wrong(CodeNotAvailable, "info of a session that is open cannot be changed")
+	case q.ExpireAt < 0:
+		return nil, bad("expire_at is a Unix time in seconds")
+	}
+	o := to.order(nodes.Refresh)
+	o.Expired, o.ExpireAt = q.Expired, q.ExpireAt
+	return s.steer(ctx, o)
+}
