@@ -29,6 +29,7 @@ var cases = []testCase{
 	{"D4 fifty repeats at once make one message", 1, idempotentRace},
 	{"D4 a key ends with its window", 1, idempotencyWindow},
 	{"D9 a channel without a log delivers and has no positions", 1, noLog},
+	{"D9 a message that skips the log leaves no hole", 1, skipLog},
 	{"remove begins a new timeline", 1, remove},
 	{"positions of many channels", 1, positions},
 	{"after close everything says closed", 1, closed},
@@ -335,6 +336,29 @@ func noLog(f *fixture) {
 	page := n.history("none", engine.Query{Limit: engine.All})
 	if page.Top != (message.Position{}) || len(page.Messages) != 0 {
 		f.Errorf("history %+v", page)
+	}
+}
+
+func skipLog(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	n.publish("chat", "1")
+	p := engine.Publication{Channel: "chat", Payload: []byte("typing"), SkipLog: true, IdempotencyKey: "k"}
+	if res := n.publishAs(p); res.Position != (message.Position{}) || res.Duplicate {
+		f.Errorf("acknowledged with %+v, want no position", res)
+	}
+	if res := n.publishAs(p); !res.Duplicate {
+		f.Error("D4: a repeat with the same key was published again")
+	}
+	if res := n.publish("chat", "2"); res.Position.Offset != 2 {
+		f.Errorf("the next message has offset %d, want 2", res.Position.Offset)
+	}
+	live := n.Sink.Wait(f.T, "chat", 3)
+	if got := texts(live); !slices.Equal(got, []string{"1", "typing", "2"}) || live[1].Logged() {
+		f.Errorf("live: %v, the middle one at %v", got, live[1].Position)
+	}
+	if got := texts(n.history("chat", engine.Query{Limit: engine.All}).Messages); !slices.Equal(got, []string{"1", "2"}) {
+		f.Errorf("log: %v", got)
 	}
 }
 
