@@ -35,6 +35,7 @@ type App struct {
 	// Built by New, in this order.
 	engine  engine.Engine
 	hub     *hub.Hub
+	auth    *auth.Authorizer
 	node    *session.Node
 	wheel   *wheel.Wheel
 	sockets *ws.Server
@@ -64,7 +65,11 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 	}
 	a.wheel = wheel.New(wheelTick)
 	a.hub = hub.New(hub.Config{Engine: a.engine, Rules: cfg.Rules, Log: log})
-	who := auth.New(auth.Config{Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Keys: cfg.APIKeys})
+	who, err := newAuthorizer(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	a.auth = who
 	a.node = session.NewNode(session.Config{
 		Hub: a.hub, Engine: a.engine, Auth: who,
 		MaxPayload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions,
@@ -126,6 +131,7 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.engine.Start(ctx, a.hub); err != nil {
 		return err
 	}
+	a.begun("token keys", a.auth.Close)
 	a.begun("hub", func(context.Context) error { a.hub.Close(); return nil })
 	a.begun("sockets", a.sockets.Close)
 	a.startServer()

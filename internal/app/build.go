@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"magpie/internal/auth"
 	"magpie/internal/build"
 	"magpie/internal/config"
 	"magpie/internal/engine"
@@ -27,6 +28,21 @@ func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine
 		Ingest: redis.Ingest{Streams: cfg.Ingest.Streams, Channels: cfg.Ingest.Channels},
 		Log:    log, Metrics: m.redis(),
 	})
+}
+
+func newAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, error) {
+	c := auth.Config{
+		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
+		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer,
+		Keys: cfg.APIKeys, Personal: cfg.Personal,
+	}
+	if cfg.TokenJWKS != "" {
+		var err error
+		if c.JWKS, err = auth.NewJWKS(cfg.TokenJWKS, log); err != nil {
+			return nil, fmt.Errorf("token_jwks: %w", err)
+		}
+	}
+	return auth.New(c), nil
 }
 
 func newPages(cfg *config.Config) http.Handler {

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"magpie/internal/channel"
+	"magpie/internal/tokenkey"
 )
 
 // Errors that callers tell apart; all others wrap one of them.
@@ -33,7 +34,7 @@ type Config struct {
 	// Secrets sign tokens (HS256, HS384, HS512). Several allow rotation.
 	Secrets []string
 	// Public keys verify tokens that others sign. Several allow rotation.
-	Public []PublicKey
+	Public []tokenkey.Key
 	// JWKS is a key set at a URL; nil for none. The authorizer closes it.
 	JWKS *JWKS
 	// Audience and Issuer must be in every token's aud and iss; "" asks for none.
@@ -47,7 +48,7 @@ type Config struct {
 // Authorizer answers who may do what. All methods are safe for concurrent use.
 type Authorizer struct {
 	rules            *channel.Rules
-	verifiers        []verifier
+	local            []tokenkey.Key // secrets and public keys
 	jwks             *JWKS
 	audience, issuer string
 	keys             [][sha256.Size]byte
@@ -58,11 +59,9 @@ type Authorizer struct {
 func New(c Config) *Authorizer {
 	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal}
 	for _, s := range c.Secrets {
-		a.verifiers = append(a.verifiers, verifier{algorithms: hmacAlgorithms, key: []byte(s)})
+		a.local = append(a.local, tokenkey.Secret(s))
 	}
-	for _, k := range c.Public {
-		a.verifiers = append(a.verifiers, k.verifier)
-	}
+	a.local = append(a.local, c.Public...)
 	for _, k := range c.Keys {
 		a.keys = append(a.keys, sha256.Sum256([]byte(k)))
 	}

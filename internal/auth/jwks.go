@@ -2,18 +2,17 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"magpie/internal/tokenkey"
 )
 
 // How a key set is fetched.
@@ -44,7 +43,7 @@ type JWKS struct {
 	end      context.CancelFunc
 
 	mu       sync.Mutex // guards what follows; memory only
-	keys     []verifier
+	keys     []tokenkey.Key
 	stale    time.Time     // when keys are to be fetched again
 	last     time.Time     // when the last fetch ended
 	failed   bool          // it brought nothing
@@ -55,7 +54,7 @@ type JWKS struct {
 // NewJWKS returns a key set that has not been fetched yet. The URL is https,
 // or http to this machine, and holds no user or password. log may be nil.
 func NewJWKS(address string, log *slog.Logger) (*JWKS, error) {
-	if err := checkJWKS(address); err != nil {
+	if err := tokenkey.CheckURL(address); err != nil {
 		return nil, err
 	}
 	if log == nil {
@@ -78,27 +77,6 @@ func NewJWKS(address string, log *slog.Logger) (*JWKS, error) {
 	return s, nil
 }
 
-func checkJWKS(address string) error {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Hostname() == "":
-		return errors.New("it is no URL of a key set; write https://host/path")
-	case u.User != nil:
-		return errors.New("it holds a user or a password; key sets are public")
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
-		return nil
-	}
-	return errors.New("whoever can change its keys can sign tokens, so it must be https (or http to this machine)")
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
 const (
 	errWhichKey   = wrong("it names no key (kid) and the key set of token_jwks has several")
 	errUnknownKey = wrong("the key that it names (kid) is not in the key set of token_jwks")
@@ -109,7 +87,7 @@ const (
 // find returns the keys of this id that are for this algorithm. It waits for a
 // fetch when none of the keys at hand fits, no longer than ctx. A token
 // without an id is for the only key.
-func (s *JWKS) find(ctx context.Context, kid, algorithm string) ([]verifier, error) {
+func (s *JWKS) find(ctx context.Context, kid, algorithm string) ([]tokenkey.Key, error) {
 	s.mu.Lock()
 	found, err := pick(s.keys, kid, algorithm)
 	var wait chan struct{}
@@ -117,7 +95,7 @@ func (s *JWKS) find(ctx context.Context, kid, algorithm string) ([]verifier, err
 		wait = s.fetchLocked()
 	}
 	s.mu.Unlock()
-	if err == nil || errors.Is(err, errWhichKey) {
+	if err == nil || err == errWhichKey {
 		return found, err // a stale set is good while a new one is on its way
 	}
 	if wait == nil {
@@ -147,9 +125,9 @@ func (s *JWKS) missing() error {
 }
 
 // pick takes the keys of this id; without an id, the one key for the algorithm.
-func pick(keys []verifier, kid, algorithm string) (found []verifier, err error) {
+func pick(keys []tokenkey.Key, kid, algorithm string) (found []tokenkey.Key, err error) {
 	for _, k := range keys {
-		if kid != "" && k.id == kid || kid == "" && slices.Contains(k.algorithms, algorithm) {
+		if kid != "" && k.ID == kid || kid == "" && slices.Contains(k.Algorithms, algorithm) {
 			found = append(found, k)
 		}
 	}
@@ -195,7 +173,7 @@ func (s *JWKS) run() {
 	s.mu.Unlock()
 }
 
-func (s *JWKS) fetch() ([]verifier, time.Duration, error) {
+func (s *JWKS) fetch() ([]tokenkey.Key, time.Duration, error) {
 	req, err := http.NewRequestWithContext(s.lifetime, http.MethodGet, s.url, nil)
 	if err != nil {
 		return nil, 0, err
@@ -216,7 +194,7 @@ func (s *JWKS) fetch() ([]verifier, time.Duration, error) {
 	if len(body) > maxKeySet {
 		return nil, 0, fmt.Errorf("the answer is longer than %d bytes", maxKeySet)
 	}
-	keys, err := parseJWKS(body)
+	keys, err := tokenkey.ParseSet(body)
 	return keys, freshness(resp.Header.Get("Cache-Control")), err
 }
 

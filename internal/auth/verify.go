@@ -8,24 +8,17 @@ import (
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"magpie/internal/tokenkey"
 )
 
 // MaxToken is the longest token that is looked at, in bytes. It is checked
 // before anything is split or decoded.
 const MaxToken = 8 << 10
 
-// A verifier is a key and the algorithms that it may be used with. The
-// algorithm is bound to the key here and never chosen by a token: a public key
-// is no HMAC secret, whatever the header says.
-type verifier struct {
-	id         string // kid; "" for keys that have none
-	algorithms []string
-	key        any // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
-}
-
 var (
-	hmacAlgorithms = []string{"HS256", "HS384", "HS512"}
-	allAlgorithms  = []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"}
+	algorithms = []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"}
+	parser     = jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
 )
 
 // wrong is a reason why a token will never pass, in words for its sender. The
@@ -45,12 +38,10 @@ const (
 	errTyp   = wrong("its header says that it is no access token (typ); leave typ out or make it JWT")
 )
 
-var parser = jwt.NewParser(jwt.WithValidMethods(allAlgorithms), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
-
 // read verifies a token of either kind and returns its claims, checked but for
 // what tells the kinds apart.
 func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
-	if len(a.verifiers) == 0 && a.jwks == nil {
+	if len(a.local) == 0 && a.jwks == nil {
 		return nil, fmt.Errorf("%w: this server has no token_secret, token_public_keys or token_jwks setting to check it with", ErrToken)
 	}
 	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
@@ -70,18 +61,24 @@ func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
 // verify returns the payload of a token that one of the keys signed. The keys
 // at hand are tried first: a key set elsewhere is not asked about their tokens.
 func (a *Authorizer) verify(ctx context.Context, token string) (payload, error) {
-	p, err := verifyWith(token, func(t *jwt.Token) ([]verifier, error) { return a.verifiers, nil })
+	p, err := verifyWith(token, func(*jwt.Token) ([]tokenkey.Key, error) { return a.local, nil })
 	if a.jwks == nil || !errors.Is(err, jwt.ErrTokenSignatureInvalid) && !errors.Is(err, errNoKey) {
 		return p, explain(err)
 	}
-	p, err = verifyWith(token, func(t *jwt.Token) ([]verifier, error) {
+	p, elsewhere := verifyWith(token, func(t *jwt.Token) ([]tokenkey.Key, error) {
+		if _, secret := t.Method.(*jwt.SigningMethodHMAC); secret {
+			return nil, errNoKey // no set of public keys has one: nothing to fetch
+		}
 		kid, _ := t.Header["kid"].(string)
 		return a.jwks.find(ctx, kid, t.Method.Alg())
 	})
-	return p, explain(err)
+	if errors.Is(elsewhere, errNoKey) {
+		return nil, explain(err)
+	}
+	return p, explain(elsewhere)
 }
 
-func verifyWith(token string, find func(*jwt.Token) ([]verifier, error)) (payload, error) {
+func verifyWith(token string, find func(*jwt.Token) ([]tokenkey.Key, error)) (payload, error) {
 	var p payload
 	_, err := parser.ParseWithClaims(token, &p, func(t *jwt.Token) (any, error) {
 		if err := checkHeader(t.Header); err != nil {
@@ -97,10 +94,10 @@ func verifyWith(token string, find func(*jwt.Token) ([]verifier, error)) (payloa
 }
 
 // candidates are the keys that may be used with this algorithm.
-func candidates(all []verifier, algorithm string) (set jwt.VerificationKeySet, err error) {
-	for _, v := range all {
-		if slices.Contains(v.algorithms, algorithm) {
-			set.Keys = append(set.Keys, v.key)
+func candidates(all []tokenkey.Key, algorithm string) (set jwt.VerificationKeySet, err error) {
+	for _, k := range all {
+		if slices.Contains(k.Algorithms, algorithm) {
+			set.Keys = append(set.Keys, k.Material)
 		}
 	}
 	if len(set.Keys) == 0 {

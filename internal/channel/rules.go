@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -69,14 +70,19 @@ type Rules struct {
 }
 
 // NewRules checks the rules and puts fallback behind them, whose Match must
-// be "*". The error names the first broken rule and says what is wrong.
+// be "*". The error names the first broken rule and says what is wrong. A rule
+// without a log comes out without Recover: there is nothing to recover from.
 func NewRules(list []Rule, fallback Rule) (*Rules, error) {
 	for i, r := range list {
 		if err := r.check(); err != nil {
 			return nil, fmt.Errorf("rule %d (match %q): %w", i+1, r.Match, err)
 		}
 	}
-	return &Rules{list: append(append([]Rule(nil), list...), fallback)}, nil
+	all := append(append([]Rule(nil), list...), fallback)
+	for i := range all {
+		all[i].Recover = all[i].Recover && all[i].Log.Size > 0
+	}
+	return &Rules{list: all}, nil
 }
 
 // For returns the rule that holds in the named channel. It never returns nil;
@@ -104,11 +110,17 @@ func (r Rule) check() error {
 	if r.Log.Size > 0 && r.Log.Age < time.Second {
 		return fmt.Errorf("log age %s is under 1s; leave the log out with size 0", r.Log.Age)
 	}
-	for _, w := range []Who{r.Subscribe, r.Publish, r.History, r.Members} {
-		switch w {
+	if r.Subscribe == Subscribers {
+		return errors.New("subscribe: subscribers would let nobody in; write anyone, users, server or nobody")
+	}
+	for _, one := range []struct {
+		setting string
+		who     Who
+	}{{"subscribe", r.Subscribe}, {"publish", r.Publish}, {"history", r.History}, {"members", r.Members}} {
+		switch one.who {
 		case Anyone, Users, Subscribers, Server, Nobody:
 		default:
-			return fmt.Errorf("%q is none of anyone, users, subscribers, server, nobody", w)
+			return fmt.Errorf("%s: %q is none of anyone, users, subscribers, server, nobody", one.setting, one.who)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"magpie/internal/channel"
+	"magpie/internal/tokenkey"
 )
 
 // minSecret is RFC 7518 section 3.2: an HS256 key is as long as its hash, at
@@ -130,4 +131,21 @@ func checkStream(s string) (string, error) {
 
 func checkGlob(s string) (string, error) {
 	return s, channel.CheckGlob(s)
+}
+
+func checkJWKS(s string) (string, error) {
+	if s == "" {
+		return s, nil
+	}
+	return s, tokenkey.CheckURL(s)
+}
+
+func checkPersonal(s string) (string, error) {
+	if s == "" {
+		return s, nil
+	}
+	if channel.Check(s) != nil || len(s) > 100 || strings.HasPrefix(s, "$") {
+		return "", fmt.Errorf("%q cannot begin users' channels; write up to 100 characters that a channel's name may have and no $ first, such as user:", s)
+	}
+	return s, nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"magpie/internal/channel"
+	"magpie/internal/tokenkey"
 )
 
 // Config is every setting of a server, checked: what Load returned needs no
@@ -29,6 +30,11 @@ type Config struct {
 	Open           bool
 	APIKeys        []string // secret; none: the server API needs no key in open mode and is shut otherwise
 	TokenSecrets   []string // secret; each signs, the first is the newest
+	TokenKeyFiles  []string // PEM files, as they were given
+	TokenJWKS      string   // URL of a key set; empty: none
+	TokenAudience  string   // what every token's aud must hold; empty: anything
+	TokenIssuer    string   // what every token's iss must be; empty: anything
+	Personal       string   // prefix of users' own channels; empty: none
 	AllowedOrigins []string // scheme://host[:port] in lower case, or "*"; none: same origin and localhost
 
 	TLSCert string // PEM file; both or none
@@ -38,6 +44,9 @@ type Config struct {
 	Times  Times
 	Log    Log
 	Ingest Ingest
+
+	// TokenKeys are the public keys in TokenKeyFiles.
+	TokenKeys []tokenkey.Key
 
 	// Rules are never nil; their fallback is for Anyone in open mode and for
 	// Users otherwise.
@@ -77,9 +86,14 @@ type Ingest struct {
 }
 
 // OpenMode tells whether anyone may join and publish without a token: when
-// asked for with --open, and on a loopback address without a token secret.
+// asked for with --open, and on a loopback address without a key for tokens.
 func (c *Config) OpenMode() bool {
-	return c.Open || len(c.TokenSecrets) == 0 && Loopback(c.Addr)
+	return c.Open || !c.Tokens() && Loopback(c.Addr)
+}
+
+// Tokens tells whether there is anything to check tokens with.
+func (c *Config) Tokens() bool {
+	return len(c.TokenSecrets) > 0 || len(c.TokenKeyFiles) > 0 || c.TokenJWKS != ""
 }
 
 // TLS tells whether the server speaks TLS itself.

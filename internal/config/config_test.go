@@ -325,7 +325,7 @@ func TestEveryBrokenRuleIsReported(t *testing.T) {
 	want := []string{
 		"magpie.yaml:2: rule 1: it has no match",
 		"magpie.yaml:3: rule 2: a match pattern holds",
-		`magpie.yaml:4: rule 3: "admin" is none of anyone`,
+		`magpie.yaml:4: rule 3: publish: "admin" is none of anyone`,
 		`magpie.yaml:5: rule 4: there is no "log.sise" in a rule; did you mean log.size?`,
 		`magpie.yaml:5: rule 4: log.age: "1" has no unit`,
 		`magpie.yaml:5: rule 4: log.size: "many" is not a number`,

@@ -4,8 +4,12 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
+	"io"
 	"os"
 	"strings"
+
+	"magpie/internal/tokenkey"
 )
 
 // Load reads the file, the environment (as os.Environ gives it) and the flags,
@@ -103,6 +107,7 @@ func (l *loader) finish() {
 	}
 	l.checkOutbox()
 	l.checkTLS()
+	l.readKeys()
 	l.checkAccess()
 	l.checkIngest()
 	l.problems = append(l.problems, c.buildRules()...)
@@ -135,16 +140,59 @@ func (l *loader) checkTLS() {
 	}
 }
 
+// readKeys reads the public keys, and asks for something to check with where
+// something is to be checked.
+func (l *loader) readKeys() {
+	c := l.config
+	for _, name := range c.TokenKeyFiles {
+		keys, err := readKeyFile(name)
+		if err != nil {
+			l.problems.addf(c.from["token_public_keys"], "the key file %s cannot be used: %s", name, err)
+			continue
+		}
+		c.TokenKeys = append(c.TokenKeys, keys...)
+	}
+	if c.Tokens() {
+		return
+	}
+	for _, one := range []struct{ key, value string }{{"token_audience", c.TokenAudience}, {"token_issuer", c.TokenIssuer}} {
+		if one.value != "" {
+			l.problems.addf(c.from[one.key], "%s is about tokens and there is nothing to check them with; set token_secret, token_public_keys or token_jwks, or leave it out", one.key)
+		}
+	}
+}
+
+// maxKeyFile is far above a dozen keys or a certificate chain.
+const maxKeyFile = 256 << 10
+
+func readKeyFile(name string) ([]tokenkey.Key, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	if len(text) > maxKeyFile {
+		return nil, errors.New("it is longer than 256KB")
+	}
+	return tokenkey.ParsePEM(text)
+}
+
 // checkAccess is the line between a trial and a hole: a server that others
 // can reach asks for tokens, unless its owner says in so many words that it
 // should not.
 func (l *loader) checkAccess() {
 	c := l.config
-	if l.broken["addr"] || l.broken["token_secret"] || l.broken["open"] {
-		return
+	for _, key := range []string{"addr", "open", "token_secret", "token_public_keys", "token_jwks"} {
+		if l.broken[key] {
+			return
+		}
 	}
-	if len(c.TokenSecrets) == 0 && !c.OpenMode() {
-		l.problems.addf(c.from["addr"], "%s can be reached from other machines and nobody has to show a token there; set --token-secret (MAGPIE_TOKEN_SECRET), or give --open to let anyone join and publish, or listen on localhost", c.Addr)
+	if !c.Tokens() && !c.OpenMode() {
+		l.problems.addf(c.from["addr"], "%s can be reached from other machines and nobody has to show a token there; set --token-secret (MAGPIE_TOKEN_SECRET), --token-public-keys or --token-jwks, or give --open to let anyone join and publish, or listen on localhost", c.Addr)
 	}
 }
 

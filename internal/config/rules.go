@@ -58,18 +58,18 @@ func (rules) show(c *Config) []string {
 }
 
 func formatRule(r channel.Rule) string {
-	return fmt.Sprintf("{match: %q, log: {size: %d, age: %s}, presence: %t, subscribe: %s, publish: %s, history: %s}",
-		r.Match, r.Log.Size, formatDuration(r.Log.Age), r.Presence, r.Subscribe, r.Publish, r.History)
+	return fmt.Sprintf("{match: %q, log: {size: %d, age: %s}, recover: %t, delta: %t, presence: %t, join_leave: %t, subscribe: %s, publish: %s, history: %s, members: %s}",
+		r.Match, r.Log.Size, formatDuration(r.Log.Age), r.Recover, r.Delta, r.Presence, r.JoinLeave, r.Subscribe, r.Publish, r.History, r.Members)
 }
 
 // buildRules fills in what the rules leave out and reports what is wrong in
 // any of them.
 func (c *Config) buildRules() (p Problems) {
-	who := channel.Users
+	everybody := channel.Users
 	if c.OpenMode() {
-		who = channel.Anyone
+		everybody = channel.Anyone
 	}
-	fallback := channel.Default(who)
+	fallback := channel.Default(everybody)
 	list := make([]channel.Rule, 0, len(c.ruleTexts))
 	for i, t := range c.ruleTexts {
 		rule := fallback
@@ -104,7 +104,7 @@ func (r *ruleReader) addf(format string, args ...any) {
 	r.problems.addf(r.source, "rule %d: %s", r.number, fmt.Sprintf(format, args...))
 }
 
-var ruleKeys = []string{"match", "log", "presence", "subscribe", "publish", "history", "log.size", "log.age"}
+var ruleKeys = []string{"match", "log", "log.size", "log.age", "recover", "delta", "presence", "join_leave", "subscribe", "publish", "history", "members"}
 
 func (r *ruleReader) read(rule *channel.Rule, n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
@@ -113,6 +113,9 @@ func (r *ruleReader) read(rule *channel.Rule, n *yaml.Node) {
 	}
 	seen := make(map[string]bool)
 	r.mapping(rule, "", n, seen)
+	if seen["recover"] && rule.Recover && rule.Log.Size == 0 {
+		r.addf("recover: true needs a log; give it a log.size, or leave recover out")
+	}
 	if !seen["match"] {
 		r.addf(`it has no match; write which channels it is for, such as match: "news:*"`)
 	}
@@ -126,14 +129,29 @@ func (r *ruleReader) mapping(rule *channel.Rule, path string, n *yaml.Node, seen
 			r.addf("%s is written twice; keep one", key)
 		case key == "log" && v.Kind == yaml.MappingNode:
 			r.mapping(rule, "log.", v, seen)
+		case key == "log" && isWord(v.Value):
+			r.onOff(rule, v.Value)
 		case key == "log":
-			r.addf("log is no plain value; write log: {size: 1000, age: 24h}, or log: {size: 0} for none")
+			r.addf("log is no plain value; write log: {size: 1000, age: 24h}, or log: off for none")
 		case v.Kind != yaml.ScalarNode:
 			r.addf("%s takes one plain value; write %s: value", key, key)
 		default:
 			r.field(rule, key, v.Value)
 		}
 		seen[key] = true
+	}
+}
+
+// isWord leaves numbers out: log: 1 could mean anything.
+func isWord(s string) bool {
+	_, err := parseBool(s)
+	return err == nil && len(s) > 1
+}
+
+// onOff reads log: off, and log: on for the default's log.
+func (r *ruleReader) onOff(rule *channel.Rule, s string) {
+	if on, _ := parseBool(s); !on {
+		rule.Log.Size = 0
 	}
 }
 
@@ -149,14 +167,22 @@ func (r *ruleReader) field(rule *channel.Rule, key, s string) {
 		}
 	case "log.age":
 		rule.Log.Age, err = parseDuration(s)
+	case "recover":
+		rule.Recover, err = parseBool(s)
+	case "delta":
+		rule.Delta, err = parseBool(s)
 	case "presence":
 		rule.Presence, err = parseBool(s)
+	case "join_leave":
+		rule.JoinLeave, err = parseBool(s)
 	case "subscribe":
-		rule.Subscribe = channel.Who(strings.ToLower(s))
+		rule.Subscribe = who(s)
 	case "publish":
-		rule.Publish = channel.Who(strings.ToLower(s))
+		rule.Publish = who(s)
 	case "history":
-		rule.History = channel.Who(strings.ToLower(s))
+		rule.History = who(s)
+	case "members":
+		rule.Members = who(s)
 	default:
 		r.addf("there is no %q in a rule; %s", key, suggestion("", Nearest(key, ruleKeys)))
 		return
@@ -165,6 +191,9 @@ func (r *ruleReader) field(rule *channel.Rule, key, s string) {
 		r.addf("%s: %s", key, err)
 	}
 }
+
+// who takes any word; the rule's own check says which there are.
+func who(s string) channel.Who { return channel.Who(strings.ToLower(s)) }
 
 // check asks the rule's own package, one rule at a time so that each is heard.
 func (r *ruleReader) check(rule, fallback channel.Rule) {

@@ -1,4 +1,4 @@
-package auth
+package tokenkey
 
 import (
 	"crypto/ecdsa"
@@ -27,24 +27,24 @@ type jwk struct {
 	Y          string   `json:"y"`
 }
 
-// parseJWKS returns the keys of a set that can verify tokens. Keys of other
+// ParseSet returns the keys of a JSON Web Key Set that can verify tokens. Keys of other
 // kinds, for other uses or out of shape are passed over, as RFC 7517 section 5
 // asks; a set without a usable key is an error.
-func parseJWKS(text []byte) ([]verifier, error) {
+func ParseSet(text []byte) ([]Key, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(text, &set); err != nil {
 		return nil, errors.New("the answer is no key set in JSON")
 	}
-	var all []verifier
+	var all []Key
 	for _, one := range set.Keys {
 		var k jwk
 		if json.Unmarshal(one, &k) != nil {
 			continue
 		}
-		if v, ok := k.verifier(); ok {
-			all = append(all, v)
+		if key, ok := k.bind(); ok {
+			all = append(all, key)
 		}
 	}
 	if len(all) == 0 {
@@ -53,27 +53,26 @@ func parseJWKS(text []byte) ([]verifier, error) {
 	return all, nil
 }
 
-func (k *jwk) verifier() (verifier, bool) {
+func (k *jwk) bind() (Key, bool) {
 	if k.Use != "" && k.Use != "sig" || k.Operations != nil && !slices.Contains(k.Operations, "verify") {
-		return verifier{}, false
+		return Key{}, false
 	}
 	key := k.key()
 	if key == nil {
-		return verifier{}, false
+		return Key{}, false
 	}
-	public, err := NewPublicKey(key)
+	bound, err := Public(key)
 	if err != nil {
-		return verifier{}, false
+		return Key{}, false
 	}
-	v := public.verifier
-	v.id = k.ID
+	bound.ID = k.ID
 	if k.Algorithm != "" {
-		if !slices.Contains(v.algorithms, k.Algorithm) {
-			return verifier{}, false
+		if !slices.Contains(bound.Algorithms, k.Algorithm) {
+			return Key{}, false
 		}
-		v.algorithms = []string{k.Algorithm}
+		bound.Algorithms = []string{k.Algorithm}
 	}
-	return v, true
+	return bound, true
 }
 
 // key returns the public key, nil when there is none of a known kind. A
