@@ -20,6 +20,7 @@ import (
 	"magpie/internal/config"
 	"magpie/internal/engine"
 	"magpie/internal/hub"
+	"magpie/internal/nodes"
 	"magpie/internal/protocol/raw"
 	"magpie/internal/protocol/sse"
 	"magpie/internal/session"
@@ -37,6 +38,7 @@ type App struct {
 	hub     *hub.Hub
 	auth    *auth.Authorizer
 	node    *session.Node
+	nodes   *nodes.Nodes
 	wheel   *wheel.Wheel
 	sockets *ws.Server
 	health  api.Health
@@ -74,6 +76,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 		Hub: a.hub, Engine: a.engine, Auth: who,
 		MaxPayload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions,
 	})
+	a.nodes = nodes.New(nodes.Config{Bus: a.engine.(engine.Bus), Node: a.node, Hub: a.hub, Log: log, Name: cfg.Node})
 	if a.sockets, err = ws.New(ws.Config{
 		MaxMessage: cfg.Limits.MaxPayload, WriteTimeout: cfg.Times.WriteTimeout,
 		PingEvery: cfg.Times.PingInterval, PongWait: cfg.Times.PongTimeout,
@@ -93,7 +96,10 @@ const wheelTick = 100 * time.Millisecond
 func (a *App) newServer(who *auth.Authorizer) *http.Server {
 	// Open only because the address is this machine's: then it must stay so.
 	origins := auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: a.cfg.OpenMode() && !a.cfg.Open}
+	server := a.newServerAPI(who)
+	a.metrics.calls(server, a.nodes)
 	doors := doors{
+		server:  server,
 		log:     a.log,
 		api:     api.New(api.Config{Node: a.node, Auth: who, Origins: origins}),
 		health:  &a.health,
@@ -109,6 +115,17 @@ func (a *App) newServer(who *auth.Authorizer) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// newServerAPI builds the API for servers. Without a key it is open where the
+// whole server is open because only this machine reaches it; --open, which
+// opens the doors to others, does not open it.
+func (a *App) newServerAPI(who *auth.Authorizer) *api.Server {
+	open := a.cfg.OpenMode() && !a.cfg.Open && len(a.cfg.APIKeys) == 0
+	return api.NewServer(api.ServerConfig{
+		Node: a.node, Nodes: a.nodes, Auth: who, Rules: a.cfg.Rules, Log: a.log, Open: open,
+		Origins: auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: open},
+	})
 }
 
 // Start returns when the server listens and its engine delivers, or with an
@@ -133,6 +150,7 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	a.begun("token keys", a.auth.Close)
 	a.begun("hub", func(context.Context) error { a.hub.Close(); return nil })
+	a.begun("nodes", func(context.Context) error { a.nodes.Close(); return nil })
 	a.begun("sockets", a.sockets.Close)
 	a.startServer()
 	a.begun("sessions", a.node.Drain)

@@ -13,6 +13,7 @@ import (
 	"magpie/internal/engine/redis"
 	"magpie/internal/hub"
 	"magpie/internal/metrics"
+	"magpie/internal/nodes"
 	"magpie/internal/session"
 	"magpie/internal/transport/ws"
 )
@@ -63,6 +64,22 @@ func (m *measures) watch(h *hub.Hub, n *session.Node, health *api.Health) {
 		return 1
 	})
 	m.registry.MustRegister(closings{n, prometheus.NewDesc("magpie_sessions_closed_total", "Sessions closed, by reason.", []string{"reason"}, nil)})
+}
+
+// calls shows what servers ask of this node and nodes of each other.
+func (m *measures) calls(s *api.Server, n *nodes.Nodes) {
+	for name, calls := range s.Calls() {
+		for result, c := range map[string]*metrics.Counter{"ok": &calls.Good, "error": &calls.Failed} {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "magpie_api_calls_total", Help: "Calls of the server API.",
+				ConstLabels: prometheus.Labels{"method": name, "result": result},
+			}, func() float64 { return float64(c.Value()) }))
+		}
+	}
+	m.counter("magpie_api_bad_keys_total", "Calls of the server API without a key that is accepted.", &s.BadKeys)
+	m.counter("magpie_node_orders_total", "Orders of servers that this node took, for sessions wherever they are.", &n.Metrics.Orders)
+	m.counter("magpie_node_signals_dropped_total", "Signals of nodes that could not be read or found the queue full.", &n.Metrics.Dropped)
+	m.counter("magpie_node_questions_partial_total", "Questions of this node that not all nodes answered in time.", &n.Metrics.Partial)
 }
 
 func (m *measures) counter(name, help string, c *metrics.Counter) {

@@ -17,6 +17,7 @@ import (
 type doors struct {
 	log     *slog.Logger
 	api     *api.API
+	server  *api.Server
 	health  *api.Health
 	raw     *raw.Door
 	sse     *sse.Door
@@ -24,10 +25,19 @@ type doors struct {
 	metrics http.Handler
 }
 
-// routes is the whole table of paths.
+// routes answers all paths.
 func (d doors) routes() http.Handler {
 	mux := http.NewServeMux()
-	for path, methods := range map[string]methods{
+	for path, methods := range d.table() {
+		mux.Handle(path, problem.Handle(d.log, methods.serve))
+	}
+	mux.Handle("/", d.pages)
+	return boundWrites(mux)
+}
+
+// table is the whole table of paths, but for the pages.
+func (d doors) table() map[string]methods {
+	table := map[string]methods{
 		"/websocket":            {"*": d.raw.Serve}, // refuses other methods itself, as a handshake
 		"/sse":                  {"GET": d.sse.Serve},
 		"/publish/{channel...}": {"POST": d.api.Publish, "OPTIONS": d.api.Preflight},
@@ -35,11 +45,13 @@ func (d doors) routes() http.Handler {
 		"/livez":                {"GET": d.health.Live},
 		"/readyz":               {"GET": d.health.Ready},
 		"/metrics":              {"GET": page(d.metrics)},
-	} {
-		mux.Handle(path, problem.Handle(d.log, methods.serve))
+		"/openapi.json":         {"GET": api.OpenAPI},
+		"/api/{method...}":      {"POST": d.server.Unknown},
 	}
-	mux.Handle("/", d.pages)
-	return boundWrites(mux)
+	for _, name := range api.Methods() {
+		table["/api/"+name] = methods{"POST": d.server.Method(name)}
+	}
+	return table
 }
 
 // answerTimeout is how long a client may take to read an answer. Streams set
