@@ -276,12 +276,12 @@ func (l *listener) waitOffset(n uint64) {
 	l.wait(fmt.Sprint("offset ", n), func() bool { return l.at.Offset >= n })
 }
 
-// D1, D5: everybody gets everything, in order; 2,000 receivers are walked by
+// D1, D5: everybody gets everything, in order; 5,000 receivers are walked by
 // several workers.
 func TestEverySubscriberGetsEveryMessageInOrder(t *testing.T) {
 	h, f := setup(t, 0)
 	var all []*listener
-	for range 2000 {
+	for range 5000 {
 		all = append(all, join(t, h, "chat", nil))
 	}
 	f.publish(t, "chat", 20)
@@ -557,7 +557,7 @@ func TestABatchWaitsForTheOneBefore(t *testing.T) {
 		first.at = joined.Position
 		joined.Subscription.Live()
 		var last *listener
-		for range 1500 {
+		for range 5000 {
 			last = join(t, h, "chat", nil)
 		}
 		f.publish(t, "chat", 1)

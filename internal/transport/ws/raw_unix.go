@@ -27,27 +27,24 @@ func rawConn(nc net.Conn) syscall.RawConn {
 // attempt is one non-blocking write. It is pooled together with the closure
 // that RawConn asks for, so that a delivery allocates nothing.
 type attempt struct {
-	b   []byte
-	n   int
-	err error
-	do  func(fd uintptr) bool
+	b    []byte
+	n    int
+	err  error
+	once func(fd uintptr)
 }
 
 var attempts = sync.Pool{New: func() any {
 	a := new(attempt)
-	a.do = a.run
+	a.once = a.run
 	return a
 }}
 
-func (a *attempt) run(fd uintptr) bool {
-	a.n, a.err = writeFD(fd, a.b)
-	return true
-}
+func (a *attempt) run(fd uintptr) { a.n, a.err = writeFD(fd, a.b) }
 
 // writeFD writes what the kernel takes now: 0 and nil when that is nothing.
 func writeFD(fd uintptr, b []byte) (int, error) {
 	for {
-		n, err := syscall.Write(int(fd), b)
+		n, err := sendFD(fd, b)
 		switch err {
 		case nil:
 			return n, nil
@@ -60,11 +57,13 @@ func writeFD(fd uintptr, b []byte) (int, error) {
 	}
 }
 
-// writeNow writes what the kernel takes now. Token held, rc not nil.
+// writeNow writes what the kernel takes now. Token held, rc not nil. It goes
+// through Control, which only keeps the descriptor from being closed: Write
+// would also make the runtime's poller ready to wait, which never happens here.
 func (c *Conn) writeNow(b []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	a.b, a.n, a.err = b, 0, nil
-	err := c.rc.Write(a.do)
+	err := c.rc.Control(a.once)
 	if err == nil {
 		err = a.err
 	}
