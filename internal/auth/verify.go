@@ -45,7 +45,7 @@ func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
 		return nil, fmt.Errorf("%w: this server has no token_secret, token_public_keys or token_jwks setting to check it with", ErrToken)
 	}
 	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
-		return nil, fmt.Errorf("%w: a token is a JWT of three parts and at most %d bytes", ErrToken, MaxToken)
+		return nil, notThreeParts()
 	}
 	payload, err := a.verify(ctx, token)
 	if err != nil {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"magpie/internal/auth"
+	"magpie/internal/config"
+)
+
+// longestTTL keeps a slip of the keyboard from making a key to the house.
+const longestTTL = 366 * 24 * time.Hour
+
+func (c *command) tokenCommand() *cobra.Command {
+	group := &cobra.Command{
+		Use: "token", Short: "Make a token, or say why one fails",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("say what to do: magpie token new --user NAME, or magpie token check TOKEN")
+			}
+			near := config.Nearest(args[0], []string{"new", "check"})
+			if near == "" {
+				near = "new"
+			}
+			return usagef("there is no command %q; did you mean magpie token %s?", args[0], near)
+		},
+	}
+	group.AddCommand(c.tokenNew(), c.tokenCheck())
+	return group
+}
+
+func (c *command) tokenNew() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "new", Args: noArgs,
+		Short: "Print a token signed with the newest token_secret (HS256)",
+		Long: "Print a token signed with the newest token_secret (HS256), with the token_audience and token_issuer that the settings ask for.\n" +
+			"With --channel it is a subscription token for that channel, else a connection token. It is for trying things out and for\n" +
+			"scripts; an application makes its users' tokens itself, with any JWT library.",
+		Example: "  magpie token new --user 42 --token-secret \"$SECRET\"\n" +
+			"  magpie token new --user 42 --channel '$team' --ttl 10m",
+	}
+	var d auth.Draft
+	var info string
+	var ttl time.Duration
+	flags := cmd.Flags()
+	flags.StringVar(&d.User, "user", "", "`name` of the user (sub); without it the token is a guest's")
+	flags.StringVar(&d.Channel, "channel", "", "make a subscription token for this `channel`")
+	flags.DurationVar(&ttl, "ttl", time.Hour, "how long the token is good")
+	flags.StringVar(&info, "info", "", "`JSON` that others see of the user, such as '{\"name\":\"Ann\"}'")
+	flags.StringSliceVar(&d.Channels, "channels", nil, "`channels` that the session is subscribed to by its token")
+	load := c.withSettings(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		if ttl < time.Second || ttl > longestTTL {
+			return usagef("a token is good for 1s to %dh; %s is outside", int(longestTTL.Hours()), ttl)
+		}
+		d.Expires = time.Now().Add(ttl)
+		if info != "" {
+			d.Info = []byte(info)
+		}
+		return c.printToken(cfg, d)
+	}
+	return cmd
+}
+
+func (c *command) printToken(cfg *config.Config, d auth.Draft) error {
+	a, err := newAuthorizer(cfg)
+	if err != nil {
+		return err
+	}
+	token, err := a.Sign(d)
+	if errors.Is(err, auth.ErrNoSecret) {
+		return usagef("%s; give the server's with --token-secret (MAGPIE_TOKEN_SECRET), or make one with: openssl rand -hex 32", err)
+	}
+	if err != nil {
+		return usagef("%s", err)
+	}
+	_, err = fmt.Fprintln(c.out, token)
+	return err
+}
+
+// newAuthorizer is the server's own, as far as tokens go. Whoever lets it
+// check one closes it.
+func newAuthorizer(cfg *config.Config) (*auth.Authorizer, error) {
+	a := auth.Config{
+		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
+		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer, Personal: cfg.Personal,
+	}
+	if cfg.TokenJWKS != "" {
+		var err error
+		if a.JWKS, err = auth.NewJWKS(cfg.TokenJWKS, nil); err != nil {
+			return nil, fmt.Errorf("token_jwks: %w", err)
+		}
+	}
+	return auth.New(a), nil
+}

@@ -1,0 +1,86 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"magpie/internal/channel"
+)
+
+// Draft is a token to be signed.
+type Draft struct {
+	User     string    // sub; empty for a guest
+	Channel  string    // makes it a subscription token; "" for a connection token
+	Expires  time.Time // exp; needed
+	Info     []byte    // JSON; nil for none
+	Channels []string  // server-side subscriptions of a connection token
+}
+
+// ErrNoSecret: there is no secret to sign with. Tokens for public keys are
+// signed where the private key is.
+var ErrNoSecret = errors.New("there is no token_secret to sign with")
+
+// Sign makes a token (HS256) with the newest secret, and with the audience and
+// issuer that this authorizer asks for.
+func (a *Authorizer) Sign(d Draft) (string, error) {
+	secret, ok := a.secret()
+	if !ok {
+		return "", ErrNoSecret
+	}
+	c, err := a.draftClaims(d)
+	if err != nil {
+		return "", err
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(secret)
+	if err == nil && len(token) > MaxToken {
+		err = fmt.Errorf("the token has %d bytes and %d is the most; shorten info or channels", len(token), MaxToken)
+	}
+	return token, err
+}
+
+func (a *Authorizer) secret() ([]byte, bool) {
+	for _, k := range a.local {
+		if secret, ok := k.Material.([]byte); ok {
+			return secret, true
+		}
+	}
+	return nil, false
+}
+
+func (a *Authorizer) draftClaims(d Draft) (jwt.MapClaims, error) {
+	c := jwt.MapClaims{"sub": d.User, "iat": time.Now().Unix(), "exp": d.Expires.Unix()}
+	if d.Channel != "" && len(d.Channels) > 0 {
+		return nil, errors.New("a subscription token is for its one channel; leave the list of channels out")
+	}
+	if !fitUser(d.User) {
+		return nil, fmt.Errorf("the user is longer than %d bytes or holds control characters", maxUser)
+	}
+	if d.Channel != "" {
+		c["channel"] = d.Channel
+	}
+	if len(d.Channels) > 0 {
+		c["channels"] = d.Channels
+	}
+	for _, name := range append([]string{d.Channel}, d.Channels...) {
+		if err := channel.Check(name); name != "" && err != nil {
+			return nil, err
+		}
+	}
+	if d.Info != nil {
+		if !json.Valid(d.Info) {
+			return nil, errors.New(`the info is not JSON; write it as {"name":"Ann"} or "Ann"`)
+		}
+		c["info"] = json.RawMessage(d.Info)
+	}
+	if a.audience != "" {
+		c["aud"] = a.audience
+	}
+	if a.issuer != "" {
+		c["iss"] = a.issuer
+	}
+	return c, nil
+}
