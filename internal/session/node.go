@@ -238,9 +238,7 @@ func (n *Node) Open(s *Session, link Link, who auth.Identity) error {
 	n.linkLocked(s)
 	n.Metrics.Sessions.Add(1)
 	n.Metrics.Opened.Add(1)
-	if !who.Expires.IsZero() {
-		s.expiry = time.AfterFunc(time.Until(who.Expires), func() { s.Close(ReasonExpired) })
-	}
+	s.ExpireAt(who.Expires)
 	return nil
 }
 

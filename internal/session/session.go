@@ -27,22 +27,22 @@ const LimitCode = "limit"
 // All methods are safe for concurrent use.
 type Session struct {
 	// Set by Open.
-	node   *Node
-	link   Link
-	expiry *time.Timer
-	id     [12]byte
+	node *Node
+	link Link
+	id   [12]byte
 
 	// Guarded by node.mu.
 	next, prev *Session
 
 	mu       sync.Mutex // guards what follows; memory only
 	who      auth.Identity
-	reason   Reason   // "": open
-	attached bool     // the link can be written to
-	writing  bool     // somebody writes to the link, or a flusher will
-	queue    [][]byte // frames behind what is being written
-	queued   int      // bytes of the outbox: in queue and in the flusher's hands
-	backlog  int      // bytes of SendBacklog still to go, which come before all others
+	expiry   *time.Timer // nil: never
+	reason   Reason      // "": open
+	attached bool        // the link can be written to
+	writing  bool        // somebody writes to the link, or a flusher will
+	queue    [][]byte    // frames behind what is being written
+	queued   int         // bytes of the outbox: in queue and in the flusher's hands
+	backlog  int         // bytes of SendBacklog still to go, which come before all others
 	subs     []*hub.Subscription
 }
 
@@ -69,6 +69,30 @@ func (s *Session) Become(who auth.Identity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.who = who
+}
+
+// ExpireAt sets when the session ends with ReasonExpired, in place of what was
+// set before. A zero time means never.
+func (s *Session) ExpireAt(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expiry != nil {
+		s.expiry.Stop()
+		s.expiry = nil
+	}
+	if s.reason != "" || at.IsZero() {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(at), func() {
+		s.mu.Lock()
+		due := s.expiry == timer // else it was set anew while this one fired
+		s.mu.Unlock()
+		if due {
+			s.Close(ReasonExpired)
+		}
+	})
+	s.expiry = timer
 }
 
 // Member is the session in presence.
@@ -156,10 +180,10 @@ func (s *Session) Close(r Reason) {
 	s.reason = r
 	subs := s.subs
 	s.subs, s.queue = nil, nil
-	s.mu.Unlock()
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
+	s.mu.Unlock()
 	for _, sub := range subs {
 		sub.Leave()
 	}

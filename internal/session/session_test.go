@@ -434,3 +434,30 @@ func TestSendAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", got)
 	}
 }
+
+func TestExpiryIsSetAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		s := new(session.Session)
+		if err := n.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		s.ExpireAt(time.Now().Add(time.Hour))
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		if r := s.Reason(); r != "" {
+			t.Fatalf("ended (%s) at its first time", r)
+		}
+		s.ExpireAt(time.Time{})
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if r := s.Reason(); r != "" {
+			t.Fatalf("ended (%s), though it was to last for ever", r)
+		}
+		s.ExpireAt(time.Now().Add(-time.Second))
+		synctest.Wait()
+		if r := s.Reason(); r != session.ReasonExpired {
+			t.Fatalf("still open (%q) after a time in the past", r)
+		}
+	})
+}
