@@ -22,6 +22,7 @@ var codes = map[session.Reason]struct {
 	session.ReasonExpired:     {4501, "token expired; get a new one"},
 	session.ReasonProtocol:    {1002, "not the WebSocket protocol"},
 	session.ReasonForbidden:   {4504, "you may not publish here"},
+	session.ReasonKicked:      {kicked, "a server ended this connection"},
 	session.ReasonTooBig:      {1009, "message too big"},
 	session.ReasonError:       {1011, "internal error"},
 }

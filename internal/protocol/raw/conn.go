@@ -17,7 +17,8 @@ import (
 type conn struct {
 	session.Session
 	door     *Door
-	socket   atomic.Pointer[ws.Conn] // nil until the upgrade
+	socket   atomic.Pointer[ws.Conn]  // nil until the upgrade
+	farewell atomic.Pointer[farewell] // nil unless a server ended it
 	channel  string
 	envelope bool
 }
@@ -54,7 +55,7 @@ func (c *conn) encoding() *message.Encoding {
 func (c *conn) attach(socket *ws.Conn) {
 	c.socket.Store(socket)
 	if r := c.Reason(); r != "" {
-		socket.CloseWith(closeCode(r))
+		socket.CloseWith(c.closing(r))
 	}
 	c.Attach()
 	socket.Start()
@@ -115,6 +116,6 @@ func (c *conn) Write(frames [][]byte) error { return c.socket.Load().Write(frame
 // Goodbye implements session.Link.
 func (c *conn) Goodbye(r session.Reason) {
 	if socket := c.socket.Load(); socket != nil {
-		socket.CloseWith(closeCode(r))
+		socket.CloseWith(c.closing(r))
 	}
 }

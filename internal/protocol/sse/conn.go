@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"magpie/internal/hub"
 	"magpie/internal/message"
 	"magpie/internal/session"
 	"magpie/internal/transport/stream"
@@ -18,19 +19,21 @@ type conn struct {
 	envelope  bool
 	heartbeat wheel.Timer
 	out       atomic.Pointer[stream.Conn] // nil until the answer has begun
+	last      atomic.Pointer[[]byte]      // nil unless a server wants something said at the end
 
 	// mu orders events: the ids say how far every channel is, so an event must
 	// not overtake one with an older id. Held while Send queues; no I/O happens
 	// there, for a stream's TryWrite takes nothing.
 	mu    sync.Mutex
-	parts []*part // fixed after join; their positions are guarded by mu
+	parts []*part // their positions are guarded by mu, too
 }
 
 // part is one channel of the stream, and its hub.Subscriber.
 type part struct {
 	conn    *conn
 	channel string
-	at      message.Position // zero in a channel without a log
+	at      message.Position  // zero in a channel without a log
+	sub     *hub.Subscription // nil until joined
 }
 
 // Deliver implements hub.Subscriber.
@@ -59,7 +62,7 @@ func (p *part) Gap(g message.Gap) {
 func (c *conn) attach(out *stream.Conn) {
 	c.out.Store(out)
 	if c.Reason() != "" {
-		out.Close()
+		out.Finish(c.lastWord())
 	}
 	c.Attach()
 }
@@ -81,9 +84,18 @@ func (c *conn) TryWrite(frame []byte) (int, error) { return c.out.Load().TryWrit
 func (c *conn) Write(frames [][]byte) error { return c.out.Load().Write(frames) }
 
 // Goodbye implements session.Link. The end of the answer is all that the
-// format can say; the browser comes back with its last id.
+// format can say of itself, but for what a server said; the browser comes back
+// with its last id.
 func (c *conn) Goodbye(session.Reason) {
 	if out := c.out.Load(); out != nil {
-		out.Close()
+		out.Finish(c.lastWord())
 	}
+}
+
+// lastWord takes no lock: Goodbye may come from Send, which has mu.
+func (c *conn) lastWord() []byte {
+	if last := c.last.Load(); last != nil {
+		return *last
+	}
+	return nil
 }

@@ -158,7 +158,6 @@ func (c *conn) join(ctx context.Context, q request) error {
 	var all []session.Joined
 	for _, name := range q.channels {
 		p := &part{conn: c, channel: name}
-		c.parts = append(c.parts, p)
 		var since *message.Position
 		if at, ok := q.since[name]; ok {
 			since = &at
@@ -171,10 +170,18 @@ func (c *conn) join(ctx context.Context, q request) error {
 		if since == nil {
 			p.at = joined.Position
 		}
+		p.sub = joined.Subscription
+		c.add(p)
 		parts, all = append(parts, p), append(all, joined)
 	}
 	c.begin(parts, all)
 	return nil
+}
+
+func (c *conn) add(p *part) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parts = append(c.parts, p)
 }
 
 // begin writes the head of the stream and what was missed, then lets live
