@@ -23,7 +23,7 @@ func (n *Node) permit(who auth.Identity) permit {
 // permit also counts that the session is in the channel. Whether it is, is
 // looked up only where it matters: a session may be in very many.
 func (s *Session) permit(do auth.Action, name string) error {
-	r := auth.Request{Who: s.who, Do: do, Channel: name}
+	r := auth.Request{Who: s.Who(), Do: do, Channel: name}
 	err := s.node.auth.May(r)
 	if err != nil && s.In(name) {
 		r.Subscribed = true
