@@ -199,3 +199,40 @@ func TestIngestSurvivesFlush(t *testing.T) {
 		t.Errorf("top %v", top)
 	}
 }
+
+// The script alone: the oldest entry only, and only once.
+func TestIngestScript(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	var ids []string
+	for i := range 3 {
+		ids = append(ids, server.Do("XADD", "s", "*", "payload", strconv.Itoa(i)))
+	}
+	server.Do("XGROUP", "CREATE", "s", "magpie", "0")
+	server.Do("XREADGROUP", "GROUP", "magpie", "c", "STREAMS", "s", ">")
+	run := func(i int) int64 {
+		t.Helper()
+		s := &stream{e: n.Engine, name: "s", log: n.cfg.Log}
+		it := itemOf("s", entry{ids[i], []string{"payload", strconv.Itoa(i)}}, 100)
+		code, err := n.client.Do(t.Context(), s.commands([]entry{{id: ids[i]}}, []item{it})[0]).AsInt64()
+		if isNoScript(err) {
+			if err := ingestScript.load(t.Context(), n.client); err != nil {
+				t.Fatal(err)
+			}
+			code, err = n.client.Do(t.Context(), s.commands([]entry{{id: ids[i]}}, []item{it})[0]).AsInt64()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code
+	}
+	for _, step := range []struct {
+		entry int
+		want  int64
+	}{{1, 3}, {0, 1}, {0, 0}, {2, 3}, {1, 1}, {2, 1}, {2, 0}, {1, 0}} {
+		if got := run(step.entry); got != step.want {
+			t.Errorf("entry %d: %d, want %d", step.entry, got, step.want)
+		}
+	}
+	wantExactly(t, n, "s", 3)
+}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -35,6 +36,8 @@ const (
 type roster struct {
 	e    *Engine
 	kick chan struct{}
+
+	failures atomic.Uint64 // rounds that could not be written
 
 	mu      sync.Mutex // guards what follows
 	gen     uint64
@@ -108,6 +111,7 @@ func (r *roster) run(ctx context.Context) {
 		case <-delay.C:
 		}
 		if err := r.flush(ctx); err != nil {
+			r.failures.Add(1)
 			delay.Reset(rosterRetry)
 			select {
 			case <-ctx.Done():

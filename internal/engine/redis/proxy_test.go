@@ -1,0 +1,174 @@
+package redis
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"magpie/internal/engine/redis/redistest"
+)
+
+// proxy stands between an engine and its Redis and keeps answers back, for
+// faults that no command of Redis can make: one connection silent while the
+// others work, an answer lost after the work was done.
+type proxy struct {
+	url    string
+	server string
+	listen net.Listener
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	open  map[*proxied]struct{}
+	muted map[bool]bool // by kind of connection
+	freed *sync.Cond
+	ended bool
+}
+
+// proxied is one connection through the proxy.
+type proxied struct {
+	client, server net.Conn
+	subscriber     atomic.Bool // a SUBSCRIBE went through
+}
+
+func startProxy(t *testing.T, server *redistest.Server) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{url: "redis://" + l.Addr().String(), server: server.Addr, listen: l, open: map[*proxied]struct{}{}, muted: map[bool]bool{}}
+	p.freed = sync.NewCond(&p.mu)
+	p.wg.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+func (p *proxy) close() {
+	p.listen.Close()
+	p.mu.Lock()
+	p.ended = true
+	for c := range p.open {
+		c.client.Close()
+		c.server.Close()
+	}
+	p.freed.Broadcast()
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+func (p *proxy) accept() {
+	for {
+		client, err := p.listen.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.server)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		c := &proxied{client: client, server: server}
+		p.mu.Lock()
+		p.open[c] = struct{}{}
+		p.mu.Unlock()
+		p.wg.Go(func() { p.up(c) })
+		p.wg.Go(func() { p.down(c) })
+	}
+}
+
+func (p *proxy) end(c *proxied) {
+	c.client.Close()
+	c.server.Close()
+	p.mu.Lock()
+	delete(p.open, c)
+	p.freed.Broadcast()
+	p.mu.Unlock()
+}
+
+func (p *proxy) up(c *proxied) {
+	defer p.end(c)
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := c.client.Read(buf)
+		if bytes.Contains(buf[:n], []byte("\r\nSUBSCRIBE\r\n")) {
+			c.subscriber.Store(true)
+		}
+		if _, werr := c.server.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) down(c *proxied) {
+	defer p.end(c)
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := c.server.Read(buf)
+		if !p.pass(c) {
+			return
+		}
+		if _, werr := c.client.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// pass waits while the connection's kind is muted; false says it was cut.
+func (p *proxy) pass(c *proxied) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.muted[c.subscriber.Load()] {
+		if _, open := p.open[c]; !open || p.ended {
+			return false
+		}
+		p.freed.Wait()
+	}
+	_, open := p.open[c]
+	return open
+}
+
+// mute keeps back what Redis sends to subscriber connections, or to the others.
+func (p *proxy) mute(subscribers bool) {
+	p.mu.Lock()
+	p.muted[subscribers] = true
+	p.mu.Unlock()
+}
+
+func (p *proxy) unmute(subscribers bool) {
+	p.mu.Lock()
+	p.muted[subscribers] = false
+	p.freed.Broadcast()
+	p.mu.Unlock()
+}
+
+// cut ends the connections of a kind; what was kept back is lost. New ones of
+// the kind are not muted.
+func (p *proxy) cut(subscribers bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.open {
+		if c.subscriber.Load() == subscribers {
+			delete(p.open, c)
+			c.client.Close()
+			c.server.Close()
+		}
+	}
+	p.muted[subscribers] = false
+	p.freed.Broadcast()
+}
+
+func (p *proxy) use(c *Config) { c.URL = p.url }
+
+// appends is how many entries Redis has appended, ever.
+func appends(server *redistest.Server) string {
+	for line := range strings.Lines(server.Do("INFO", "commandstats")) {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_xadd:calls="); ok {
+			n, _, _ := strings.Cut(rest, ",")
+			return n
+		}
+	}
+	return "0"
+}
