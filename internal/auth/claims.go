@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -184,6 +185,9 @@ func (c *claims) ends() time.Time {
 }
 
 func (c *claims) identity() (Identity, error) {
+	if err := c.ended(); err != nil {
+		return Identity{}, err
+	}
 	id := Identity{Kind: User, User: c.Subject, Info: either(c.Info, c.B64Info), Meta: either(c.Meta, nil), Expires: c.ends()}
 	if c.Subject == "" {
 		id.Kind = Guest
@@ -205,23 +209,26 @@ func (c *claims) identity() (Identity, error) {
 		}
 		id.Subs[name] = SubOptions{Info: either(sub.Info, sub.B64Info), Data: either(sub.Data, sub.B64Data), Override: sub.Override.override()}
 	}
-	return id, ended(id.Expires)
+	return id, nil
 }
 
 func (c *claims) grant() (Grant, error) {
-	g := Grant{Channel: *c.Channel, Info: either(c.Info, c.B64Info), Expires: c.ends(), Override: c.Override.override()}
-	return g, ended(g.Expires)
+	if err := c.ended(); err != nil {
+		return Grant{}, err
+	}
+	return Grant{Channel: *c.Channel, Info: either(c.Info, c.B64Info), Expires: c.ends(), Override: c.Override.override()}, nil
 }
 
 // ended refuses a token that opens something which is over already.
-func ended(at time.Time) error {
-	if !at.IsZero() && !at.After(time.Now()) {
+func (c *claims) ended() error {
+	if at := c.ends(); !at.IsZero() && !at.After(time.Now()) {
 		return fmt.Errorf("%w: its expire_at claim has passed; get a new one", ErrExpired)
 	}
 	return nil
 }
 
-// either is the claim given as base64 before the one given as JSON.
+// either is the claim given as base64 before the one given as JSON. JSON comes
+// out on one line: protocols put it into lines of their own.
 func either(asJSON json.RawMessage, asBase64 []byte) []byte {
 	switch {
 	case len(asBase64) > 0:
@@ -229,7 +236,11 @@ func either(asJSON json.RawMessage, asBase64 []byte) []byte {
 	case len(asJSON) == 0 || string(asJSON) == "null":
 		return nil
 	}
-	return asJSON
+	var b bytes.Buffer
+	if json.Compact(&b, asJSON) != nil {
+		return nil // it came out of a document that was read as JSON
+	}
+	return b.Bytes()
 }
 
 func (o overrideClaims) override() Override {

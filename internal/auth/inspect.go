@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 // Inspection is what a token says of itself. Nothing of it is verified: it is
@@ -18,8 +17,8 @@ type Inspection struct {
 // Inspect takes a token apart without checking it. The error says why it is
 // no token at all.
 func Inspect(token string) (Inspection, error) {
-	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
-		return Inspection{}, notThreeParts()
+	if !wellFormed(token) {
+		return Inspection{}, errForm()
 	}
 	var p payload
 	// The library stops at an algorithm that it does not know, after it has
@@ -35,10 +34,6 @@ func Inspect(token string) (Inspection, error) {
 		return i, fmt.Errorf("%w: its second part is no JSON object", ErrToken)
 	}
 	return i, nil
-}
-
-func notThreeParts() error {
-	return fmt.Errorf("%w: a token is a JWT of three parts and at most %d bytes", ErrToken, MaxToken)
 }
 
 // Check tells whether a token of either kind would pass, as Identify and

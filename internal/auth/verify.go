@@ -44,8 +44,8 @@ func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
 	if len(a.local) == 0 && a.jwks == nil {
 		return nil, fmt.Errorf("%w: this server has no token_secret, token_public_keys or token_jwks setting to check it with", ErrToken)
 	}
-	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
-		return nil, notThreeParts()
+	if !wellFormed(token) {
+		return nil, errForm()
 	}
 	payload, err := a.verify(ctx, token)
 	if err != nil {
@@ -56,6 +56,30 @@ func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
 		return nil, err
 	}
 	return c, a.checkClaims(c)
+}
+
+// wellFormed tells whether token looks like a JWS (RFC 7515 section 7.1): three
+// parts in base64url and not too long. Decoders pass over line breaks, so that
+// without this one token could be written in many ways.
+func wellFormed(token string) bool {
+	if len(token) > MaxToken {
+		return false
+	}
+	dots := 0
+	for i := range len(token) {
+		switch c := token[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+		case c == '.':
+			dots++
+		default:
+			return false
+		}
+	}
+	return dots == 2
+}
+
+func errForm() error {
+	return fmt.Errorf("%w: a token is a JWT of three parts in base64url and at most %d bytes", ErrToken, MaxToken)
 }
 
 // verify returns the payload of a token that one of the keys signed. The keys

@@ -1,0 +1,88 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"magpie/internal/auth"
+)
+
+func user(name string) auth.Identity { return auth.Identity{Kind: auth.User, User: name} }
+
+func TestSubscriptionToken(t *testing.T) {
+	a := authorizer()
+	exp := time.Now().Add(time.Minute)
+	yes := true
+	g, err := a.Subscription(context.Background(), hs(jwt.MapClaims{"channel": "$team", "exp": exp.Unix(), "info": 7,
+		"override": map[string]any{"join_leave": map[string]any{"value": true}}}), user("42"), "$team")
+	if err != nil || g.Channel != "$team" || string(g.Info) != "7" || g.Expires.Unix() != exp.Unix() || *g.Override.JoinLeave != yes || g.Override.Presence != nil {
+		t.Errorf("%+v, %v", g, err)
+	}
+	g, err = a.Subscription(context.Background(), hs(jwt.MapClaims{"channel": "$team", "sub": nil, "expire_at": 0}), auth.Identity{Kind: auth.Guest}, "$team")
+	if err != nil || !g.Expires.IsZero() {
+		t.Errorf("a guest's: %+v, %v", g, err)
+	}
+}
+
+// Attack row T4: what was made for another use, user or channel.
+func TestSubscriptionTokensOfOthers(t *testing.T) {
+	a := authorizer()
+	guest := auth.Identity{Kind: auth.Guest}
+	for what, c := range map[string]struct {
+		token   string
+		who     auth.Identity
+		channel string
+		want    error
+	}{
+		"connection token":          {hs(nil), user("42"), "$team", auth.ErrToken},
+		"another channel":           {hs(jwt.MapClaims{"channel": "$other"}), user("42"), "$team", auth.ErrForbidden},
+		"other letters":             {hs(jwt.MapClaims{"channel": "$Team"}), user("42"), "$team", auth.ErrForbidden},
+		"empty channel":             {hs(jwt.MapClaims{"channel": ""}), user("42"), "$team", auth.ErrForbidden},
+		"channel null":              {hs(jwt.MapClaims{"channel": nil}), user("42"), "$team", auth.ErrToken},
+		"channel a list":            {hs(jwt.MapClaims{"channel": []string{"$team"}}), user("42"), "$team", auth.ErrToken},
+		"another user":              {hs(jwt.MapClaims{"channel": "$team"}), user("7"), "$team", auth.ErrForbidden},
+		"a user's, from a guest":    {hs(jwt.MapClaims{"channel": "$team"}), guest, "$team", auth.ErrForbidden},
+		"a guest's, from a user":    {hs(jwt.MapClaims{"channel": "$team", "sub": nil}), user("42"), "$team", auth.ErrForbidden},
+		"bound to a client, no sub": {hs(jwt.MapClaims{"channel": "$team", "sub": nil, "client": "x"}), guest, "$team", auth.ErrToken},
+		"expired":                   {hs(jwt.MapClaims{"channel": "$team", "exp": time.Now().Unix()}), user("42"), "$team", auth.ErrExpired},
+		"expire_at passed":          {hs(jwt.MapClaims{"channel": "$team", "expire_at": 1}), user("42"), "$team", auth.ErrExpired},
+		"none":                      {"", user("42"), "$team", auth.ErrToken},
+		"garbage":                   {"a.b.c", user("42"), "$team", auth.ErrToken},
+	} {
+		if g, err := a.Subscription(context.Background(), c.token, c.who, c.channel); !errors.Is(err, c.want) || g.Channel != "" {
+			t.Errorf("%s: %+v, %v, want %v", what, g, err, c.want)
+		}
+	}
+}
+
+// A grant is for its channel alone.
+func TestMaySubscribeLooksAtTheGrantsChannel(t *testing.T) {
+	a := authorizer()
+	if err := a.MaySubscribe(user("42"), "$team", &auth.Grant{Channel: "$team"}); err != nil {
+		t.Error(err)
+	}
+	for _, g := range []*auth.Grant{nil, {}, {Channel: "$other"}} {
+		if err := a.MaySubscribe(user("42"), "$team", g); !errors.Is(err, auth.ErrForbidden) {
+			t.Errorf("%+v: %v", g, err)
+		}
+	}
+}
+
+// Check says of a token what Identify and Subscription would.
+func TestCheck(t *testing.T) {
+	a := authorizer()
+	id, g, err := a.Check(context.Background(), hs(nil))
+	if err != nil || g != nil || id.User != "42" {
+		t.Errorf("%+v %+v %v", id, g, err)
+	}
+	if _, g, err = a.Check(context.Background(), hs(jwt.MapClaims{"channel": "$team"})); err != nil || g == nil || g.Channel != "$team" {
+		t.Errorf("%+v %v", g, err)
+	}
+	if _, _, err = a.Check(context.Background(), hs(jwt.MapClaims{"exp": 1})); !errors.Is(err, auth.ErrExpired) {
+		t.Error(err)
+	}
+}

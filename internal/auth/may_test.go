@@ -1,0 +1,191 @@
+package auth_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+)
+
+// ruled is an authorizer with one rule for each Who, matched by the word in a
+// channel's name; all others are for users.
+func ruled() *auth.Authorizer {
+	var list []channel.Rule
+	for _, who := range []channel.Who{channel.Anyone, channel.Server, channel.Nobody} {
+		r := channel.Default(who)
+		r.Match = "*" + string(who) + "*"
+		list = append(list, r)
+	}
+	r := channel.Default(channel.Subscribers)
+	r.Match, r.Subscribe = "*subscribers*", channel.Users
+	list = append(list, r)
+	rules := must(channel.NewRules(list, channel.Default(channel.Users)))
+	return auth.New(auth.Config{Rules: rules, Personal: "user:"})
+}
+
+// roles are the columns of the table below.
+var roles = []struct {
+	name string
+	auth.Request
+}{
+	{"guest", auth.Request{Who: auth.Identity{Kind: auth.Guest}}},
+	{"guest, subscribed", auth.Request{Who: auth.Identity{Kind: auth.Guest}, Subscribed: true}},
+	{"guest, granted", auth.Request{Who: auth.Identity{Kind: auth.Guest}, Granted: true}},
+	{"user 42", auth.Request{Who: user("42")}},
+	{"user 7", auth.Request{Who: user("7")}},
+	{"user 7, subscribed", auth.Request{Who: user("7"), Subscribed: true}},
+	{"user 7, granted", auth.Request{Who: user("7"), Granted: true}},
+	{"user 7, let in by the token", auth.Request{Who: auth.Identity{Kind: auth.User, User: "7"}}}, // and channels: the one at hand
+	{"server", auth.Request{Who: auth.Identity{Kind: auth.Server}}},
+}
+
+// One table for action × channel × role, the same for every door (attack rows
+// N3 and N5). Columns are the roles above: y is allowed, t says that a token
+// would help, f is forbidden.
+func TestMay(t *testing.T) {
+	const (
+		sub  = "subscribe"
+		rest = "publish history presence"
+	)
+	for _, c := range []struct {
+		channel, actions, want string
+	}{
+		//                       g gs gg 42 7 7s 7g 7t srv
+		{"anyone", sub + " " + rest, "yyyyyyyyy"},
+		{"users", sub, "ttyyyyyyy"}, // the grant is the server's word
+		{"users", rest, "tttyyyyyy"},
+		{"subscribers", sub, "ttyyyyyyy"},
+		{"subscribers", rest, "fyfffyffy"},
+		{"server", sub, "ffyfffyyy"},
+		{"server", rest, "ffffffffy"},
+		{"nobody", sub + " " + rest, "fffffffff"},
+
+		// What a name promises comes before what the rule gives away.
+		{"$anyone", sub + " " + rest, "fyyffyyyy"},
+		{"$users", sub, "ftyffyyyy"},
+		{"$users", rest, "fttffyyyy"},
+		{"$subscribers", rest, "fyfffyffy"},
+		{"$nobody", sub + " " + rest, "fffffffff"},
+		{"anyone#42", sub + " " + rest, "fyfyfyfyy"},
+		{"anyone#41,42", sub + " " + rest, "fyfyfyfyy"},
+		{"users#42,43", sub, "ftfyfyfyy"},
+		{"users#42,43", rest, "ftfyfyfyy"},
+		{"anyone#", sub + " " + rest, "fyfffyfyy"},
+		{"anyone#,", sub + " " + rest, "fyfffyfyy"},
+		{"anyone#42#7", sub + " " + rest, "fyffyyyyy"}, // the last # counts
+		{"anyone#420", sub + " " + rest, "fyfffyfyy"},
+		{"$anyone#42", sub + " " + rest, "fyfffyfyy"}, // both promises hold
+		{"server#42", rest, "ffffffffy"},
+		{"nobody#42", sub + " " + rest, "fffffffff"},
+
+		// Another user's own channel, whatever the rule says.
+		{"user:42", sub, "ftyyfyyyy"},
+		{"user:42", rest, "fttyfyyyy"},
+		{"user:anyone", sub + " " + rest, "fyyffyyyy"},
+		{"user:", rest, "fttffyyyy"}, // nobody's
+		{"user:7", rest, "fttfyyyyy"},
+		{"xuser:42", sub, "ttyyyyyyy"},
+	} {
+		for do := range strings.FieldsSeq(c.actions) {
+			for i, role := range roles {
+				r := role.Request
+				r.Do, r.Channel = auth.Action(do), c.channel
+				if strings.Contains(role.name, "token") {
+					r.Who.Channels = []string{"other", c.channel}
+				}
+				check(t, r, role.name, c.want[i])
+			}
+		}
+	}
+}
+
+var words = map[byte]error{'y': nil, 't': auth.ErrToken, 'f': auth.ErrForbidden}
+
+func check(t *testing.T, r auth.Request, role string, want byte) {
+	t.Helper()
+	err := ruled().May(r)
+	if !errors.Is(err, words[want]) {
+		t.Errorf("%s: %s in %q: %v, want %v", role, r.Do, r.Channel, err, words[want])
+	}
+	if err != nil && !strings.ContainsAny(err.Error(), ":(") {
+		t.Errorf("%s: %s in %q: the refusal names no rule: %v", role, r.Do, r.Channel, err)
+	}
+}
+
+// A refusal says which rule and which of its keys, so that whoever wrote them
+// finds the line.
+func TestRefusalsNameRuleAndSetting(t *testing.T) {
+	for _, c := range []struct {
+		do      auth.Action
+		channel string
+		want    string
+	}{
+		{auth.Presence, "server", `the rule for "*server*" says members: server, and this is a guest`},
+		{auth.Publish, "subscribers", `the rule for "*subscribers*" says publish: subscribers, and this is no subscriber`},
+		{auth.History, "x", `the rule for "*" wants a token that names a user to read the history (history: users)`},
+		{auth.Subscribe, "$x", `subscription token`},
+		{auth.Subscribe, "x#42", `behind its #`},
+		{auth.Subscribe, "user:42", `personal_channel`},
+	} {
+		err := ruled().May(auth.Request{Who: auth.Identity{Kind: auth.Guest}, Do: c.do, Channel: c.channel})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v, want %q", c.do, c.channel, err, c.want)
+		}
+	}
+}
+
+// An action that nobody thought of is not open.
+func TestUnknownActionIsRefused(t *testing.T) {
+	if err := ruled().May(auth.Request{Who: auth.Identity{Kind: auth.Server}, Do: "erase", Channel: "anyone"}); !errors.Is(err, auth.ErrForbidden) {
+		t.Error(err)
+	}
+}
+
+func TestPersonal(t *testing.T) {
+	rules := noRules()
+	for _, c := range []struct{ prefix, user, want string }{
+		{"user:", "42", "user:42"},
+		{"", "42", ""},
+		{"user:", "", ""},
+		{"user:", "a b", ""},
+		{"user:", strings.Repeat("x", 255), ""},
+		{"user:", "42,7", "user:42,7"},
+		{"#", "42", "#42"},
+		{"me:#", "42,7", ""}, // would be 42's and 7's
+		{"me:#", "x#7", ""},  // would be 7's
+	} {
+		a := auth.New(auth.Config{Rules: rules, Personal: c.prefix})
+		if got := a.Personal(user(c.user)); got != c.want {
+			t.Errorf("%q + %q: %q, want %q", c.prefix, c.user, got, c.want)
+		}
+	}
+	a := auth.New(auth.Config{Rules: rules, Personal: "user:"})
+	if got := a.Personal(auth.Identity{Kind: auth.Server}); got != "" {
+		t.Errorf("a server has %q", got)
+	}
+}
+
+// Attack row T12: the server can say what is open to those who show nothing.
+func TestGuests(t *testing.T) {
+	if got := ruled().Guests(); !slices.Equal(got, []string{"*anyone*"}) {
+		t.Errorf("%q", got)
+	}
+	for i := range 4 {
+		r := channel.Default(channel.Users)
+		*[]*channel.Who{&r.Subscribe, &r.Publish, &r.History, &r.Members}[i] = channel.Anyone
+		a := auth.New(auth.Config{Rules: must(channel.NewRules(nil, r))})
+		if got := a.Guests(); !slices.Equal(got, []string{"*"}) {
+			t.Errorf("%d: %q", i, got)
+		}
+	}
+}
+
+func ExampleAuthorizer_May() {
+	a := auth.New(auth.Config{Rules: noRules()})
+	fmt.Println(a.May(auth.Request{Who: auth.Identity{Kind: auth.Guest}, Do: auth.Publish, Channel: "chat"}))
+	// Output: token not accepted: the rule for "*" wants a token that names a user to publish (publish: users); send it as Authorization: Bearer or ?token=
+}

@@ -1,0 +1,82 @@
+package auth_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"magpie/internal/auth"
+)
+
+// Attack row H14: who may come from where.
+func TestOrigins(t *testing.T) {
+	allowed := []string{"https://good.com", "https://app.example.com:8443"}
+	for _, c := range []struct {
+		host, origin string
+		want         bool
+	}{
+		{"chat.example.com", "", true},
+		{"chat.example.com", "https://chat.example.com", true},
+		{"chat.example.com:8080", "http://chat.example.com:8080", true},
+		{"chat.example.com", "https://good.com", true},
+		{"chat.example.com", "HTTPS://GOOD.com", true},
+		{"chat.example.com", "https://good.com:443", true},
+		{"chat.example.com", "https://app.example.com:8443", true},
+		{"chat.example.com", "https://app.example.com", false},
+		{"chat.example.com", "http://good.com", false},
+		{"chat.example.com", "https://good.com.evil.com", false},
+		{"chat.example.com", "https://evilgood.com", false},
+		{"chat.example.com", "https://good.com.", false},
+		{"chat.example.com", "null", false},
+		{"chat.example.com", "file://", false},
+		{"chat.example.com", "chrome-extension://abc", false},
+		{"chat.example.com", "http://localhost:3000", false},
+		{"chat.example.com", strings.Repeat("x", 10<<10), false},
+		{"localhost:8080", "http://localhost:3000", true},
+		{"127.0.0.1:8080", "http://localhost:3000", true},
+		{"localhost:8080", "http://localhost.evil.com", false},
+		{"localhost:8080", "https://evil.com", false},
+	} {
+		r := httptest.NewRequest("GET", "/websocket", nil)
+		r.Host = c.host
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		if err := (auth.Origins{Allowed: allowed}).Check(r); (err == nil) != c.want || err != nil && !errors.Is(err, auth.ErrForbidden) {
+			t.Errorf("%q from %.60q: %v", c.host, c.origin, err)
+		}
+	}
+	two := httptest.NewRequest("GET", "/", nil)
+	two.Header["Origin"] = []string{"https://good.com", "https://good.com"}
+	if (auth.Origins{Allowed: allowed}).Check(two) == nil {
+		t.Error("two Origin headers passed")
+	}
+	cross := httptest.NewRequest("POST", "/", nil)
+	cross.Header.Set("Sec-Fetch-Site", "cross-site")
+	if (auth.Origins{}).Check(cross) == nil {
+		t.Error("a cross-site request without Origin passed")
+	}
+	any := httptest.NewRequest("GET", "/", nil)
+	any.Header.Set("Origin", "null")
+	if err := (auth.Origins{Allowed: []string{"*"}}).Check(any); err != nil {
+		t.Errorf("* does not allow all: %v", err)
+	}
+}
+
+// A foreign page whose name was made to resolve to 127.0.0.1 sends its own
+// name as Host and Origin: a server open to everyone must not take it.
+func TestRebindingIsRefused(t *testing.T) {
+	o := auth.Origins{LocalOnly: true}
+	for host, want := range map[string]bool{
+		"localhost:8080": true, "127.0.0.1:8080": true, "[::1]:8080": true, "LOCALHOST": true,
+		"evil.com:8080": false, "127.0.0.1.evil.com": false, "": false, "10.0.0.1:8080": false,
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host = host
+		r.Header.Set("Origin", "http://"+host)
+		if err := o.Check(r); (err == nil) != want {
+			t.Errorf("Host %q: %v", host, err)
+		}
+	}
+}
