@@ -181,3 +181,11 @@ type Outcome struct {
 type Batcher interface {
 	PublishAll(ctx context.Context, all []Publication) []Outcome
 }
+
+// Vault is the optional ability to keep small secrets that all nodes share.
+type Vault interface {
+	// Keep answers the secret of this name. When there is none yet, fresh becomes
+	// it; of several nodes that come at once one wins, and all get its secret.
+	// It lives as long as the engine's data.
+	Keep(ctx context.Context, name string, fresh []byte) ([]byte, error)
+}

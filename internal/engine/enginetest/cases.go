@@ -39,6 +39,8 @@ var cases = []testCase{
 	{"a signal to all reaches this node", 1, signalSelf},
 	{"signals reach the node they are for", 2, signals},
 	{"joins and leaves reach the other node", 2, joinsAcrossNodes},
+	{"a secret is kept", 1, vault},
+	{"all nodes keep one secret", 2, vaultAcrossNodes},
 	{"two nodes see one timeline", 2, twoNodes},
 	{"D4 a key holds on every node", 2, idempotencyAcrossNodes},
 	{"presence is one set over nodes", 2, presenceAcrossNodes},
@@ -633,4 +635,37 @@ func (n *Node) waitSignals(want ...string) {
 		}
 		return slices.Equal(got, want)
 	})
+}
+
+func vault(f *fixture) {
+	n := f.node()
+	first, second := n.keep("key", "a\x00b"), n.keep("key", "other")
+	if first != "a\x00b" || second != first || n.keep("else", "x") != "x" {
+		f.Errorf("kept %q, then %q", first, second)
+	}
+}
+
+func vaultAcrossNodes(f *fixture) {
+	a, b := f.node(), f.node()
+	var wg sync.WaitGroup
+	kept := make([]string, 20)
+	for i := range kept {
+		wg.Go(func() { kept[i] = []*Node{a, b}[i%2].keep("key", fmt.Sprint("fresh", i)) })
+	}
+	wg.Wait()
+	for _, k := range kept {
+		if k != kept[0] {
+			f.Fatalf("nodes keep %q and %q", kept[0], k)
+		}
+	}
+}
+
+func (n *Node) keep(name, fresh string) string {
+	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
+	defer cancel()
+	b, err := n.Engine.(engine.Vault).Keep(ctx, name, []byte(fresh))
+	if err != nil {
+		n.t.Errorf("keep: %v", err)
+	}
+	return string(b)
 }

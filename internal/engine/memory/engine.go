@@ -6,6 +6,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -38,6 +39,7 @@ type Engine struct {
 	mu     sync.RWMutex // guards what follows; held for map work only
 	closed bool
 	topics map[string]*topic
+	vault  map[string][]byte
 }
 
 // sweepEvery is how often old messages, keys and idle channels are looked
@@ -53,7 +55,7 @@ func New(c Config) *Engine {
 	if c.IdempotencyWindow == 0 {
 		c.IdempotencyWindow = 5 * time.Minute
 	}
-	return &Engine{rules: c.Rules, window: c.IdempotencyWindow, done: make(chan struct{}), topics: map[string]*topic{}}
+	return &Engine{rules: c.Rules, window: c.IdempotencyWindow, done: make(chan struct{}), topics: map[string]*topic{}, vault: map[string][]byte{}}
 }
 
 // Start implements engine.Engine. It never fails on a new engine.
@@ -192,6 +194,19 @@ func (e *Engine) PublishAll(ctx context.Context, all []engine.Publication) []eng
 	return outcomes
 }
 
+// Keep implements engine.Vault.
+func (e *Engine) Keep(_ context.Context, name string, fresh []byte) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, fmt.Errorf("keep %q: %w", name, engine.ErrClosed)
+	}
+	if e.vault[name] == nil {
+		e.vault[name] = bytes.Clone(fresh)
+	}
+	return bytes.Clone(e.vault[name]), nil
+}
+
 // topic returns the named channel's state, made on first use.
 func (e *Engine) topic(name string) (*topic, error) {
 	e.mu.RLock()
@@ -261,4 +276,5 @@ var (
 	_ engine.Health   = (*Engine)(nil)
 	_ engine.Bus      = (*Engine)(nil)
 	_ engine.Batcher  = (*Engine)(nil)
+	_ engine.Vault    = (*Engine)(nil)
 )

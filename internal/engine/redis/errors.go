@@ -17,7 +17,7 @@ import (
 var reasons = []struct{ word, text string }{
 	{"LOADING", "it is still loading its data"},
 	{"READONLY", "it is a read-only replica; point Magpie to the master"},
-	{"OOM", "it is out of memory (maxmemory); give it more or an eviction policy"},
+	{"OOM", "it is out of memory; raise its maxmemory or shorten the logs"},
 	{"MISCONF", "it cannot save to disk and refuses writes; look at its log"},
 	{"BUSY", "a script keeps it busy; end that with SCRIPT KILL"},
 	{"MASTERDOWN", "its link to the master is down"},

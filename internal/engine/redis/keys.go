@@ -20,6 +20,7 @@ func (k keys) life() string                { return k.prefix + ":life" }
 func (k keys) node(id string) string       { return k.prefix + ":node:" + id }
 func (k keys) probe(id string) string      { return k.prefix + ":probe:" + id }
 func (k keys) rejected() string            { return k.prefix + ":rejected" }
+func (k keys) vault(name string) string    { return k.prefix + ":vault:" + name }
 func (k keys) ingest(stream string) string { return k.prefix + ":ingest:" + stream }
 
 // channelOf is live's inverse.
