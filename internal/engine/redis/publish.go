@@ -69,6 +69,9 @@ func (e *Engine) prepare(p engine.Publication) (publication, error) {
 		return publication{build: func() rueidis.Completed { return e.client.B().Publish().Channel(live).Message(text).Build() }}, nil
 	}
 	log := e.cfg.Rules.For(p.Channel).Log
+	if p.SkipLog {
+		log.Size = 0
+	}
 	names := []string{e.keys.log(p.Channel), e.keys.meta(p.Channel)}
 	if p.IdempotencyKey != "" {
 		names = append(names, e.keys.idem(p.Channel, p.IdempotencyKey))
