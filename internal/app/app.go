@@ -21,6 +21,7 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/hub"
 	"magpie/internal/nodes"
+	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/protocol/raw"
 	"magpie/internal/protocol/sse"
 	"magpie/internal/session"
@@ -41,6 +42,8 @@ type App struct {
 	nodes   *nodes.Nodes
 	wheel   *wheel.Wheel
 	sockets *ws.Server
+	clients *centrifuge.Door
+	cfs     *ws.Server // its sockets
 	health  api.Health
 	server  *http.Server
 	metrics *measures
@@ -84,6 +87,9 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := a.newCentrifuge(who); err != nil {
+		return nil, err
+	}
 	a.health.Engine, _ = a.engine.(engine.Health)
 	a.metrics.watch(a.hub, a.node, &a.health)
 	a.server = a.newServer(who)
@@ -93,9 +99,14 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 // wheelTick is the grain of pings and deadlines.
 const wheelTick = 100 * time.Millisecond
 
+// origins says whose pages may come. Open only because the address is this
+// machine's: then it must stay so.
+func (a *App) origins() auth.Origins {
+	return auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: a.cfg.OpenMode() && !a.cfg.Open}
+}
+
 func (a *App) newServer(who *auth.Authorizer) *http.Server {
-	// Open only because the address is this machine's: then it must stay so.
-	origins := auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: a.cfg.OpenMode() && !a.cfg.Open}
+	origins := a.origins()
 	server := a.newServerAPI(who)
 	a.metrics.calls(server, a.nodes)
 	doors := doors{
@@ -105,6 +116,7 @@ func (a *App) newServer(who *auth.Authorizer) *http.Server {
 		health:  &a.health,
 		raw:     raw.New(raw.Config{Node: a.node, Auth: who, Origins: origins, Server: a.sockets, Token: api.Token}),
 		sse:     sse.New(sse.Config{Node: a.node, Auth: who, Origins: origins, Wheel: a.wheel, WriteTimeout: a.cfg.Times.WriteTimeout, Heartbeat: a.cfg.Times.PingInterval, Token: api.Token}),
+		cf:      a.clients,
 		pages:   newPages(a.cfg),
 		metrics: a.metrics.handler(),
 	}
@@ -151,7 +163,9 @@ func (a *App) Start(ctx context.Context) error {
 	a.begun("token keys", a.auth.Close)
 	a.begun("hub", func(context.Context) error { a.hub.Close(); return nil })
 	a.begun("nodes", func(context.Context) error { a.nodes.Close(); return nil })
+	a.begun("clients", a.clients.Close)
 	a.begun("sockets", a.sockets.Close)
+	a.begun("clients' sockets", a.cfs.Close)
 	a.startServer()
 	a.begun("sessions", a.node.Drain)
 	a.begun("new connections", func(context.Context) error { return ignoreClosed(listener.Close()) })

@@ -14,6 +14,7 @@ import (
 	"magpie/internal/hub"
 	"magpie/internal/metrics"
 	"magpie/internal/nodes"
+	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/session"
 	"magpie/internal/transport/ws"
 )
@@ -23,6 +24,7 @@ import (
 type measures struct {
 	registry *prometheus.Registry
 	probe    prometheus.Histogram
+	received *metrics.Counter
 }
 
 func newMeasures() *measures {
@@ -106,9 +108,20 @@ func (c closings) Collect(out chan<- prometheus.Metric) {
 }
 
 func (m *measures) sockets() ws.Metrics {
-	received := new(metrics.Counter)
-	m.counter("magpie_websocket_messages_received_total", "Whole WebSocket messages read from clients.", received)
-	return ws.Metrics{Received: func(int) { received.Add(1) }}
+	if m.received == nil { // all doors' sockets count together
+		m.received = new(metrics.Counter)
+		m.counter("magpie_websocket_messages_received_total", "Whole WebSocket messages read from clients.", m.received)
+	}
+	return ws.Metrics{Received: func(int) { m.received.Add(1) }}
+}
+
+// clients shows what the Centrifuge door does.
+func (m *measures) clients(d *centrifuge.Door) {
+	m.counter("magpie_centrifuge_commands_total", "Commands of Centrifuge clients.", &d.Metrics.Commands)
+	m.counter("magpie_centrifuge_commands_refused_total", "Commands of Centrifuge clients that were answered with an error.", &d.Metrics.Refused)
+	m.counter("magpie_centrifuge_sends_dropped_total", "Messages of Centrifuge clients to the server, which nobody takes.", &d.Metrics.Dropped)
+	m.counter("magpie_centrifuge_emulated_requests_total", "Requests with commands of sessions over HTTP.", &d.Metrics.Emulated)
+	m.counter("magpie_centrifuge_news_dropped_total", "Joins and leaves that could not be published.", &d.Metrics.News)
 }
 
 func (m *measures) redis() redis.Metrics {

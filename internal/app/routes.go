@@ -9,6 +9,7 @@ import (
 
 	"magpie/internal/api"
 	"magpie/internal/problem"
+	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/protocol/raw"
 	"magpie/internal/protocol/sse"
 )
@@ -21,6 +22,7 @@ type doors struct {
 	health  *api.Health
 	raw     *raw.Door
 	sse     *sse.Door
+	cf      *centrifuge.Door
 	pages   http.Handler
 	metrics http.Handler
 }
@@ -38,15 +40,19 @@ func (d doors) routes() http.Handler {
 // table is the whole table of paths, but for the pages.
 func (d doors) table() map[string]methods {
 	table := map[string]methods{
-		"/websocket":            {"*": d.raw.Serve}, // refuses other methods itself, as a handshake
-		"/sse":                  {"GET": d.sse.Serve},
-		"/publish/{channel...}": {"POST": d.api.Publish, "OPTIONS": d.api.Preflight},
-		"/history/{channel...}": {"GET": d.api.History, "OPTIONS": d.api.Preflight},
-		"/livez":                {"GET": d.health.Live},
-		"/readyz":               {"GET": d.health.Ready},
-		"/metrics":              {"GET": page(d.metrics)},
-		"/openapi.json":         {"GET": api.OpenAPI},
-		"/api/{method...}":      {"POST": d.server.Unknown},
+		"/websocket":              {"*": d.raw.Serve}, // refuses other methods itself, as a handshake
+		"/sse":                    {"GET": d.sse.Serve},
+		"/publish/{channel...}":   {"POST": d.api.Publish, "OPTIONS": d.api.Preflight},
+		"/history/{channel...}":   {"GET": d.api.History, "OPTIONS": d.api.Preflight},
+		"/connection/websocket":   {"*": d.cf.WebSocket},
+		"/connection/http_stream": {"POST": d.cf.HTTPStream, "OPTIONS": d.api.Preflight},
+		"/connection/sse":         {"GET": d.cf.Events},
+		"/emulation":              {"POST": d.cf.Emulation, "OPTIONS": d.api.Preflight},
+		"/livez":                  {"GET": d.health.Live},
+		"/readyz":                 {"GET": d.health.Ready},
+		"/metrics":                {"GET": page(d.metrics)},
+		"/openapi.json":           {"GET": api.OpenAPI},
+		"/api/{method...}":        {"POST": d.server.Unknown},
 	}
 	for _, name := range api.Methods() {
 		table["/api/"+name] = methods{"POST": d.server.Method(name)}

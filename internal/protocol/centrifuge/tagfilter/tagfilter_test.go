@@ -3,7 +3,6 @@ package tagfilter_test
 import (
 	"errors"
 	"math/big"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -128,6 +127,9 @@ func FuzzDecimals(f *testing.F) {
 		f.Add("-1", s)
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
+		if len(a) > 100 || len(b) > 100 {
+			return // more than the reference below is asked to do
+		}
 		n, err := tagfilter.Compile(leaf("k", "lt", b))
 		if err != nil {
 			return
@@ -140,10 +142,7 @@ func FuzzDecimals(f *testing.F) {
 }
 
 func exact(s string) *big.Rat {
-	if len(s) > 100 || strings.Trim(s, "+-.0123456789") != "" || strings.HasSuffix(s, ".") || strings.HasPrefix(strings.TrimLeft(s, "+-"), ".") {
-		return nil
-	}
-	if _, err := strconv.ParseFloat(s, 64); err != nil {
+	if strings.Trim(s, "+-.0123456789") != "" || strings.HasSuffix(s, ".") || strings.HasPrefix(strings.TrimLeft(s, "+-"), ".") {
 		return nil
 	}
 	r, ok := new(big.Rat).SetString(s)

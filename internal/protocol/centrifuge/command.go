@@ -1,0 +1,170 @@
+package centrifuge
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/centrifugal/protocol"
+	"github.com/centrifugal/protocol/cfjson"
+)
+
+// Limits of what a client may send.
+const (
+	// maxCommands bounds the commands of one frame. SDKs put all of a
+	// reconnect's subscribes into one.
+	maxCommands = 1000
+	// maxErrors bounds the commands that are refused between two pings: a client
+	// in a loop is not to fill logs and queues.
+	maxErrors = 1000
+)
+
+var errFrame = errors.New("not commands of the protocol")
+
+// frame handles the commands of one frame in order. What is no command, and
+// everything behind it, ends the connection.
+func (c *conn) frame(data []byte) {
+	next := nextProtobuf
+	if c.form.json {
+		next = nextJSON
+	}
+	for n := 0; !c.ended(); n++ {
+		cmd, rest, err := next(data)
+		if err != nil || n == maxCommands {
+			c.leave(byeBadRequest)
+			return
+		}
+		c.handle(cmd)
+		if data = rest; len(data) == 0 {
+			return
+		}
+	}
+}
+
+// nextJSON reads one command of a frame; they are divided by line feeds.
+func nextJSON(data []byte) (*protocol.Command, []byte, error) {
+	line, rest, _ := bytes.Cut(data, []byte{'\n'})
+	cmd := new(protocol.Command)
+	if len(bytes.TrimSpace(line)) == 0 {
+		return nil, nil, errFrame
+	}
+	if err := cfjson.Unmarshal(line, cmd, 0); err != nil {
+		return nil, nil, err
+	}
+	return cmd, rest, nil
+}
+
+// nextProtobuf reads one command; its length comes first, as a varint.
+func nextProtobuf(data []byte) (*protocol.Command, []byte, error) {
+	size, n := binary.Uvarint(data)
+	if n <= 0 || size > uint64(len(data)-n) {
+		return nil, nil, errFrame
+	}
+	cmd := new(protocol.Command)
+	end := n + int(size)
+	if err := cmd.UnmarshalCF(data[n:end]); err != nil {
+		return nil, nil, err
+	}
+	return cmd, data[end:], nil
+}
+
+// handle answers one command. It may wait for the engine, up to the door's
+// Timeout.
+func (c *conn) handle(cmd *protocol.Command) {
+	c.door.Metrics.Commands.Add(1)
+	if cmd.Id == 0 && cmd.Send == nil {
+		c.pong(cmd)
+		return
+	}
+	c.mu.Lock()
+	connected := c.connected
+	c.mu.Unlock()
+	if connected == (cmd.Connect != nil) {
+		c.leave(byeBadRequest) // something before connect, or connect again
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.door.Timeout)
+	defer cancel()
+	if refused := c.dispatch(ctx, cmd); refused != nil {
+		c.refuse(cmd.Id, refused)
+	}
+}
+
+// dispatch calls the one handler that the command asks for. They answer for
+// themselves, or return what the answer is to be refused with.
+func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) *answer {
+	switch {
+	case cmd.Connect != nil:
+		return c.connect(ctx, cmd.Id, cmd.Connect)
+	case cmd.Subscribe != nil:
+		return c.subscribe(ctx, cmd.Id, cmd.Subscribe)
+	case cmd.Unsubscribe != nil:
+		return c.unsubscribe(cmd.Id, cmd.Unsubscribe)
+	case cmd.Publish != nil:
+		return c.publish(ctx, cmd.Id, cmd.Publish)
+	case cmd.Presence != nil:
+		return c.presence(ctx, cmd.Id, cmd.Presence)
+	case cmd.PresenceStats != nil:
+		return c.presenceStats(ctx, cmd.Id, cmd.PresenceStats)
+	case cmd.History != nil:
+		return c.history(ctx, cmd.Id, cmd.History)
+	case cmd.Refresh != nil:
+		return c.refresh(ctx, cmd.Id, cmd.Refresh)
+	case cmd.SubRefresh != nil:
+		return c.subRefresh(ctx, cmd.Id, cmd.SubRefresh)
+	case cmd.Ping != nil, cmd.Rpc != nil:
+		// The protocol has the one for later, and there is no application here
+		// that would answer the other.
+		return errMethod
+	case cmd.Send != nil:
+		c.door.Metrics.Dropped.Add(1)
+		return nil
+	}
+	c.leave(byeBadRequest)
+	return nil
+}
+
+// pong takes an empty command, the answer to a ping. Nothing else may have
+// no id, and a pong that nobody asked for is none.
+func (c *conn) pong(cmd *protocol.Command) {
+	c.mu.Lock()
+	asked := c.due.pong != 0
+	c.due.pong = 0
+	c.mu.Unlock()
+	if !asked || !empty(cmd) {
+		c.leave(byeBadRequest)
+	}
+}
+
+func empty(cmd *protocol.Command) bool {
+	return cmd.Connect == nil && cmd.Subscribe == nil && cmd.Unsubscribe == nil && cmd.Publish == nil &&
+		cmd.Presence == nil && cmd.PresenceStats == nil && cmd.History == nil && cmd.Ping == nil && cmd.Send == nil &&
+		cmd.Rpc == nil && cmd.Refresh == nil && cmd.SubRefresh == nil
+}
+
+func (c *conn) reply(r *protocol.Reply) { c.Send(c.form.encode(r)) }
+
+// refuse answers with an error. Too many of them end the connection.
+func (c *conn) refuse(id uint32, a *answer) {
+	c.door.Metrics.Refused.Add(1)
+	c.mu.Lock()
+	c.errors++
+	tooMany := c.errors > maxErrors
+	c.mu.Unlock()
+	if tooMany {
+		c.leave(byeErrors)
+		return
+	}
+	c.reply(&protocol.Reply{Id: id, Error: a.wire()})
+}
+
+// lifetime is how expiry is told: whether, and in how many seconds.
+func lifetime(at time.Time) (expires bool, ttl uint32) {
+	if at.IsZero() {
+		return false, 0
+	}
+	seconds := (time.Until(at) + time.Second - 1) / time.Second
+	return true, uint32(min(max(seconds, 1), 1<<31-1))
+}

@@ -1,0 +1,165 @@
+package centrifuge
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/centrifugal/protocol"
+
+	"magpie/internal/auth"
+	"magpie/internal/engine"
+	"magpie/internal/session"
+)
+
+// connect answers the first command: who the client is, and what the server
+// subscribes it to by itself.
+func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) *answer {
+	who, err := c.door.Auth.Identify(ctx, req.Token)
+	switch {
+	case err == nil:
+	case errors.Is(err, auth.ErrExpired), errors.Is(err, auth.ErrUnavailable):
+		return answerFor(err) // it may try again on this connection
+	default:
+		c.leave(byeToken)
+		return nil
+	}
+	c.Become(who)
+	started, err := c.serverSide(ctx, who, req.Subs)
+	if err != nil {
+		return c.connectFailed(err)
+	}
+	c.begin(who)
+	c.sendMissed(started, &protocol.Reply{Id: id, Connect: c.connectResult(who, started)})
+	for _, s := range started {
+		s.start()
+	}
+	return nil
+}
+
+// connectFailed ends the connection, or says that it can be tried again.
+func (c *conn) connectFailed(err error) *answer {
+	c.Become(auth.Identity{Kind: auth.Guest})
+	a := answerFor(err)
+	switch {
+	case errors.Is(err, session.ErrClosed):
+		return nil
+	case errors.Is(err, engine.ErrClosed):
+		c.leave(byeShutdown)
+	case a == errLimit:
+		c.leave(byeChannels)
+	case a.temporary:
+		return a
+	default:
+		c.leave(byeForbidden)
+	}
+	return nil
+}
+
+// begin starts the pings and the clock of the token.
+func (c *conn) begin(who auth.Identity) {
+	// The first ping comes somewhere in the last quarter of the interval, so
+	// that clients that come at once are not pinged at once for ever.
+	first := c.door.Ping - rand.N(c.door.Ping/4+1)
+	c.mu.Lock()
+	c.connected = true
+	c.due.ping = time.Now().Add(first).UnixNano()
+	c.setEndLocked(who.Expires)
+	c.mu.Unlock()
+	c.wake()
+}
+
+// setEndLocked notes when the session's token ends; zero is never.
+func (c *conn) setEndLocked(at time.Time) {
+	c.due.end = 0
+	if !at.IsZero() {
+		c.due.end = at.Add(c.door.Grace).UnixNano()
+	}
+}
+
+func (c *conn) connectResult(who auth.Identity, started []*started) *protocol.ConnectResult {
+	result := &protocol.ConnectResult{
+		Client: c.ID(), Version: c.door.Version, Pong: true,
+		Ping: uint32((c.door.Ping + time.Second - 1) / time.Second),
+	}
+	result.Expires, result.Ttl = lifetime(who.Expires)
+	if c.via != nil {
+		result.Session, result.Node = c.via.secret, c.door.nodeID()
+	}
+	if len(started) > 0 {
+		result.Subs = make(map[string]*protocol.SubscribeResult, len(started))
+		for _, s := range started {
+			result.Subs[s.sub.name] = s.result()
+		}
+	}
+	return result
+}
+
+// serverSide makes the subscriptions that the token, or the personal channel,
+// asks for. The client may ask to recover those that it had.
+func (c *conn) serverSide(ctx context.Context, who auth.Identity, had map[string]*protocol.SubscribeRequest) ([]*started, error) {
+	var all []*started
+	for _, name := range c.serverChannels(who) {
+		o := who.Subs[name]
+		t := terms{info: o.Info, data: o.Data, override: o.Override, server: true}
+		if r := had[name]; r != nil {
+			t.joinLeave, t.since = r.JoinLeave, position(r)
+		}
+		s, err := c.join(ctx, name, t)
+		if err != nil {
+			for _, s := range all {
+				c.drop(s.sub)
+			}
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// serverChannels are the channels of a token and the user's own, each once.
+// Those in which the rules let nobody be are left out.
+func (c *conn) serverChannels(who auth.Identity) []string {
+	own := c.door.Auth.Personal(who)
+	names := slices.Concat(who.Channels, slices.Sorted(maps.Keys(who.Subs)))
+	if own != "" {
+		names = append(names, own)
+	}
+	var list []string
+	for _, name := range names {
+		if !slices.Contains(list, name) && (name == own || c.door.Node.MayJoin(who, name) == nil) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// refresh takes a new token for the session's user.
+func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequest) *answer {
+	if req.Token == "" {
+		return errBadRequest
+	}
+	who, err := c.door.Auth.Identify(ctx, req.Token)
+	switch {
+	case errors.Is(err, auth.ErrExpired):
+		c.leave(byeExpired) // a client stops for good at any error; from this it comes back with a new token
+		return nil
+	case errors.Is(err, auth.ErrUnavailable):
+		return errInternal
+	case err != nil || who.User != c.Who().User:
+		c.leave(byeToken)
+		return nil
+	}
+	c.Become(who)
+	c.mu.Lock()
+	c.setEndLocked(who.Expires)
+	c.mu.Unlock()
+	c.wake()
+	result := &protocol.RefreshResult{Client: c.ID(), Version: c.door.Version}
+	result.Expires, result.Ttl = lifetime(who.Expires)
+	c.reply(&protocol.Reply{Id: id, Refresh: result})
+	return nil
+}

@@ -1,0 +1,125 @@
+package centrifuge
+
+import (
+	"context"
+	"strings"
+
+	"github.com/centrifugal/protocol"
+
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/message"
+)
+
+// publish answers when the engine has the message (D4).
+func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequest) *answer {
+	if req.Channel == "" || len(req.Data) == 0 {
+		return errBadRequest
+	}
+	if req.Type != 0 || req.Key != "" || req.Removed {
+		return errNotAvailable // entries of maps
+	}
+	p := engine.Publication{Channel: strings.Clone(req.Channel), Payload: req.Data, Via: message.ViaSDK}
+	if s := c.find(req.Channel); s != nil && len(s.info) > 0 {
+		p.By = &message.Publisher{ChanInfo: s.info}
+	}
+	if _, err := c.Publish(ctx, p); err != nil {
+		return answerFor(err)
+	}
+	c.reply(&protocol.Reply{Id: id, Publish: &protocol.PublishResult{}})
+	return nil
+}
+
+func (c *conn) presence(ctx context.Context, id uint32, req *protocol.PresenceRequest) *answer {
+	members, err := c.Session.Presence(ctx, strings.Clone(req.Channel))
+	if err != nil {
+		return answerFor(err)
+	}
+	list := make(map[string]*protocol.ClientInfo, len(members))
+	for _, m := range members {
+		list[m.Session] = c.form.clientInfo(&message.Publisher{User: m.User, Session: m.Session, ConnInfo: m.ConnInfo, ChanInfo: m.ChanInfo})
+	}
+	c.sendQuery(&protocol.Reply{Id: id, Presence: &protocol.PresenceResult{Presence: list}})
+	return nil
+}
+
+func (c *conn) presenceStats(ctx context.Context, id uint32, req *protocol.PresenceStatsRequest) *answer {
+	members, err := c.Session.Presence(ctx, strings.Clone(req.Channel))
+	if err != nil {
+		return answerFor(err)
+	}
+	users := map[string]bool{}
+	for _, m := range members {
+		users[m.User] = true
+	}
+	result := &protocol.PresenceStatsResult{NumClients: uint32(len(members)), NumUsers: uint32(len(users))}
+	c.reply(&protocol.Reply{Id: id, PresenceStats: result})
+	return nil
+}
+
+// history answers a part of the log. A position that is not on its timeline
+// is an error; one that was trimmed away gets what is left, as the protocol's
+// clients expect who page through it.
+func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequest) *answer {
+	if channel.Check(req.Channel) != nil {
+		return errBadRequest
+	}
+	if req.Since != nil && req.Reverse && req.Since.Offset == 0 {
+		return errBadRequest
+	}
+	if c.Waiting() > c.door.MaxBacklog {
+		return errTooMany
+	}
+	page, refused := c.page(ctx, req)
+	if refused != nil {
+		return refused
+	}
+	c.sendQuery(&protocol.Reply{Id: id, History: &protocol.HistoryResult{
+		Publications: c.form.publications(page.Messages), Epoch: page.Top.Epoch, Offset: page.Top.Offset,
+	}})
+	return nil
+}
+
+func (c *conn) page(ctx context.Context, req *protocol.HistoryRequest) (engine.Page, *answer) {
+	q := engine.Query{Limit: int(req.Limit), Reverse: req.Reverse}
+	if q.Limit < 0 {
+		q.Limit = engine.All
+	}
+	if req.Since != nil {
+		since, refused := c.since(ctx, req)
+		if refused != nil {
+			return engine.Page{}, refused
+		}
+		q.Since = since
+	}
+	page, err := c.Session.History(ctx, strings.Clone(req.Channel), q)
+	switch {
+	case err != nil:
+		return page, answerFor(err)
+	case c.door.Rules.For(req.Channel).Log.Size == 0:
+		return page, errNotAvailable
+	case page.Gap == message.GapLost, q.Since != nil && q.Reverse && q.Since.Epoch != page.Top.Epoch:
+		return page, errUnrecoverable
+	}
+	return page, nil
+}
+
+// since is the position in a history request. Without an epoch it is one of
+// the present timeline, which has to be asked for first.
+func (c *conn) since(ctx context.Context, req *protocol.HistoryRequest) (*message.Position, *answer) {
+	at := &message.Position{Epoch: strings.Clone(req.Since.Epoch), Offset: req.Since.Offset}
+	if len(at.Epoch) > message.MaxEpoch {
+		return nil, errUnrecoverable
+	}
+	if at.Epoch == "" {
+		now, err := c.Session.History(ctx, strings.Clone(req.Channel), engine.Query{})
+		if err != nil {
+			return nil, answerFor(err)
+		}
+		at.Epoch = now.Top.Epoch
+	}
+	return at, nil
+}
+
+// sendQuery sends an answer that may be long; see sendMissed.
+func (c *conn) sendQuery(r *protocol.Reply) { c.SendBacklog(c.form.encode(r)) }

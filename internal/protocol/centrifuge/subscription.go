@@ -1,0 +1,295 @@
+package centrifuge
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/centrifugal/protocol"
+
+	"magpie/internal/engine"
+	"magpie/internal/hub"
+	"magpie/internal/message"
+	"magpie/internal/protocol/centrifuge/tagfilter"
+)
+
+// subscription is one client in one channel: a hub.Subscriber.
+type subscription struct {
+	// Set at construction.
+	conn   *conn
+	name   string
+	info   []byte            // stamped on the session in this channel; nil for none
+	filter *tagfilter.Filter // nil: all messages
+	delta  *delta            // nil: whole payloads; owned by the hub's calls once live
+	flags  uint8
+
+	epoch string // that the client knows, set before live; "" when it keeps no position
+
+	over atomic.Bool // nothing more is sent
+
+	// Guarded by conn.mu.
+	joined  *hub.Subscription // nil while it is being made
+	live    bool
+	pending *ending // the server ended it before it was live
+	expires int64   // when it ends, grace included; 0: never
+}
+
+const (
+	positioned  = 1 << iota // the client keeps the position
+	recoverable             // and comes back with it
+	members                 // it is sent joins and leaves
+	announces               // its own are told to the channel
+	byServer                // subscribed by the server, not by a command
+)
+
+func (s *subscription) has(flag uint8) bool { return s.flags&flag != 0 }
+
+// membersIndex picks the encoding.
+func (s *subscription) membersIndex() int {
+	if s.has(members) {
+		return 1
+	}
+	return 0
+}
+
+// Member implements hub.Present.
+func (s *subscription) Member() engine.Member {
+	m := s.conn.Member()
+	m.ChanInfo = s.info
+	return m
+}
+
+// absent is a subscription that does not show in presence.
+type absent struct{ s *subscription }
+
+func (a absent) Deliver(b *message.Batch) { a.s.Deliver(b) }
+func (a absent) Gap(g message.Gap)        { a.s.Gap(g) }
+
+// Deliver implements hub.Subscriber.
+func (s *subscription) Deliver(b *message.Batch) {
+	if s.over.Load() {
+		return
+	}
+	if s.epoch != "" && s.strange(b) {
+		s.insufficient()
+		return
+	}
+	var frames []byte
+	switch {
+	case s.filter != nil:
+		s.deliverFiltered(b)
+		return
+	case s.delta != nil:
+		primed := 0
+		if s.delta.primed(b) {
+			primed = 1
+		}
+		frames = s.conn.form.deltas[s.membersIndex()][primed].Of(b)
+		s.delta.advance(b.Messages)
+	default:
+		frames = s.conn.form.pushes[s.membersIndex()].OfBatch(b)
+	}
+	if len(frames) > 0 {
+		s.conn.Send(frames)
+	}
+}
+
+// strange tells whether the batch is of another timeline than the client's.
+// Clients learn of one only by subscribing again, which also tells them
+// whether something is lost (D2, D10). The last message decides: timelines do
+// not come back.
+func (s *subscription) strange(b *message.Batch) bool {
+	for i := len(b.Messages) - 1; i >= 0; i-- {
+		if m := b.Messages[i]; m.Logged() {
+			return m.Epoch != s.epoch
+		}
+	}
+	return false
+}
+
+func (s *subscription) deliverFiltered(b *message.Batch) {
+	form := s.conn.form.pushes[s.membersIndex()]
+	for _, m := range b.Messages {
+		if m.Kind == message.Published && !s.filter.Match(m.Tags) {
+			continue
+		}
+		if frame := form.Of(m); len(frame) > 0 {
+			s.conn.Send(frame)
+		}
+	}
+}
+
+// Gap implements hub.Subscriber. Who keeps no position was promised nothing
+// (D9).
+func (s *subscription) Gap(message.Gap) {
+	if s.has(positioned) {
+		s.insufficient()
+	}
+}
+
+// insufficient makes the client come back with its position: by the channel
+// where it subscribed itself, else with the whole connection.
+func (s *subscription) insufficient() {
+	if s.has(byServer) {
+		s.conn.leave(byeInsufficient)
+		return
+	}
+	s.conn.end(s, endInsufficient)
+}
+
+// expire ends a subscription whose token has ended and was not refreshed.
+func (s *subscription) expire() {
+	if s.has(byServer) {
+		s.conn.leave(byeSubExpired)
+		return
+	}
+	s.conn.end(s, endExpired)
+}
+
+// end ends a subscription and tells the client. One that is still being made
+// ends when it is: clients want their answer first.
+func (c *conn) end(s *subscription, e ending) {
+	c.mu.Lock()
+	if !s.live {
+		s.pending = &e
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	if c.drop(s) {
+		c.push(&protocol.Push{Channel: s.name, Unsubscribe: &protocol.Unsubscribe{Code: e.code, Reason: e.text}})
+	}
+}
+
+// drop takes a subscription out; false when it is out already. One that is
+// still being made is undone by start.
+func (c *conn) drop(s *subscription) bool {
+	c.mu.Lock()
+	found, joined, live := c.subs.remove(s), s.joined, s.live
+	c.mu.Unlock()
+	if !found {
+		return false
+	}
+	s.over.Store(true)
+	if joined != nil {
+		c.Unsubscribe(joined)
+	}
+	if live {
+		s.announce(message.Leave, s.herald())
+	}
+	return true
+}
+
+// left notes that the session has ended, and the subscription with it.
+func (s *subscription) left() {
+	s.over.Store(true)
+	s.conn.mu.Lock()
+	live := s.live
+	s.conn.mu.Unlock()
+	if live {
+		s.announce(message.Leave, s.herald())
+	}
+}
+
+// add takes a subscription in, unless there is one of this channel.
+func (c *conn) add(s *subscription) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs.find(s.name) != nil {
+		return false
+	}
+	c.subs.add(s)
+	return true
+}
+
+func (c *conn) find(name string) *subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.subs.find(name)
+}
+
+// setExpiry notes when the subscription ends; zero is never.
+func (s *subscription) setExpiry(at time.Time) {
+	c := s.conn
+	c.mu.Lock()
+	s.expires = 0
+	if !at.IsZero() {
+		s.expires = at.Add(c.door.Grace).UnixNano()
+	}
+	c.due.subs = c.subs.nextExpiry()
+	c.mu.Unlock()
+	c.wake()
+}
+
+// subscriptions are those of one client. Most have a few, for which a list is
+// smallest and fastest; some have thousands, for which it is not.
+type subscriptions struct {
+	list   []*subscription
+	byName map[string]*subscription // nil for a short list
+}
+
+const longList = 32
+
+func (l *subscriptions) find(name string) *subscription {
+	if l.byName != nil {
+		return l.byName[name]
+	}
+	for _, s := range l.list {
+		if s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func (l *subscriptions) add(s *subscription) {
+	l.list = append(l.list, s)
+	if l.byName != nil {
+		l.byName[s.name] = s
+		return
+	}
+	if len(l.list) > longList {
+		l.byName = make(map[string]*subscription, 2*longList)
+		for _, s := range l.list {
+			l.byName[s.name] = s
+		}
+	}
+}
+
+func (l *subscriptions) remove(s *subscription) bool {
+	if l.find(s.name) != s {
+		return false
+	}
+	i := slices.Index(l.list, s)
+	last := len(l.list) - 1
+	l.list[i] = l.list[last]
+	l.list[last] = nil
+	l.list = l.list[:last]
+	delete(l.byName, s.name)
+	return true
+}
+
+func (l *subscriptions) clear() []*subscription {
+	list := l.list
+	*l = subscriptions{}
+	return list
+}
+
+func (l *subscriptions) expired(now int64) (over []*subscription) {
+	for _, s := range l.list {
+		if s.expires != 0 && now >= s.expires {
+			s.expires = 0
+			over = append(over, s)
+		}
+	}
+	return over
+}
+
+func (l *subscriptions) nextExpiry() (first int64) {
+	for _, s := range l.list {
+		if s.expires != 0 && (first == 0 || s.expires < first) {
+			first = s.expires
+		}
+	}
+	return first
+}
