@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -43,6 +44,23 @@ func newAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, erro
 		}
 	}
 	return auth.New(c), nil
+}
+
+// shareGuestKey finds the key that signs guests' tokens. Token secrets are one
+// already; else the first node makes one and the engine keeps it for all.
+func (a *App) shareGuestKey(ctx context.Context) error {
+	vault, ok := a.engine.(engine.Vault)
+	if !ok || len(a.cfg.TokenSecrets) > 0 {
+		return nil
+	}
+	fresh := make([]byte, 32)
+	rand.Read(fresh) // never fails (crypto/rand)
+	key, err := vault.Keep(ctx, "guest-key", fresh)
+	if err != nil {
+		return fmt.Errorf("share the guests' key: %w", err)
+	}
+	a.auth.SetGuestKey(key)
+	return nil
 }
 
 func newPages(cfg *config.Config) http.Handler {

@@ -48,6 +48,7 @@ func (d doors) table() map[string]methods {
 		"/connection/http_stream": {"POST": d.cf.HTTPStream, "OPTIONS": d.api.Preflight},
 		"/connection/sse":         {"GET": d.cf.Events},
 		"/emulation":              {"POST": d.cf.Emulation, "OPTIONS": d.api.Preflight},
+		"/guest":                  {"POST": d.api.Guest, "OPTIONS": d.api.Preflight},
 		"/livez":                  {"GET": d.health.Live},
 		"/readyz":                 {"GET": d.health.Ready},
 		"/metrics":                {"GET": page(d.metrics)},

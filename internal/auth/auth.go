@@ -53,6 +53,7 @@ type Authorizer struct {
 	audience, issuer string
 	keys             [][sha256.Size]byte
 	personal         string
+	guestKeys        [][]byte // the first signs
 }
 
 // New returns an authorizer.
@@ -60,6 +61,7 @@ func New(c Config) *Authorizer {
 	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal}
 	for _, s := range c.Secrets {
 		a.local = append(a.local, tokenkey.Secret(s))
+		a.guestKeys = append(a.guestKeys, guestKey(s))
 	}
 	a.local = append(a.local, c.Public...)
 	for _, k := range c.Keys {

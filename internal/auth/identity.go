@@ -12,7 +12,7 @@ type Kind string
 
 // The kinds, from the least trusted.
 const (
-	Guest  Kind = "guest"  // nobody known: no token, or one with an empty sub
+	Guest  Kind = "guest"  // nobody known: no token, a guest's, or one with an empty sub
 	User   Kind = "user"   // a valid token that names a user
 	Server Kind = "server" // an API key
 )
@@ -21,7 +21,7 @@ const (
 // and maps are shared and must not be written to.
 type Identity struct {
 	Kind    Kind
-	User    string    // the token's sub; empty for guests and servers
+	User    string    // the token's sub; empty for servers and for guests without a token
 	Info    []byte    // the token's info claim as JSON, or what b64info holds; nil for none
 	Meta    []byte    // the token's meta claim as JSON: for servers' eyes, never sent to clients
 	Expires time.Time // when the session ends unless it is refreshed; zero: never
@@ -59,6 +59,9 @@ type Override struct {
 func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, error) {
 	if token == "" {
 		return Identity{Kind: Guest}, nil
+	}
+	if isGuest(token) {
+		return a.guest(token)
 	}
 	c, err := a.read(ctx, token)
 	if err != nil {

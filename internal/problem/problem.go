@@ -48,6 +48,7 @@ var table = []struct {
 	{auth.ErrToken, Problem{Status: http.StatusUnauthorized, Code: "bad_token", Header: "WWW-Authenticate", Value: "Bearer"}},
 	{auth.ErrExpired, Problem{Status: http.StatusUnauthorized, Code: "token_expired", Header: "WWW-Authenticate", Value: "Bearer"}},
 	{auth.ErrUnavailable, Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Header: "Retry-After", Value: "1"}},
+	{auth.ErrName, Problem{Status: http.StatusBadRequest, Code: "bad_name"}},
 	{auth.ErrKey, Problem{Status: http.StatusUnauthorized, Code: "bad_key"}},
 	{auth.ErrForbidden, Problem{Status: http.StatusForbidden, Code: "forbidden"}},
 	{engine.ErrConflict, Problem{Status: http.StatusConflict, Code: "conflict",

@@ -1,0 +1,185 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Guests carry a token of their own kind, so that they stay the same guest
+// over reconnects and on every node, and so that the name beside a message is
+// the server's word. The token's header names its kind (typ) and its key is
+// used for nothing else: it is never taken for a user's token, nor the other
+// way round.
+const (
+	guestType   = "guest+jwt"
+	guestPrefix = "g:" // begins every guest's user name; hosts' users should not
+	guestTTL    = 30 * 24 * time.Hour
+	maxName     = 40 // characters of a guest's name
+	colors      = 12
+)
+
+// ErrName: a guest's name is not one.
+var ErrName = errors.New("name not allowed")
+
+// GuestToken is what a guest gets and keeps.
+type GuestToken struct {
+	Token   string `json:"token"`
+	User    string `json:"user"`
+	Name    string `json:"name"`
+	Color   int    `json:"color"`   // 0 to 11, the same for a user always
+	Expires int64  `json:"expires"` // Unix seconds
+}
+
+// guestInfo is stamped on what a guest publishes.
+type guestInfo struct {
+	Name  string `json:"name"`
+	Color int    `json:"color"`
+	Guest bool   `json:"guest"`
+}
+
+type guestClaims struct {
+	jwt.RegisteredClaims
+	Name string `json:"name"`
+}
+
+// SetGuestKey says with which key guests' tokens are signed; all nodes need
+// the same one. Call it before the first guest comes. Where there are token
+// secrets the keys are made of those and no call is needed.
+func (a *Authorizer) SetGuestKey(key []byte) { a.guestKeys = [][]byte{key} }
+
+// guestKey derives the guests' key from a token secret.
+func guestKey(secret string) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("magpie guest tokens 1"))
+	return mac.Sum(nil)
+}
+
+// NewGuest makes a guest, or gives the one whose token is shown a new name and
+// more time. An empty name keeps the old one, or lets the server choose.
+func (a *Authorizer) NewGuest(old, name string) (GuestToken, error) {
+	if len(a.guestKeys) == 0 || len(a.Guests()) == 0 {
+		return GuestToken{}, fmt.Errorf("%w: no rule of this server lets guests in; connect with a token", ErrForbidden)
+	}
+	g := guestClaims{}
+	if old != "" {
+		// A token that no longer passes makes a new guest: there is nobody to ask.
+		if known, err := a.readGuest(old); err == nil {
+			g = *known
+		}
+	}
+	if g.Subject == "" {
+		var b [5]byte
+		rand.Read(b[:]) // never fails (crypto/rand)
+		g.Subject = guestPrefix + hex.EncodeToString(b[:])
+	}
+	if name != "" {
+		g.Name = name
+	}
+	if g.Name == "" {
+		g.Name = birdName(g.Subject)
+	}
+	if err := checkName(g.Name); err != nil {
+		return GuestToken{}, err
+	}
+	return a.signGuest(g)
+}
+
+func (a *Authorizer) signGuest(g guestClaims) (GuestToken, error) {
+	ends := time.Now().Add(guestTTL)
+	g.ExpiresAt, g.IssuedAt = jwt.NewNumericDate(ends), nil
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, g)
+	t.Header["typ"] = guestType
+	text, err := t.SignedString(a.guestKeys[0])
+	if err != nil {
+		return GuestToken{}, fmt.Errorf("sign a guest's token: %w", err)
+	}
+	return GuestToken{Token: text, User: g.Subject, Name: g.Name, Color: guestColor(g.Subject), Expires: ends.Unix()}, nil
+}
+
+func (a *Authorizer) readGuest(token string) (*guestClaims, error) {
+	if !wellFormed(token) {
+		return nil, errForm()
+	}
+	var err error
+	for _, key := range a.guestKeys {
+		var g guestClaims
+		_, err = jwt.ParseWithClaims(token, &g, func(t *jwt.Token) (any, error) {
+			if t.Header["typ"] != guestType {
+				return nil, errTyp
+			}
+			return key, nil
+		}, jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
+		switch {
+		case err == nil && strings.HasPrefix(g.Subject, guestPrefix):
+			return &g, nil
+		case errors.Is(err, jwt.ErrTokenExpired):
+			return nil, fmt.Errorf("%w: ask for a new guest token", ErrExpired)
+		}
+	}
+	return nil, fmt.Errorf("%w: this guest token is not of this server; ask for a new one", ErrToken)
+}
+
+// isGuest tells whether the token's header says that it is a guest's, without
+// trusting it.
+func isGuest(token string) bool {
+	head, _, found := strings.Cut(token, ".")
+	if !found || len(head) > 256 {
+		return false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(head)
+	return err == nil && strings.Contains(string(b), `"`+guestType+`"`)
+}
+
+func (a *Authorizer) guest(token string) (Identity, error) {
+	g, err := a.readGuest(token)
+	if err != nil {
+		return Identity{}, err
+	}
+	info, err := json.Marshal(guestInfo{g.Name, guestColor(g.Subject), true})
+	if err != nil {
+		return Identity{}, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	return Identity{Kind: Guest, User: g.Subject, Info: info, Expires: g.ExpiresAt.Time}, nil
+}
+
+func checkName(name string) error {
+	if n := utf8.RuneCountInString(name); n > maxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name || n == 0 {
+		return fmt.Errorf("%w: a name has 1 to %d characters and no space at its ends", ErrName, maxName)
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("%w: a name has no control characters and no invisible ones", ErrName)
+		}
+	}
+	return nil
+}
+
+func guestColor(user string) int { return int(hash(user) % colors) }
+
+func hash(s string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return h.Sum32()
+}
+
+var birds = []string{"Wren", "Robin", "Swift", "Heron", "Finch", "Jay", "Crane", "Lark", "Plover", "Starling", "Swallow", "Kestrel",
+	"Oriole", "Thrush", "Linnet", "Osprey", "Puffin", "Siskin", "Curlew", "Dipper", "Egret", "Hoopoe", "Martin", "Nuthatch"}
+
+// birdName is the name of a guest who has not chosen one.
+func birdName(user string) string {
+	h := hash(user)
+	return fmt.Sprintf("%s %d", birds[h%uint32(len(birds))], 10+h/uint32(len(birds))%90)
+}

@@ -1,0 +1,96 @@
+package auth_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+)
+
+func guestHouse(t *testing.T, who channel.Who, secrets ...string) *auth.Authorizer {
+	t.Helper()
+	rules, err := channel.NewRules(nil, channel.Default(who))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := auth.New(auth.Config{Rules: rules, Secrets: secrets})
+	if len(secrets) == 0 {
+		a.SetGuestKey([]byte("a key of thirty-two bytes or more"))
+	}
+	return a
+}
+
+func TestGuestTokens(t *testing.T) {
+	a := guestHouse(t, channel.Anyone)
+	first, err := a.NewGuest("", "")
+	if err != nil || !strings.HasPrefix(first.User, "g:") || first.Name == "" || first.Color < 0 || first.Color > 11 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	renamed, err := a.NewGuest(first.Token, "王芳")
+	if err != nil || renamed.User != first.User || renamed.Name != "王芳" || renamed.Color != first.Color {
+		t.Errorf("renamed: %+v, %v", renamed, err)
+	}
+	id, err := a.Identify(t.Context(), renamed.Token)
+	if err != nil || id.Kind != auth.Guest || id.User != first.User || !strings.Contains(string(id.Info), `"name":"王芳"`) || !strings.Contains(string(id.Info), `"guest":true`) {
+		t.Errorf("identity %+v (%s), %v", id, id.Info, err)
+	}
+	if kept, err := a.NewGuest(renamed.Token, ""); err != nil || kept.Name != "王芳" {
+		t.Errorf("more time: %+v, %v", kept, err)
+	}
+	if other, err := a.NewGuest("garbage", ""); err != nil || other.User == first.User {
+		t.Errorf("with a broken token: %+v, %v", other, err)
+	}
+}
+
+func TestGuestNames(t *testing.T) {
+	a := guestHouse(t, channel.Anyone)
+	for _, bad := range []string{" a", "a ", strings.Repeat("a", 41), "a\nb", "a\x00", "a\u202eb", "a\u200bb", "\xff"} {
+		if g, err := a.NewGuest("", bad); !errors.Is(err, auth.ErrName) {
+			t.Errorf("%q passed as %+v (%v)", bad, g, err)
+		}
+	}
+}
+
+// A guest's token is never a user's, and no other key makes a guest.
+func TestGuestTokensAreOfTheirOwnKind(t *testing.T) {
+	const secret = "a token secret of more than 32 bytes"
+	a, other := guestHouse(t, channel.Anyone, secret), guestHouse(t, channel.Anyone)
+	g, err := a.NewGuest("", "Ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := a.Identify(t.Context(), g.Token); err != nil || id.Kind != auth.Guest {
+		t.Errorf("%+v, %v", id, err)
+	}
+	if _, err := other.Identify(t.Context(), g.Token); !errors.Is(err, auth.ErrToken) {
+		t.Errorf("another server took it: %v", err)
+	}
+	user, err := a.Sign(auth.Draft{User: "g:0000000000", Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := a.NewGuest(user, ""); err != nil || again.User == "g:0000000000" {
+		t.Errorf("a user's token was taken for a guest's: %+v, %v", again, err)
+	}
+	if _, err := guestHouse(t, channel.Users).NewGuest("", ""); !errors.Is(err, auth.ErrForbidden) {
+		t.Errorf("a guest where no rule lets one in: %v", err)
+	}
+}
+
+func TestGuestTokensEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := guestHouse(t, channel.Anyone)
+		g, err := a.NewGuest("", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(31 * 24 * time.Hour) // synctest's clock
+		if _, err := a.Identify(t.Context(), g.Token); !errors.Is(err, auth.ErrExpired) {
+			t.Errorf("after its end: %v", err)
+		}
+	})
+}
