@@ -88,6 +88,9 @@ func FuzzText(f *testing.F) {
 			if p.textOK(false) != canBecomeText(p.msg) {
 				t.Fatalf("%x: textOK is %v", p.msg, !canBecomeText(p.msg))
 			}
+			if canBecomeText(p.msg) && p.valid < len(p.msg)-3 {
+				t.Fatalf("%x: %d octets would be looked at again", p.msg, len(p.msg)-p.valid)
+			}
 			if !canBecomeText(p.msg) {
 				return
 			}

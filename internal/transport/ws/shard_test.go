@@ -111,6 +111,11 @@ func TestWorkIsFair(t *testing.T) {
 	defer stop()
 	c := e.conn(t, greedy)
 	eventually(t, "a full inbox", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.paused })
+	c.mu.Lock()
+	if in := c.inbox; in != nil && len(in.items)-in.first > inboxMessages {
+		t.Errorf("%d messages were read ahead", len(in.items)-in.first)
+	}
+	c.mu.Unlock()
 	other.send(text("other"))
 	select {
 	case <-handled:
@@ -122,21 +127,15 @@ func TestWorkIsFair(t *testing.T) {
 // What is sent after a violation is thrown away, and only so much of it.
 func TestDiscardIsBounded(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
-		e := listen(t, Config{forcePortable: portable, CloseWait: time.Hour}, newEcho(nil))
+		e := listen(t, Config{forcePortable: portable, CloseWait: time.Hour, PingEvery: time.Hour}, newEcho(nil))
 		peer := dial(t, e.addr)
 		peer.send([]byte{0xff, 0xff})
 		peer.expect(opClose, violation.payload)
 		if e.Len() != 1 {
 			t.Error("closed before the peer could see the goodbye")
 		}
-		go func() {
-			b := make([]byte, 64<<10)
-			for {
-				if _, err := peer.Write(b); err != nil {
-					return
-				}
-			}
-		}()
+		stop := peer.sendChopped([][]byte{make([]byte, 8*maxDiscarded)}, 64<<10)
+		defer stop()
 		eventually(t, "the end", func() bool { return e.Len() == 0 })
 	})
 }
@@ -152,6 +151,46 @@ func TestCloseWait(t *testing.T) {
 		eventually(t, "the end", func() bool { return e.Len() == 0 })
 		peer.expect(opClose, closing(4000, "").payload)
 	})
+}
+
+// When both sides have said goodbye the socket is closed, without a wait.
+func TestBothSaidGoodbye(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		e := listen(t, Config{forcePortable: portable, CloseWait: time.Hour}, newEcho(nil))
+		peer := dial(t, e.addr)
+		e.conn(t, peer).CloseWith(4000, "")
+		peer.expect(opClose, closing(4000, "").payload)
+		peer.send(bye(4000))
+		eventually(t, "the end", func() bool { return e.Len() == 0 })
+	})
+}
+
+// A peer that says goodbye and ends its direction still gets the answers to
+// what it sent before, and the goodbye.
+func TestHalfClosedPeerGetsItsAnswers(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		release := make(chan struct{})
+		e := listen(t, Config{forcePortable: portable}, func(conn func() *Conn) Handler {
+			return &slowEcho{echo{conn: conn}, release}
+		})
+		peer := dial(t, e.addr)
+		peer.send(join(text("question"), bye(1000)))
+		peer.Conn.(*net.TCPConn).CloseWrite()
+		c := e.conn(t, peer)
+		eventually(t, "the end of the stream", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.done })
+		close(release)
+		checkAnswers(t, peer.all(), []got{echoed("question"), normal}, false)
+	})
+}
+
+type slowEcho struct {
+	echo
+	release chan struct{}
+}
+
+func (e *slowEcho) Message(op Op, payload []byte) {
+	<-e.release
+	e.echo.Message(op, payload)
 }
 
 // A connection that was accepted and never started can be ended.

@@ -63,7 +63,7 @@ func fillUp(t testing.TB, c *Conn, frame []byte) (n int, rest []byte) {
 // TryWrite takes what the kernel takes and no more, Write finishes it, and a
 // goodbye that came in between goes out after the frame, not inside it.
 func TestGoodbyeWaitsForTheFrame(t *testing.T) {
-	e := listen(t, Config{}, newEcho(nil))
+	e := listen(t, Config{CloseWait: time.Hour}, newEcho(nil))
 	peer := dial(t, e.addr)
 	c := e.conn(t, peer)
 	smallBuffers(c)
@@ -101,6 +101,86 @@ func TestGoodbyeWaitsForTheFrame(t *testing.T) {
 	}
 	if g := frames[len(frames)-2]; g.op != opPing {
 		t.Errorf("before it came %v, want the ping", g)
+	}
+}
+
+// When the rest of a frame is written, the socket stands between two frames
+// again: for TryWrite and for what waits.
+func TestAfterTheRestOfAFrame(t *testing.T) {
+	e := listen(t, Config{}, newEcho(nil))
+	peer := dial(t, e.addr)
+	c := e.conn(t, peer)
+	smallBuffers(c)
+	_, rest := fillUp(t, c, Frame(Binary, make([]byte, 1<<20)))
+	done := make(chan error, 1)
+	go func() { done <- c.Write([][]byte{rest}) }()
+	if g, err := peer.read(); err != nil || len(g.payload) != 1<<20 {
+		t.Fatalf("got %v, %v", g, err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a TryWrite that is taken", func() bool {
+		n, err := c.TryWrite(Frame(Text, []byte("next")))
+		return n > 0 && err == nil
+	})
+	peer.expect(byte(Text), "next")
+	c.ping()
+	peer.expect(opPing, "")
+}
+
+// Who holds the token sends what came to wait meanwhile.
+func TestControlsThatCameMeanwhile(t *testing.T) {
+	e := listen(t, Config{}, newEcho(nil))
+	peer := dial(t, e.addr)
+	c := e.conn(t, peer)
+	meanwhile := func() {
+		c.token.Lock()
+		c.ping()
+		c.token.Unlock()
+	}
+	meanwhile()
+	if n, err := c.TryWrite(Frame(Text, []byte("x"))); n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	peer.expect(byte(Text), "x")
+	peer.expect(opPing, "")
+	meanwhile()
+	if err := c.Write([][]byte{Frame(Text, []byte("y"))}); err != nil {
+		t.Fatal(err)
+	}
+	peer.expect(opPing, "")
+	peer.expect(byte(Text), "y")
+}
+
+// What waits goes in at the end of the frame that is under way, even when
+// every buffer ends inside a frame.
+func TestBatchStopsAtTheBoundaryForControls(t *testing.T) {
+	frame := Frame(Binary, make([]byte, 5000))
+	c := &Conn{}
+	b := batch{c: c, frames: [][]byte{frame, frame, frame, frame, frame, frame}, boundary: true}
+	buf := make([]byte, chunk)
+	out := b.fill(buf)
+	if len(out) != chunk || chunk%len(frame) == 0 {
+		t.Fatalf("the buffer holds %d octets and should end inside a frame", len(out))
+	}
+	b.advance(len(out))
+	c.ctl = &controls{ping: true}
+	c.pending.Store(true)
+	out = b.fill(buf)
+	if want := len(frame) - chunk%len(frame); len(out) != want {
+		t.Fatalf("%d octets, want the %d that are left of the frame", len(out), want)
+	}
+	b.advance(len(out))
+	if out = b.fill(buf); out[0] != fin|opPing {
+		t.Error("the ping does not come first")
+	}
+	// Of a control frame that the socket took in part the rest comes next.
+	b.advance(1)
+	c.ctl = &controls{ping: true}
+	c.pending.Store(true)
+	if out = b.fill(buf); out[0] != 0 || out[1] != fin|byte(Binary) {
+		t.Errorf("the ping's second octet is not followed by the next frame: %x", out[:2])
 	}
 }
 
