@@ -71,6 +71,9 @@ func TestTokensOfAKeySet(t *testing.T) {
 	var asked atomic.Int64
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
+		if e := r.Header.Get("Accept-Encoding"); e != "" {
+			t.Errorf("asked for %s, of which little can become much", e)
+		}
 		w.Write(keySet(jwkOf("a", p256), jwkOf("b", must(ecdsaKey())), map[string]any{"kty": "oct", "kid": "c", "k": "AAAA"}))
 	})
 	a := remote(t, url, auth.Config{Secrets: []string{newSecret}})

@@ -23,6 +23,7 @@ func ruled() *auth.Authorizer {
 	r := channel.Default(channel.Subscribers)
 	r.Match, r.Subscribe = "*subscribers*", channel.Users
 	list = append(list, r)
+	list = append(list, channel.Rule{Match: "each", Subscribe: channel.Anyone, Publish: channel.Subscribers, History: channel.Users, Members: channel.Server})
 	rules := must(channel.NewRules(list, channel.Default(channel.Users)))
 	return auth.New(auth.Config{Rules: rules, Personal: "user:"})
 }
@@ -63,6 +64,10 @@ func TestMay(t *testing.T) {
 		{"server", sub, "ffyfffyyy"},
 		{"server", rest, "ffffffffy"},
 		{"nobody", sub + " " + rest, "fffffffff"},
+		{"each", "subscribe", "yyyyyyyyy"}, // each action has its own key
+		{"each", "publish", "fyfffyffy"},
+		{"each", "history", "tttyyyyyy"},
+		{"each", "presence", "ffffffffy"},
 
 		// What a name promises comes before what the rule gives away.
 		{"$anyone", sub + " " + rest, "fyyffyyyy"},
@@ -171,7 +176,7 @@ func TestPersonal(t *testing.T) {
 
 // Attack row T12: the server can say what is open to those who show nothing.
 func TestGuests(t *testing.T) {
-	if got := ruled().Guests(); !slices.Equal(got, []string{"*anyone*"}) {
+	if got := ruled().Guests(); !slices.Equal(got, []string{"*anyone*", "each"}) {
 		t.Errorf("%q", got)
 	}
 	for i := range 4 {

@@ -216,12 +216,14 @@ func TestSignedTokensThatAreRefused(t *testing.T) {
 		refused(t, what, hs(c), auth.ErrToken)
 	}
 	refused(t, "exp in JSON too large for a float", signRaw(`{"sub":"42","exp":1e400}`), auth.ErrToken)
+	refused(t, "T6 signed and too long", hs(jwt.MapClaims{"info": strings.Repeat("x", auth.MaxToken)}), auth.ErrToken)
 	refused(t, "exp NaN", signRaw(`{"sub":"42","exp":NaN}`), auth.ErrToken)
 	refused(t, "exp null", signRaw(`{"sub":"42","exp":null}`), auth.ErrToken)
 	for what, c := range map[string]jwt.MapClaims{
 		"T3 expired by a second": {"exp": now.Add(-time.Second).Unix()},
 		"T3 expired now":         {"exp": now.Unix()},
 		"T3 exp 0":               {"exp": 0},
+		"expired, never to end":  {"exp": now.Add(-time.Second).Unix(), "expire_at": 0},
 		"T3 expire_at passed":    {"expire_at": now.Add(-time.Second).Unix()},
 	} {
 		refused(t, what, hs(c), auth.ErrExpired)

@@ -167,6 +167,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 		"RSA with exponent 0":    rsaJWK(rsaKey.N, []byte{0}),
 		"RSA with even exponent": rsaJWK(rsaKey.N, []byte{4}),
 		"RSA with long exponent": rsaJWK(rsaKey.N, []byte{1, 0, 0, 0, 1}),
+		"RSA, exponent wraps":    rsaJWK(rsaKey.N, []byte{1, 0, 0, 0, 0, 0, 0, 0, 3}),
 		"RSA without exponent":   rsaJWK(rsaKey.N, nil),
 		"Ed25519 of 31 bytes":    {"kty": "OKP", "crv": "Ed25519", "x": b64(ed[:31])},
 		"X25519":                 {"kty": "OKP", "crv": "X25519", "x": b64(ed)},
