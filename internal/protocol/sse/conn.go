@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"magpie/internal/engine"
 	"magpie/internal/hub"
 	"magpie/internal/message"
 	"magpie/internal/session"
@@ -49,6 +50,9 @@ func (p *part) Deliver(b *message.Batch) {
 		c.Send(events)
 	}
 }
+
+// Member implements hub.Present.
+func (p *part) Member() engine.Member { return p.conn.Member() }
 
 // Gap implements hub.Subscriber.
 func (p *part) Gap(g message.Gap) {

@@ -1,0 +1,303 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"magpie/internal/engine/redis/redistest"
+)
+
+const (
+	apiSecret = "a-secret-of-at-least-thirty-two-bytes!"
+	apiKey    = "server-key"
+)
+
+// servers starts two nodes on one redis-server that want a token from clients
+// and a key from servers.
+func servers(t *testing.T) (*redistest.Server, *node, *node) {
+	t.Helper()
+	return two(t, "--token-secret", apiSecret, "--api-key", apiKey)
+}
+
+// api calls the server API and returns the answer.
+func (n *node) api(method, body string) string {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "POST", n.url("/api/"+method), strings.NewReader(body))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	req.Header.Set("X-API-Key", apiKey)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	status, answer := read(res)
+	if status != http.StatusOK {
+		n.t.Fatalf("%s: %d %s", method, status, answer)
+	}
+	return strings.TrimSpace(answer)
+}
+
+func (n *node) wantAPI(method, body, answer string) {
+	n.t.Helper()
+	if got := n.api(method, body); got != answer {
+		n.t.Errorf("%s %s\ngot  %s\nwant %s", method, body, got, answer)
+	}
+}
+
+// as is the query by which a user connects.
+func as(t *testing.T, user, query string) string {
+	return query + "&token=" + sign(t, apiSecret, user)
+}
+
+func (s *socket) wantClose(code int, words string) {
+	s.t.Helper()
+	if got, reason := s.closeCode(); int(got) != code || !strings.Contains(reason, words) {
+		s.t.Errorf("closed with %d %s, want %d %s", got, reason, code, words)
+	}
+}
+
+func (s *socket) open() bool {
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// Whatever node a server asks, sessions on every node obey, and nobody else's.
+func TestServersSteerSessionsOnEveryNode(t *testing.T) {
+	_, n1, n2 := servers(t)
+	near, far := n1.dial(as(t, "42", "channel=chat")), n2.dial(as(t, "42", "channel=chat"))
+	stream := n2.source(as(t, "42", "channel=chat&channel=news"), "")
+	other, bystander := n2.dial(as(t, "42", "channel=news")), n2.dial(as(t, "43", "channel=chat"))
+	eventually(t, "the sessions are not there", func() bool {
+		return strings.Contains(n1.api("presence_stats", `{"channel":"chat"}`), `"num_clients":4`)
+	})
+
+	n1.wantAPI("unsubscribe", `{"user":"42","channel":"chat"}`, `{"result":{}}`)
+	near.wantClose(4506, "server unsubscribe")
+	far.wantClose(4506, "server unsubscribe")
+	if e := stream.wait(1)[0]; e.name != "unsubscribe" || e.data != `{"channel":"chat","code":2000,"reason":"server unsubscribe"}` {
+		t.Errorf("the stream got %+v", e)
+	}
+	n1.api("publish", `{"channel":"chat","data":"not for 42"}`)
+	n1.api("publish", `{"channel":"news","data":{"a" : 1}}`)
+	if e := stream.wait(2)[1]; e.data != `{"a" : 1}` || strings.Contains(e.id, "chat") {
+		t.Errorf("the stream's other channel: %+v", e)
+	}
+	other.wait(1)
+
+	n2.wantAPI("disconnect", `{"user":"42","disconnect":{"code":4321,"reason":"so long"}}`, `{"result":{}}`)
+	other.wantClose(4321, "so long")
+	<-stream.ended
+	if e := stream.all()[2]; e.name != "disconnect" || e.data != `{"code":4321,"reason":"so long"}` {
+		t.Errorf("the stream's last event: %+v", e)
+	}
+	bystander.wait(1)
+	if !bystander.open() || len(bystander.all()) != 1 {
+		t.Errorf("user 43 got %q and is open: %v", bystander.all(), bystander.open())
+	}
+}
+
+func TestServersSetWhenSessionsEnd(t *testing.T) {
+	_, n1, n2 := servers(t)
+	a, b, c := n2.dial(as(t, "1", "channel=chat")), n2.dial(as(t, "2", "channel=chat")), n2.dial(as(t, "3", "channel=chat"))
+	n1.api("refresh", `{"user":"1","expired":true}`)
+	a.wantClose(4501, "token expired")
+	n1.api("refresh", fmt.Sprintf(`{"user":"2","expire_at":%d}`, time.Now().Add(time.Second).Unix()))
+	b.wantClose(4501, "token expired")
+	n1.api("disconnect", `{"user":"3","disconnect":{"code":3010,"reason":"anew"}}`)
+	c.wantClose(4007, "anew") // a code of the other protocol that asks to come back
+}
+
+func TestTheAPISeesAllNodes(t *testing.T) {
+	_, n1, n2 := servers(t)
+	n1.dial(as(t, "42", "channel=chat"))
+	n2.dial(as(t, "42", "channel=chat"))
+	n2.dial(as(t, "43", "channel=news:1"))
+	n1.wantAPI("channels", `{}`, `{"result":{"channels":{"chat":{"num_clients":2},"news:1":{"num_clients":1}}}}`)
+	n2.wantAPI("channels", `{"pattern":"news:*"}`, `{"result":{"channels":{"news:1":{"num_clients":1}}}}`)
+	var info struct {
+		Result struct {
+			Nodes []struct {
+				UID        string
+				NumClients int `json:"num_clients"`
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(n1.api("info", `{}`)), &info); err != nil {
+		t.Fatal(err)
+	}
+	nodes := info.Result.Nodes
+	if len(nodes) != 2 || nodes[0].UID == nodes[1].UID || nodes[0].NumClients+nodes[1].NumClients != 3 {
+		t.Errorf("info: %+v", nodes)
+	}
+	eventually(t, "presence does not see all nodes", func() bool {
+		return n1.api("presence_stats", `{"channel":"chat"}`) == `{"result":{"num_clients":2,"num_users":1}}`
+	})
+	if got := n2.api("presence", `{"channel":"chat"}`); strings.Count(got, `"user":"42"`) != 2 {
+		t.Errorf("presence: %s", got)
+	}
+}
+
+// One call, ten thousand channels: Redis reads them in a few pieces, not one
+// by one.
+func TestABroadcastIsPipelined(t *testing.T) {
+	r, n1, n2 := servers(t)
+	s := n2.dial(as(t, "42", "channel=c:9999&format=envelope"))
+	const count = 10_000
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("c:%d", i)
+	}
+	list, err := json.Marshal(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, begin := reads(t, r), time.Now()
+	got := n1.api("broadcast", `{"data":{"a":1},"channels":`+string(list)+`}`)
+	took, used := time.Since(begin), reads(t, r)-before
+	if n := strings.Count(got, `"offset":1,`); n != count {
+		t.Errorf("%d of %d channels have it: %.300s", n, count, got)
+	}
+	if used > count/10 {
+		t.Errorf("Redis read %d times", used)
+	}
+	if e := s.envelopes(1)[0]; string(e.Data) != `{"a":1}` || e.Offset != 1 {
+		t.Errorf("a subscriber got %+v", e)
+	}
+	t.Logf("%d channels in %s, %d reads by Redis", count, took.Round(time.Millisecond), used)
+}
+
+// reads is how often the server has read from its sockets.
+func reads(t *testing.T, r *redistest.Server) (n int) {
+	t.Helper()
+	for line := range strings.Lines(r.Do("INFO", "stats")) {
+		if value, ok := strings.CutPrefix(line, "total_reads_processed:"); ok {
+			if _, err := fmt.Sscan(value, &n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatal("this Redis does not count its reads")
+	return 0
+}
+
+func TestTheAPIReadsAndRemovesLogs(t *testing.T) {
+	_, n1, n2 := servers(t)
+	live := n2.dial(as(t, "42", "channel=chat"))
+	n1.api("publish", `{"channel":"chat","data":1,"idempotency_key":"k","tags":{"a":"b"}}`)
+	n2.api("publish", `{"channel":"chat","data":1,"idempotency_key":"k"}`) // D4: on any node
+	n1.api("publish", `{"channel":"chat","data":"typing","skip_history":true}`)
+	n2.api("batch", `{"commands":[{"publish":{"channel":"chat","b64data":"AP8="}},{"publish":{"channel":"chat","data":3}}]}`)
+	if got := live.wait(4); strings.Join(got, " ") != "1 \"typing\" \x00\xff 3" {
+		t.Errorf("live: %q", got)
+	}
+	history := n2.api("history", `{"channel":"chat","limit":-1}`)
+	if !strings.HasPrefix(history, `{"result":{"publications":[{"data":1,"offset":1,"tags":{"a":"b"}},{"data":{"b64":"AP8="},"offset":2},{"data":3,"offset":3}],`) {
+		t.Errorf("history: %s", history)
+	}
+	var epoch struct{ Result struct{ Epoch string } }
+	json.Unmarshal([]byte(history), &epoch)
+	since := fmt.Sprintf(`{"channel":"chat","limit":10,"since":{"offset":2,"epoch":%q}}`, epoch.Result.Epoch)
+	if got := n1.api("history", since); !strings.Contains(got, `[{"data":3,"offset":3}]`) {
+		t.Errorf("since: %s", got)
+	}
+	n1.wantAPI("history_remove", `{"channel":"chat"}`, `{"result":{}}`)
+	if got := n2.api("history", since); !strings.Contains(got, `"code":112`) {
+		t.Errorf("a position of before: %s", got)
+	}
+}
+
+// A node that hangs holds nothing up for long, and the server is told; one
+// that is dead is not waited for.
+func TestOrdersWhenANodeIsGone(t *testing.T) {
+	_, n1, n2 := servers(t)
+	s := n1.dial(as(t, "42", "channel=chat"))
+	n2.cmd.Process.Signal(syscall.SIGSTOP)
+	begin := time.Now()
+	if got := n1.api("disconnect", `{"user":"42"}`); !strings.Contains(got, `"code":100`) || !strings.Contains(got, "same order again") {
+		t.Errorf("with a node that hangs: %s", got)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	s.wantClose(4506, "force disconnect")
+	if got := n1.api("info", `{}`); strings.Count(got, `"uid"`) != 1 {
+		t.Errorf("info: %s", got)
+	}
+	n2.cmd.Process.Signal(syscall.SIGCONT)
+	eventually(t, "the node does not obey again", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
+	n2.kill()
+	eventually(t, "a dead node is still waited for", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
+}
+
+// Without Redis every call says so, soon, and none pretends.
+func TestTheAPIWithoutRedis(t *testing.T) {
+	r, n1, _ := servers(t)
+	r.Kill()
+	begin := time.Now()
+	for method, body := range map[string]string{
+		"publish": `{"channel":"chat","data":1}`, "history": `{"channel":"chat","limit":1}`, "disconnect": `{"user":"42"}`, "info": `{}`,
+	} {
+		if got := n1.api(method, body); !strings.Contains(got, `"code":100`) {
+			t.Errorf("%s: %s", method, got)
+		}
+	}
+	if got := n1.api("broadcast", `{"channels":["a","b","no space"],"data":1}`); strings.Count(got, `"code":100`) != 2 || !strings.Contains(got, `"code":107`) {
+		t.Errorf("broadcast: %s", got)
+	}
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("five calls took %s", took)
+	}
+	r.Restart()
+	eventually(t, "publishing does not heal", func() bool { return strings.Contains(n1.api("publish", `{"channel":"chat","data":1}`), `"offset"`) })
+	eventually(t, "orders do not heal", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
+}
+
+// In open mode this machine's programs need no key; pages of other sites get
+// nothing through.
+func TestTheAPIInOpenMode(t *testing.T) {
+	n := start(t)
+	post := func(kind, origin string) int {
+		req, err := http.NewRequest("POST", n.url("/api/publish"), strings.NewReader(`{"channel":"chat","data":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", kind)
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, _ := read(res)
+		return status
+	}
+	for _, c := range []struct {
+		kind, origin string
+		status       int
+	}{
+		{"application/json", "", 200},
+		{"text/plain", "", 415},
+		{"application/x-www-form-urlencoded", "https://evil.example", 403},
+		{"application/json", "https://evil.example", 403},
+	} {
+		if got := post(c.kind, c.origin); got != c.status {
+			t.Errorf("%s from %q: %d, want %d", c.kind, c.origin, got, c.status)
+		}
+	}
+}
