@@ -23,6 +23,7 @@ type proxy struct {
 	mu    sync.Mutex
 	open  map[*proxied]struct{}
 	muted map[bool]bool // by kind of connection
+	until []byte        // subscribers are muted from this text on
 	freed *sync.Cond
 	ended bool
 }
@@ -107,6 +108,7 @@ func (p *proxy) down(c *proxied) {
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := c.server.Read(buf)
+		p.watch(c, buf[:n])
 		if !p.pass(c) {
 			return
 		}
@@ -114,6 +116,22 @@ func (p *proxy) down(c *proxied) {
 			return
 		}
 	}
+}
+
+// watch mutes subscribers when the text that muteAt named is on its way.
+func (p *proxy) watch(c *proxied, b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.subscriber.Load() && p.until != nil && bytes.Contains(b, p.until) {
+		p.until, p.muted[true] = nil, true
+	}
+}
+
+// muteAt mutes subscribers from the next piece that holds text.
+func (p *proxy) muteAt(text string) {
+	p.mu.Lock()
+	p.until = []byte(text)
+	p.mu.Unlock()
 }
 
 // pass waits while the connection's kind is muted; false says it was cut.

@@ -142,10 +142,11 @@ func TestPlainLostAnswerIsResolved(t *testing.T) {
 	n.subscribe("chat")
 	server.Do("PUBLISH", "chat", "0")
 	n.sink.Wait(t, "chat", 1)
+	eventually(t, "its answer is here", 5*time.Second, func() bool { q, _ := n.queued("chat"); return q == 0 })
 	p.mute(false)
+	p.muteAt(" plain 0\n1") // the envelope of what comes now
 	before := appends(server)
 	server.Do("PUBLISH", "chat", "1")
-	p.mute(true)
 	eventually(t, "Redis has it", 5*time.Second, func() bool { return appends(server) != before })
 	p.cut(false)
 	eventually(t, "the queue is empty", 5*time.Second, func() bool { q, _ := n.queued("chat"); return q == 0 })
@@ -163,6 +164,7 @@ func TestPlainLostAnswerAfterAnotherTenure(t *testing.T) {
 	n.subscribe("chat")
 	server.Do("PUBLISH", "chat", "0")
 	n.sink.Wait(t, "chat", 1)
+	eventually(t, "its answer is here", 5*time.Second, func() bool { q, _ := n.queued("chat"); return q == 0 })
 	p.mute(false)
 	server.Do("PUBLISH", "chat", "1")
 	n.sink.Wait(t, "chat", 2) // the echo is here, the answer is not

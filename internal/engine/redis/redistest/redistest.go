@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,16 +98,30 @@ func (s *Server) start() {
 	}, s.args...)
 	s.cmd = exec.Command(bin, args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	if err := s.cmd.Start(); err != nil {
+	s.cmd.SysProcAttr = dieWithParent()
+	s.gone = make(chan struct{})
+	if err := launch(s.cmd, s.gone); err != nil {
 		s.t.Fatalf("start redis-server: %v", err)
 	}
-	gone := make(chan struct{})
-	s.gone = gone
-	go func(cmd *exec.Cmd) {
-		cmd.Wait() // how it ended is seen in its output
-		close(gone)
-	}(s.cmd)
 	s.waitUntilUp()
+}
+
+// launch starts cmd and has gone closed when it ends. Starting and waiting
+// share one thread for as long as the process lives: the kernel takes that
+// thread's end for the parent's.
+func launch(cmd *exec.Cmd, gone chan struct{}) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait() // how it ended is seen in its output
+		}
+		close(gone)
+	}()
+	return <-started
 }
 
 func (s *Server) waitUntilUp() {
@@ -180,7 +195,7 @@ func (o *output) String() string {
 
 // once speaks just enough RESP2 that tests need no client library.
 func once(addr string, args []string) (string, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return "", err
 	}
