@@ -166,7 +166,7 @@ func (s *Session) Publish(ctx context.Context, p engine.Publication) (engine.Res
 		by.ChanInfo = p.By.ChanInfo
 	}
 	p.By = by
-	return s.node.Publish(ctx, who, p)
+	return s.node.publish(ctx, s.permit, p)
 }
 
 // Close ends the session: its subscriptions are left, the link says goodbye.
