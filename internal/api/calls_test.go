@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -320,6 +321,42 @@ func TestBatch(t *testing.T) {
 		for i := range 7 {
 			f.inOrder(fmt.Sprintf("%s:%d", name, i), !parallel)
 		}
+	}
+}
+
+// The older form: objects one after the other, answers line by line. A broken
+// line ends the call.
+func TestLines(t *testing.T) {
+	f := setup(t, false, newKey)
+	command := `{"method":"publish","params":{"channel":"none","data":1}}`
+	for body, want := range map[string]string{
+		command: `{"result":{}}`,
+		command + "\n" + `{"method":"presence_stats","params":{"channel":"chat"}}` + "\n": `{"result":{}}|{"result":{"num_clients":0,"num_users":0}}`,
+		`{"method":"channels"}{"method":"publish","params":{}}` + command:                 `{"result":{"channels":{}}}|{"error":{"code":107,"message":"bad request: channel is missing"}}|{"result":{}}`,
+		`{"method":"batch","params":{}}`:                                                  `{"error":{"code":104,"message":"method not found: POST /api takes any method but batch"}}`,
+		`{}`:                                                                              `{"error":{"code":104,"message":"method not found: POST /api takes any method but batch"}}`,
+		command + `{"method":1}` + command:                                                `{"result":{}}|{"error":{"code":107,"message":"bad request: method must be a string"}}`,
+		command + `[` + command:                                                           `{"result":{}}|{"error":{"code":107,"message":"bad request: the body is not JSON"}}`,
+		" \n":                                                                             `{"error":{"code":107,"message":"bad request: the body is empty"}}`,
+		strings.Repeat(`{}`, 10001):                                                       `{"error":{"code":106,"message":"limit exceeded: 10000 commands are the most for one call"}}`,
+	} {
+		w := f.request("", body, func(r *http.Request) { r.URL.Path = "/api" })
+		lines := strings.Split(strings.TrimSuffix(w.Body.String(), "\n"), "\n")
+		if got := strings.Join(lines, "|"); w.Code != http.StatusOK || got != want {
+			t.Errorf("%.100s\ngot  %d %.300s\nwant %s", body, w.Code, got, want)
+		}
+		for _, line := range lines {
+			if err := document.check(document.operation(t, "/api", "post").response("200"), line); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+		}
+	}
+	w := f.request("", command, func(r *http.Request) {
+		r.URL.Path = "/api"
+		r.Header.Set("X-API-Key", "wrong")
+	})
+	if w.Code != http.StatusUnauthorized {
+		t.Errorf("without a key: %d", w.Code)
 	}
 }
 

@@ -163,19 +163,36 @@ const errorMode = "X-Centrifugo-Error-Mode"
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any, failed *Error) error {
 	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false) // payloads stay as readable as they came
+	if err := encodeJSON(&out, v); err != nil {
+		return err
+	}
+	if failed != nil && r.Header.Get(errorMode) == "transport" {
+		setAnswer(w)
+		w.WriteHeader(statuses[failed.Code])
+	}
+	return answerWith(w, out.Bytes())
+}
+
+// encodeJSON writes one line. Payloads stay as readable as they came.
+func encodeJSON(out *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
+	return nil
+}
+
+func setAnswer(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if failed != nil && r.Header.Get(errorMode) == "transport" {
-		w.WriteHeader(statuses[failed.Code])
-	}
-	w.Write(out.Bytes()) // a caller that has gone needs no answer
+}
+
+func answerWith(w http.ResponseWriter, lines []byte) error {
+	setAnswer(w)
+	w.Write(lines) // a caller that has gone needs no answer
 	return nil
 }
 

@@ -89,6 +89,7 @@ func (f *fixture) routes(public *api.API, health *api.Health) *http.ServeMux {
 		mux.Handle("POST /api/"+name, problem.Handle(log, f.server.Method(name)))
 	}
 	for path, h := range map[string]problem.Handler{
+		"POST /api":                  f.server.Lines,
 		"/api/{method...}":           f.server.Unknown,
 		"POST /publish/{channel...}": public.Publish,
 		"GET /history/{channel...}":  public.History,
@@ -422,6 +423,27 @@ func FuzzCall(f *testing.F) {
 		}
 		if bytes.Contains(w.Body.Bytes(), []byte(`"code":100`)) {
 			t.Errorf("%s %q: %s", method, body, w.Body)
+		}
+	})
+}
+
+// Whatever lines hold, each gets one answer that the document knows.
+func FuzzLines(f *testing.F) {
+	f.Add(`{"method":"publish","params":{"channel":"chat","data":1}}` + "\n" + `{"method":"info"}`)
+	f.Add(`{"method":"history","params":[]}{`)
+	f.Add(`null`)
+	x := setup(f, false, newKey)
+	schema := document.operation(f, "/api", "post").response("200")
+	f.Fuzz(func(t *testing.T, body string) {
+		x.t = t
+		w := x.request("", body, func(r *http.Request) { r.URL.Path = "/api" })
+		if w.Code != http.StatusOK || w.Body.Len() == 0 {
+			t.Fatalf("%q: %d %s", body, w.Code, w.Body)
+		}
+		for line := range strings.Lines(w.Body.String()) {
+			if err := document.check(schema, line); err != nil {
+				t.Errorf("%q: %v\n%s", body, err, line)
+			}
 		}
 	})
 }

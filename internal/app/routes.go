@@ -53,6 +53,7 @@ func (d doors) table() map[string]methods {
 		"/readyz":                 {"GET": d.health.Ready},
 		"/metrics":                {"GET": page(d.metrics)},
 		"/openapi.json":           {"GET": api.OpenAPI},
+		"/api":                    {"POST": d.server.Lines},
 		"/api/{method...}":        {"POST": d.server.Unknown},
 	}
 	for _, name := range api.Methods() {
