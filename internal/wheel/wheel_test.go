@@ -172,7 +172,10 @@ func TestCatchesUpAfterAHoldUp(t *testing.T) {
 		sleep(3 * time.Minute)
 		for i, p := range others {
 			if len(p.fired) != 1 {
-				t.Errorf("timer %d fired %d times", i, len(p.fired))
+				t.Fatalf("timer %d fired %d times", i, len(p.fired))
+			}
+			if at := p.fired[0]; at > 61*time.Second+2*tick {
+				t.Errorf("timer %d fired after %v, want right after the hold-up", i, at)
 			}
 		}
 	})
@@ -190,6 +193,29 @@ func TestNothingFiresAfterClose(t *testing.T) {
 		sleep(time.Minute)
 		if len(p.fired) != 0 {
 			t.Error("fired after Close")
+		}
+	})
+}
+
+// Close waits for a callback under way; what was due together with it is not
+// called any more.
+func TestCloseDuringACallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(tick)
+		go w.Run(context.Background())
+		slow, behind := newProbe(), newProbe()
+		slow.next = func() time.Duration { time.Sleep(time.Minute); return 0 }
+		w.Add(&slow.timer, time.Second)
+		w.Add(&behind.timer, time.Second)
+		sleep(2 * time.Second)
+		start := time.Now()
+		w.Close()
+		if took := time.Since(start); took < 58*time.Second {
+			t.Errorf("Close took %v, with a callback under way", took)
+		}
+		sleep(time.Minute)
+		if len(behind.fired) != 0 {
+			t.Error("a timer fired after Close")
 		}
 	})
 }
