@@ -26,7 +26,7 @@ func (a *App) newCentrifuge(who *auth.Authorizer) error {
 	a.clients = centrifuge.New(centrifuge.Config{
 		Node: a.node, Engine: a.engine, Auth: who, Rules: a.cfg.Rules, Origins: a.origins(),
 		Server: a.cfs, Wheel: a.wheel, Nodes: a.nodes, Version: "Magpie " + build.Version(),
-		Ping: times.PingInterval, Pong: pong, WriteTimeout: times.WriteTimeout,
+		Ping: times.PingInterval, Pong: pong, WriteTimeout: times.WriteTimeout, Personal: a.cfg.PersonalSubscribe,
 	})
 	a.metrics.clients(a.clients)
 	return nil

@@ -43,7 +43,7 @@ func (a *Authorizer) May(r Request) error {
 	rule := a.rules.For(r.Channel)
 	who := r.Do.who(rule)
 	if r.Who.Kind != Server {
-		if err := a.byName(r); err != nil {
+		if err := a.byName(r, who); err != nil {
 			return err
 		}
 	}
@@ -87,13 +87,18 @@ func (r *Request) letIn() bool {
 	return r.Subscribed || r.Granted || r.Who.let(r.Channel)
 }
 
-// byName holds what channels' names promise.
-func (a *Authorizer) byName(r Request) error {
+// byName holds what channels' names promise. who is the rule's word: where
+// anyone may publish, others' personal channels are no exception, as a letter
+// box is open to the street.
+func (a *Authorizer) byName(r Request, who channel.Who) error {
 	if strings.HasPrefix(r.Channel, "$") && !r.letIn() {
 		return fmt.Errorf("%w to %s here: names that begin with $ are private; subscribe with a subscription token for this channel", ErrForbidden, verbs[r.Do])
 	}
 	if i := strings.LastIndexByte(r.Channel, '#'); i >= 0 && !r.Subscribed && !r.Who.let(r.Channel) && !named(r.Who.User, r.Channel[i+1:]) {
 		return fmt.Errorf("%w to %s here: the channel is for the users named behind its # alone", ErrForbidden, verbs[r.Do])
+	}
+	if r.Do == Publish && who == channel.Anyone {
+		return nil
 	}
 	if a.personal != "" && strings.HasPrefix(r.Channel, a.personal) && !r.letIn() && a.Personal(r.Who) != r.Channel {
 		return fmt.Errorf("%w to %s here: channels that begin with %q belong to one user each (setting personal_channel)", ErrForbidden, verbs[r.Do], a.personal)

@@ -63,6 +63,14 @@ func Default(who Who) Rule {
 	}
 }
 
+// Typing is the rule for what is stale in a moment: who is typing where. It
+// stands behind the configured rules and before Default.
+func Typing(who Who) Rule {
+	r := Default(who)
+	r.Match, r.Log, r.Presence, r.Delta, r.Recover = "typing:*", Log{}, false, false, false
+	return r
+}
+
 // Rules is an ordered list; the first rule that matches a name holds.
 // It never changes after NewRules and is safe for concurrent use.
 type Rules struct {

@@ -27,15 +27,18 @@ type Config struct {
 	Node   string // this server's name among the nodes, unique
 
 	// Open is --open as given. Ask OpenMode for what holds.
-	Open           bool
-	APIKeys        []string // secret; none: the server API needs no key in open mode and is shut otherwise
-	TokenSecrets   []string // secret; each signs, the first is the newest
-	TokenKeyFiles  []string // PEM files, as they were given
-	TokenJWKS      string   // URL of a key set; empty: none
-	TokenAudience  string   // what every token's aud must hold; empty: anything
-	TokenIssuer    string   // what every token's iss must be; empty: anything
-	Personal       string   // prefix of users' own channels; empty: none
-	AllowedOrigins []string // scheme://host[:port] in lower case, or "*"; none: same origin and localhost
+	Open          bool
+	APIKeys       []string // secret; none: the server API needs no key in open mode and is shut otherwise
+	TokenSecrets  []string // secret; each signs, the first is the newest
+	TokenKeyFiles []string // PEM files, as they were given
+	TokenJWKS     string   // URL of a key set; empty: none
+	TokenAudience string   // what every token's aud must hold; empty: anything
+	TokenIssuer   string   // what every token's iss must be; empty: anything
+	Personal      string   // prefix of users' own channels; empty: none
+
+	// PersonalSubscribe subscribes users to their own channel unasked.
+	PersonalSubscribe bool
+	AllowedOrigins    []string // scheme://host[:port] in lower case, or "*"; none: same origin and localhost
 
 	TLSCert string // PEM file; both or none
 	TLSKey  string

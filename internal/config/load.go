@@ -201,9 +201,12 @@ func (l *loader) checkIngest() {
 	if c.Redis != "" || l.broken["redis"] {
 		return
 	}
-	for _, key := range []string{"ingest.streams", "ingest.channels"} {
-		if from := c.from[key]; from != "" {
-			l.problems.addf(from, "%s reads from Redis and there is none; set redis (--redis, MAGPIE_REDIS), or leave it out", key)
+	for _, one := range []struct {
+		key   string
+		value []string
+	}{{"ingest.streams", c.Ingest.Streams}, {"ingest.channels", c.Ingest.Channels}} {
+		if len(one.value) > 0 { // an empty list asks for nothing
+			l.problems.addf(c.from[one.key], "%s reads from Redis and there is none; set redis (--redis, MAGPIE_REDIS), or leave it out", one.key)
 		}
 	}
 }

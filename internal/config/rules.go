@@ -84,7 +84,7 @@ func (c *Config) buildRules() (p Problems) {
 	if len(p) > 0 {
 		return p
 	}
-	built, err := channel.NewRules(list, fallback)
+	built, err := channel.NewRules(append(list, channel.Typing(everybody)), fallback)
 	if err != nil {
 		p.addf("rules", "%s", err)
 	}

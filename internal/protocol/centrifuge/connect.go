@@ -123,7 +123,10 @@ func (c *conn) serverSide(ctx context.Context, who auth.Identity, had map[string
 // serverChannels are the channels of a token and the user's own, each once.
 // Those in which the rules let nobody be are left out.
 func (c *conn) serverChannels(who auth.Identity) []string {
-	own := c.door.Auth.Personal(who)
+	own := ""
+	if c.door.Personal {
+		own = c.door.Auth.Personal(who)
+	}
 	names := slices.Concat(who.Channels, slices.Sorted(maps.Keys(who.Subs)))
 	if own != "" {
 		names = append(names, own)

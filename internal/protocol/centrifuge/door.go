@@ -40,6 +40,8 @@ type Config struct {
 	Server  *ws.Server
 	Wheel   *wheel.Wheel
 	Nodes   Nodes
+	// Personal subscribes users to their own channel unasked.
+	Personal bool
 	// Version is what clients are told about the server.
 	Version string
 

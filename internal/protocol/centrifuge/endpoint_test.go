@@ -1,0 +1,175 @@
+package centrifuge_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/engine/memory"
+	"magpie/internal/hub"
+	"magpie/internal/message"
+	"magpie/internal/problem"
+	"magpie/internal/protocol/centrifuge"
+	"magpie/internal/session"
+	"magpie/internal/transport/ws"
+	"magpie/internal/wheel"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience   = 10 * time.Second
+	maxPayload = 4 << 10
+	secret     = "a secret of at least thirty-two bytes"
+)
+
+// endpoint is a door on a real server over the memory engine.
+type endpoint struct {
+	t      testing.TB
+	url    string
+	door   *centrifuge.Door
+	node   *session.Node
+	hub    *hub.Hub
+	engine *memory.Engine
+}
+
+// rules of most tests: one log of five messages, one channel without a log.
+var rules = []channel.Rule{
+	{Match: "short:*", Log: channel.Log{Size: 5, Age: time.Hour}, Presence: true, JoinLeave: true, Delta: true, Recover: true,
+		Subscribe: channel.Anyone, Publish: channel.Anyone, History: channel.Anyone, Members: channel.Anyone},
+	{Match: "bare:*", Subscribe: channel.Anyone, Publish: channel.Anyone, History: channel.Anyone, Members: channel.Anyone},
+	{Match: "plain:*", Log: channel.Log{Size: 5, Age: time.Hour},
+		Subscribe: channel.Anyone, Publish: channel.Anyone, History: channel.Anyone, Members: channel.Anyone},
+	{Match: "users:*", Log: channel.Log{Size: 5, Age: time.Hour}, Presence: true,
+		Subscribe: channel.Users, Publish: channel.Users, History: channel.Users, Members: channel.Users},
+	{Match: "server:*", Log: channel.Log{Size: 5, Age: time.Hour}, Presence: true,
+		Subscribe: channel.Server, Publish: channel.Server, History: channel.Server, Members: channel.Server},
+}
+
+func listen(t testing.TB, adjust ...func(*centrifuge.Config)) *endpoint {
+	t.Helper()
+	return listenOver(t, func(e engine.Engine) engine.Engine { return e }, adjust...)
+}
+
+// listenOver puts an engine of the test's between the sessions and the memory.
+func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...func(*centrifuge.Config)) *endpoint {
+	t.Helper()
+	all, err := channel.NewRules(rules, channel.Default(channel.Anyone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &endpoint{t: t, engine: memory.New(memory.Config{Rules: all})}
+	shared := over(e.engine)
+	e.hub = hub.New(hub.Config{Engine: shared, Rules: all, Log: log, LeaveAfter: time.Millisecond})
+	who := auth.New(auth.Config{Rules: all, Secrets: []string{secret}, Personal: "own:"})
+	e.node = session.NewNode(session.Config{Hub: e.hub, Engine: shared, Auth: who, MaxPayload: maxPayload, Outbox: 1 << 20, Subscriptions: 40})
+	clock := wheel.New(5 * time.Millisecond)
+	turned := make(chan struct{})
+	go func() {
+		defer close(turned)
+		clock.Run(ctx)
+	}()
+	sockets, err := ws.New(ws.Config{MaxMessage: centrifuge.Limit(maxPayload), Wheel: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.engine.Start(ctx, e.hub); err != nil {
+		t.Fatal(err)
+	}
+	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Wheel: clock, Version: "test", Personal: true}
+	for _, f := range adjust {
+		f(&config)
+	}
+	e.door = centrifuge.New(config)
+	server := httptest.NewServer(routes(e.door))
+	e.url = server.URL
+	t.Cleanup(func() {
+		done, stop := context.WithTimeout(context.Background(), patience)
+		defer stop()
+		for _, err := range []error{e.node.Drain(done), sockets.Close(done), e.door.Close(done)} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		http.DefaultClient.CloseIdleConnections()
+		server.Close()
+		e.hub.Close()
+		e.engine.Close(done)
+		cancel()
+		<-turned
+	})
+	return e
+}
+
+func routes(d *centrifuge.Door) http.Handler {
+	mux := http.NewServeMux()
+	for path, h := range map[string]problem.Handler{
+		"/connection/websocket": d.WebSocket, "POST /connection/http_stream": d.HTTPStream,
+		"GET /connection/sse": d.Events, "POST /emulation": d.Emulation,
+	} {
+		mux.Handle(path, problem.Handle(slog.New(slog.DiscardHandler), h))
+	}
+	return mux
+}
+
+// publish publishes as a server does.
+func (e *endpoint) publish(name, payload string) message.Position {
+	e.t.Helper()
+	r, err := e.node.Publish(context.Background(), auth.Identity{Kind: auth.Server}, engine.Publication{Channel: name, Payload: []byte(payload)})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return r.Position
+}
+
+// token signs claims as a backend does.
+func token(claims map[string]any) string {
+	if _, ok := claims["exp"]; !ok {
+		claims["exp"] = time.Now().Add(time.Hour).Unix()
+	}
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	signed := part(map[string]any{"alg": "HS256", "typ": "JWT"}) + "." + part(claims)
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(signed))
+	return signed + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// eventually polls until ok, or fails.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func (e *endpoint) publishTagged(name, payload, tag string) message.Position {
+	e.t.Helper()
+	r, err := e.node.Publish(context.Background(), auth.Identity{Kind: auth.Server},
+		engine.Publication{Channel: name, Payload: []byte(payload), Tags: map[string]string{"k": tag}})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return r.Position
+}
