@@ -90,7 +90,8 @@ func TestMay(t *testing.T) {
 		// Another user's own channel, whatever the rule says.
 		{"user:42", sub, "ftyyfyyyy"},
 		{"user:42", rest, "fttyfyyyy"},
-		{"user:anyone", sub + " " + rest, "fyyffyyyy"},
+		{"user:anyone", sub + " history presence", "fyyffyyyy"},
+		{"user:anyone", "publish", "yyyyyyyyy"}, // a letter box is open to the street
 		{"user:", rest, "fttffyyyy"}, // nobody's
 		{"user:7", rest, "fttfyyyyy"},
 		{"xuser:42", sub, "ttyyyyyyy"},

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -84,7 +85,11 @@ func (c *Config) buildRules() (p Problems) {
 	if len(p) > 0 {
 		return p
 	}
-	built, err := channel.NewRules(append(list, channel.Typing(everybody)), fallback)
+	typing := channel.Typing(everybody)
+	if !slices.ContainsFunc(list, func(r channel.Rule) bool { return r.Match == typing.Match }) {
+		list = append(list, typing)
+	}
+	built, err := channel.NewRules(list, fallback)
 	if err != nil {
 		p.addf("rules", "%s", err)
 	}
