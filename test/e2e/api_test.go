@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"magpie/internal/engine/redis/redistest"
 )
 
@@ -107,6 +109,20 @@ func TestServersSteerSessionsOnEveryNode(t *testing.T) {
 	bystander.wait(1)
 	if !bystander.open() || len(bystander.all()) != 1 {
 		t.Errorf("user 43 got %q and is open: %v", bystander.all(), bystander.open())
+	}
+}
+
+// A stream without a channel is for nothing.
+func TestAStreamEndsWithItsLastChannel(t *testing.T) {
+	_, n1, n2 := servers(t)
+	s := n2.source(as(t, "42", "channel=chat"), "")
+	n1.api("unsubscribe", `{"user":"42","channel":"news"}`)
+	n1.api("publish", `{"channel":"chat","data":1}`)
+	s.wait(1)
+	n1.api("unsubscribe", `{"user":"42","channel":"chat"}`)
+	<-s.ended
+	if all := s.all(); len(all) != 2 || all[1].name != "unsubscribe" {
+		t.Errorf("the stream got %+v", all)
 	}
 }
 
@@ -299,5 +315,62 @@ func TestTheAPIInOpenMode(t *testing.T) {
 		if got := post(c.kind, c.origin); got != c.status {
 			t.Errorf("%s from %q: %d, want %d", c.kind, c.origin, got, c.status)
 		}
+	}
+}
+
+// sdk opens a session of the Centrifuge door and connects as a user.
+func (n *node) sdk(token string) *socket {
+	n.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	conn, _, err := websocket.Dial(ctx, "ws://"+n.Addr+"/connection/websocket", nil)
+	if err != nil {
+		cancel()
+		n.t.Fatal(err)
+	}
+	s := &socket{t: n.t, conn: conn, cancel: cancel, ended: make(chan struct{})}
+	go s.readLoop(ctx)
+	n.t.Cleanup(s.close)
+	s.send(`{"id":1,"connect":{"token":"` + token + `"}}`)
+	s.wait(1)
+	return s
+}
+
+// has waits until something that came holds all these words.
+func (s *socket) has(words ...string) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("%q does not come", words), func() bool {
+		for _, frame := range s.all() {
+			missing := false
+			for _, w := range words {
+				missing = missing || !strings.Contains(frame, w)
+			}
+			if !missing {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// The Centrifuge door's sessions obey in their protocol's words.
+func TestServersSteerCentrifugeSessions(t *testing.T) {
+	_, n1, n2 := servers(t)
+	s := n2.sdk(sign(t, apiSecret, "42"))
+	other := n2.sdk(sign(t, apiSecret, "43"))
+	n1.wantAPI("subscribe", `{"user":"42","channel":"news","data":{"why":1},"info":{"role":"x"}}`, `{"result":{}}`)
+	s.has(`"channel":"news"`, `"subscribe":`, `"data":{"why":1}`)
+	n1.api("publish", `{"channel":"news","data":{"a":1}}`)
+	s.has(`"channel":"news"`, `"pub":`, `"data":{"a":1}`)
+	eventually(t, "presence does not show the subscription's info", func() bool {
+		return strings.Contains(n1.api("presence", `{"channel":"news"}`), `"chan_info":{"role":"x"}`)
+	})
+	n1.wantAPI("unsubscribe", `{"user":"42","channel":"news"}`, `{"result":{}}`)
+	s.has(`"channel":"news"`, `"unsubscribe":`, `2000`)
+	n1.wantAPI("refresh", fmt.Sprintf(`{"user":"42","expire_at":%d}`, time.Now().Add(time.Hour).Unix()), `{"result":{}}`)
+	s.has(`"refresh":`)
+	n1.wantAPI("disconnect", `{"user":"42"}`, `{"result":{}}`)
+	s.wantClose(3503, "force disconnect")
+	if !other.open() || len(other.all()) != 1 {
+		t.Errorf("user 43 got %q", other.all())
 	}
 }
