@@ -115,6 +115,13 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	return e
 }
 
+// with is the endpoint for a test under another.
+func (e *endpoint) with(t testing.TB) *endpoint {
+	own := *e
+	own.t = t
+	return &own
+}
+
 func routes(d *centrifuge.Door) http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range map[string]problem.Handler{
