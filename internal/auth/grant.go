@@ -16,8 +16,8 @@ type Grant struct {
 }
 
 // Subscription reads a subscription token that id shows for the channel. It
-// must name both: its sub is id's user (empty for a guest), its channel is the
-// channel, byte for byte. It waits and fails as Identify does, and answers
+// must name both: its sub is id's user (for a guest it may be empty, too: any
+// guest), its channel is the channel, byte for byte. It waits and fails as Identify does, and answers
 // ErrForbidden for a good token that is somebody else's or another channel's.
 func (a *Authorizer) Subscription(ctx context.Context, token string, id Identity, name string) (Grant, error) {
 	if token == "" {
@@ -32,7 +32,7 @@ func (a *Authorizer) Subscription(ctx context.Context, token string, id Identity
 		return Grant{}, fmt.Errorf("%w: this is a connection token (it has no channel claim); subscribe with a subscription token", ErrToken)
 	case *c.Channel != name:
 		return Grant{}, fmt.Errorf("%w: this subscription token is for another channel", ErrForbidden)
-	case c.Subject != id.User:
+	case c.Subject != id.User && !(c.Subject == "" && id.Kind == Guest):
 		return Grant{}, fmt.Errorf("%w: this subscription token is for another user than the connection's", ErrForbidden)
 	}
 	return c.grant()

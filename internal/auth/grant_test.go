@@ -26,6 +26,12 @@ func TestSubscriptionToken(t *testing.T) {
 	if err != nil || !g.Expires.IsZero() {
 		t.Errorf("a guest's: %+v, %v", g, err)
 	}
+	named := auth.Identity{Kind: auth.Guest, User: "g:1"}
+	for _, sub := range []any{nil, "g:1"} {
+		if _, err = a.Subscription(context.Background(), hs(jwt.MapClaims{"channel": "$team", "sub": sub}), named, "$team"); err != nil {
+			t.Errorf("a named guest's with sub %v: %v", sub, err)
+		}
+	}
 }
 
 // Attack row T4: what was made for another use, user or channel.
@@ -46,6 +52,7 @@ func TestSubscriptionTokensOfOthers(t *testing.T) {
 		"channel a list":            {hs(jwt.MapClaims{"channel": []string{"$team"}}), user("42"), "$team", auth.ErrToken},
 		"another user":              {hs(jwt.MapClaims{"channel": "$team"}), user("7"), "$team", auth.ErrForbidden},
 		"a user's, from a guest":    {hs(jwt.MapClaims{"channel": "$team"}), guest, "$team", auth.ErrForbidden},
+		"another guest's":           {hs(jwt.MapClaims{"channel": "$team", "sub": "g:2"}), auth.Identity{Kind: auth.Guest, User: "g:1"}, "$team", auth.ErrForbidden},
 		"a guest's, from a user":    {hs(jwt.MapClaims{"channel": "$team", "sub": nil}), user("42"), "$team", auth.ErrForbidden},
 		"bound to a client, no sub": {hs(jwt.MapClaims{"channel": "$team", "sub": nil, "client": "x"}), guest, "$team", auth.ErrToken},
 		"expired":                   {hs(jwt.MapClaims{"channel": "$team", "exp": time.Now().Unix()}), user("42"), "$team", auth.ErrExpired},
