@@ -74,18 +74,37 @@ rules:
   - match: "news:*"        # * is any run of characters, ? any one
     publish: server        # only holders of an API key
     log: {size: 10000, age: 7d}
-  - match: "typing:*"
-    log: {size: 0}         # no log: delivered at most once
-    presence: false
+  - match: "room:*"
+    join_leave: true       # subscribers are told who comes and goes
+    publish: subscribers
 ` + "```" + `
 
 | in a rule | takes | meaning |
 |---|---|---|
 | ` + "`match`" + ` | glob | which channels; needed |
-| ` + "`log.size`" + ` | number | messages that the log keeps; 0: no log |
+| ` + "`log.size`" + ` | number | messages that the log keeps; 0: no log, messages are delivered at most once |
 | ` + "`log.age`" + ` | duration | older messages are dropped |
-| ` + "`presence`" + ` | true or false | whether clients see who is there |
-| ` + "`subscribe`, `publish`, `history`" + ` | who | who may: ` + "`anyone`, `users` (a valid token), `server` (an API key), `nobody`" + ` |
+| ` + "`recover`" + ` | true or false | Centrifuge clients come back to what they missed, asked or not; needs a log |
+| ` + "`delta`" + ` | true or false | Centrifuge clients may ask for differences instead of whole payloads |
+| ` + "`presence`" + ` | true or false | the channel knows who is there |
+| ` + "`join_leave`" + ` | true or false | subscribers are told who comes and goes, at the cost of a message each |
+| ` + "`subscribe`, `publish`, `history`, `members`" + ` | who | who may listen, publish, read the log, see who is there |
+
+Who is one of
+
+| | lets in |
+|---|---|
+| ` + "`anyone`" + ` | guests too |
+| ` + "`users`" + ` | whoever has a valid token that names a user, and servers |
+| ` + "`subscribers`" + ` | sessions that are in the channel now, and servers; not for ` + "`subscribe`" + ` |
+| ` + "`server`" + ` | holders of an API key |
+| ` + "`nobody`" + ` | nobody, not even servers |
+
+Some names promise something that no rule takes back. A channel whose name begins with ` + "`$`" + ` wants a subscription token (or a
+connection token that names it). ` + "`name#42,43`" + ` is for the users 42 and 43. A channel under ` + "`personal_channel`" + ` is its user's: nobody
+else listens, reads or sees, and only servers publish there, unless the rule lets anyone publish.
+
+A refusal names the rule and the setting. One rule is built in behind yours: ` + "`typing:*`" + ` has no log and no presence.
 
 The default, for every channel that no rule matches (WHO is ` + "`anyone`" + ` in open mode and ` + "`users`" + ` otherwise):
 
