@@ -92,7 +92,7 @@ func TestMay(t *testing.T) {
 		{"user:42", rest, "fttyfyyyy"},
 		{"user:anyone", sub + " history presence", "fyyffyyyy"},
 		{"user:anyone", "publish", "yyyyyyyyy"}, // a letter box is open to the street
-		{"user:", rest, "fttffyyyy"}, // nobody's
+		{"user:", rest, "fttffyyyy"},            // nobody's
 		{"user:7", rest, "fttfyyyyy"},
 		{"xuser:42", sub, "ttyyyyyyy"},
 	} {
