@@ -78,12 +78,12 @@ func (w *wire) set(f func()) {
 // member is one node of a test's cluster.
 type member struct {
 	*nodes.Nodes
-	t    *testing.T
+	t    testing.TB
 	node *session.Node
 	hub  *hub.Hub
 }
 
-func cluster(t *testing.T, ids ...string) (*wire, []*member) {
+func cluster(t testing.TB, ids ...string) (*wire, []*member) {
 	t.Helper()
 	w := &wire{hubs: map[string]*hub.Hub{}, deaf: map[string]bool{}}
 	var all []*member
@@ -94,7 +94,7 @@ func cluster(t *testing.T, ids ...string) (*wire, []*member) {
 		}
 		e := memory.New(memory.Config{Rules: rules})
 		h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
-		if err := e.Start(t.Context(), h); err != nil {
+		if err := e.Start(context.Background(), h); err != nil {
 			t.Fatal(err)
 		}
 		node := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: rules}), MaxPayload: 1 << 16, Outbox: 1 << 20, Subscriptions: 1 << 20})

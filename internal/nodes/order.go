@@ -79,8 +79,8 @@ func (n *Nodes) Steer(ctx context.Context, o Order) error {
 	return nil
 }
 
-// obey applies orders in one walk over the sessions, each session's in the
-// order in which they came, and confirms them.
+// obey applies orders in one walk over the sessions that may be meant, each
+// session's in the order in which they came, and confirms them.
 func (n *Nodes) obey(tasks []task) {
 	var b book
 	confirm := map[string][]uint64{}
@@ -94,14 +94,12 @@ func (n *Nodes) obey(tasks []task) {
 		n.Metrics.Orders.Add(1)
 		confirm[t.From] = append(confirm[t.From], t.IDs...)
 	}
-	if !b.empty() {
-		n.Node.Each(func(s *session.Session) bool {
-			for _, e := range b.find(s) {
-				apply(e.order, s)
-			}
-			return n.life.Err() == nil
-		})
-	}
+	b.each(n.Node, func(s *session.Session) bool {
+		for _, e := range b.find(s) {
+			apply(e.order, s)
+		}
+		return n.life.Err() == nil
+	})
 	for to, ids := range confirm {
 		n.answer(to, ids, nil, false)
 	}
@@ -136,7 +134,17 @@ func put(m *map[string][]entry, key string, e entry) {
 	(*m)[key] = append((*m)[key], e)
 }
 
-func (b *book) empty() bool { return len(b.users)+len(b.clients)+len(b.keys) == 0 }
+// each calls f once with every session that an order may be for: the users'
+// own where all orders name a user alone, else all there are.
+func (b *book) each(node *session.Node, f func(*session.Session) bool) {
+	if len(b.clients)+len(b.keys) > 0 {
+		node.Each(f)
+		return
+	}
+	for user := range b.users {
+		node.EachOf(user, f)
+	}
+}
 
 func (b *book) find(s *session.Session) []entry {
 	var list []entry

@@ -77,7 +77,8 @@ type Node struct {
 
 	mu       sync.Mutex // guards what follows; memory only
 	draining bool
-	first    *Session // all open sessions, a ring without a sentinel
+	first    *Session            // all open sessions, a ring without a sentinel
+	users    map[string]*Session // one of each user's, in a ring of their own
 	count    int
 	empty    chan struct{} // closed when draining and the last session is gone
 }
@@ -85,7 +86,7 @@ type Node struct {
 // NewNode returns a node without sessions.
 func NewNode(c Config) *Node {
 	return &Node{hub: c.Hub, engine: c.Engine, auth: c.Auth, maxPayload: c.MaxPayload, outbox: c.Outbox,
-		subsLimit: c.Subscriptions, empty: make(chan struct{})}
+		subsLimit: c.Subscriptions, users: map[string]*Session{}, empty: make(chan struct{})}
 }
 
 // Hub returns the hub behind the sessions.
@@ -236,6 +237,7 @@ func (n *Node) Open(s *Session, link Link, who auth.Identity) error {
 		return engine.ErrClosed
 	}
 	n.linkLocked(s)
+	n.mateLocked(s)
 	n.Metrics.Sessions.Add(1)
 	n.Metrics.Opened.Add(1)
 	s.ExpireAt(who.Expires)
@@ -257,6 +259,7 @@ func (n *Node) forget(s *Session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.count--
+	n.unmateLocked(s)
 	if s.next == s {
 		n.first = nil
 	} else {

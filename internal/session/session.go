@@ -32,7 +32,8 @@ type Session struct {
 	id   [12]byte
 
 	// Guarded by node.mu.
-	next, prev *Session
+	next, prev       *Session // all open sessions; nil: not open
+	mate, mateBefore *Session // those of the same user; nil: in no ring
 
 	mu       sync.Mutex // guards what follows; memory only
 	who      auth.Identity
@@ -60,15 +61,6 @@ func (s *Session) Who() auth.Identity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.who
-}
-
-// Become says who is behind a session from now on: doors whose clients show
-// their token after the handshake open it as a guest's. When the identity
-// ends is for the door to watch.
-func (s *Session) Become(who auth.Identity) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.who = who
 }
 
 // ExpireAt sets when the session ends with ReasonExpired, in place of what was

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
@@ -459,5 +460,59 @@ func TestExpiryIsSetAnew(t *testing.T) {
 		if r := s.Reason(); r != session.ReasonExpired {
 			t.Fatalf("still open (%q) after a time in the past", r)
 		}
+	})
+}
+
+// EachOf finds exactly the open sessions of a user, whoever came, went or
+// became somebody else.
+func TestEachOfAUser(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := newNode(t)
+		users := rapid.SampledFrom([]string{"", "a", "b"})
+		all := map[*session.Session]string{}
+		var list []*session.Session
+		rt.Repeat(map[string]func(*rapid.T){
+			"open": func(rt *rapid.T) {
+				s, user := new(session.Session), users.Draw(rt, "user")
+				if err := n.Open(s, newPipe(-1), auth.Identity{User: user}); err != nil {
+					rt.Fatal(err)
+				}
+				all[s], list = user, append(list, s)
+			},
+			"become": func(rt *rapid.T) {
+				if len(list) > 0 {
+					s, user := rapid.SampledFrom(list).Draw(rt, "session"), users.Draw(rt, "user")
+					s.Become(auth.Identity{User: user})
+					if _, open := all[s]; open {
+						all[s] = user
+					}
+				}
+			},
+			"close": func(rt *rapid.T) {
+				if len(list) > 0 {
+					s := rapid.SampledFrom(list).Draw(rt, "session")
+					s.Close(session.ReasonClient)
+					delete(all, s)
+				}
+			},
+			"": func(rt *rapid.T) {
+				for _, user := range []string{"a", "b", "c"} {
+					got := map[*session.Session]bool{}
+					n.EachOf(user, func(s *session.Session) bool {
+						if got[s] || all[s] != user {
+							rt.Fatalf("%q: a session twice, or of %q", user, all[s])
+						}
+						got[s] = true
+						return true
+					})
+					for s, u := range all {
+						if u == user && !got[s] {
+							rt.Fatalf("%q: a session is missing", user)
+						}
+					}
+				}
+				n.EachOf("", func(*session.Session) bool { rt.Fatal("a session of nobody"); return false })
+			},
+		})
 	})
 }
