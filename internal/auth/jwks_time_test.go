@@ -272,6 +272,17 @@ func TestFreshness(t *testing.T) {
 	})
 }
 
+// After Close nothing is begun that nobody would wait for.
+func TestNothingIsFetchedAfterClose(t *testing.T) {
+	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
+		if err := a.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		expect(t, a, p.token("a"), ErrUnavailable)
+		p.expectAsked(t, 0)
+	})
+}
+
 func TestTokenAlgorithmsAreThoseOfTheKeys(t *testing.T) {
 	if slices.Contains(algorithms, "none") || len(algorithms) != 10 {
 		t.Errorf("%v", algorithms)

@@ -92,12 +92,16 @@ func TestTheFirstRuleThatMatchesHolds(t *testing.T) {
 
 func TestBrokenRules(t *testing.T) {
 	for what, change := range map[string]func(*channel.Rule){
-		"match":       func(r *channel.Rule) { r.Match = "a b" },
-		"empty match": func(r *channel.Rule) { r.Match = "" },
-		"size":        func(r *channel.Rule) { r.Log.Size = -1 },
-		"huge size":   func(r *channel.Rule) { r.Log.Size = channel.MaxLog + 1 },
-		"age":         func(r *channel.Rule) { r.Log.Age = time.Millisecond },
-		"who":         func(r *channel.Rule) { r.Publish = "everybody" },
+		"match":                         func(r *channel.Rule) { r.Match = "a b" },
+		"empty match":                   func(r *channel.Rule) { r.Match = "" },
+		"size":                          func(r *channel.Rule) { r.Log.Size = -1 },
+		"huge size":                     func(r *channel.Rule) { r.Log.Size = channel.MaxLog + 1 },
+		"age":                           func(r *channel.Rule) { r.Log.Age = time.Millisecond },
+		"subscribe":                     func(r *channel.Rule) { r.Subscribe = "everybody" },
+		"publish":                       func(r *channel.Rule) { r.Publish = "everybody" },
+		"history":                       func(r *channel.Rule) { r.History = "" },
+		"members":                       func(r *channel.Rule) { r.Members = "admin" },
+		"a way in for those who are in": func(r *channel.Rule) { r.Subscribe = channel.Subscribers },
 	} {
 		r := channel.Default(channel.Anyone)
 		change(&r)
@@ -106,5 +110,18 @@ func TestBrokenRules(t *testing.T) {
 		} else if !strings.Contains(err.Error(), "rule 2") {
 			t.Errorf("%s: the error does not name the rule: %v", what, err)
 		}
+	}
+}
+
+// Without a log there is nothing to recover, whatever the rule says.
+func TestRecoverNeedsALog(t *testing.T) {
+	r := channel.Default(channel.Anyone)
+	r.Match, r.Log = "x", channel.Log{}
+	rules, err := channel.NewRules([]channel.Rule{r}, channel.Default(channel.Anyone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rules.For("x").Recover || !rules.For("y").Recover || !r.Recover {
+		t.Errorf("x: %t, y: %t", rules.For("x").Recover, rules.For("y").Recover)
 	}
 }

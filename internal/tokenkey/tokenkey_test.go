@@ -149,6 +149,8 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 	offCurve["y"] = offCurve["x"]
 	short := ecJWK(p256, "P-256", nil)
 	short["x"] = b64([]byte{1})
+	point := must(p256.PublicKey.Bytes())[1:]
+	shifted := ecJWK(p256, "P-256", map[string]any{"x": b64(point[:31]), "y": b64(point[31:])})
 	huge := new(big.Int).Lsh(big.NewInt(1), 9000)
 	for what, bad := range map[string]map[string]any{
 		"a secret":               {"kty": "oct", "k": b64([]byte("0123456789abcdef0123456789abcdef")), "alg": "HS256"},
@@ -161,6 +163,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 		"no curve":               ecJWK(p256, "secp256k1", nil),
 		"a point off the curve":  offCurve,
 		"a short coordinate":     short,
+		"coordinates cut anew":   shifted,
 		"RSA of 1024 bits":       rsaJWK(new(big.Int).Lsh(big.NewInt(1), 1023), []byte{1, 0, 1}),
 		"RSA of 9000 bits":       rsaJWK(huge, []byte{1, 0, 1}),
 		"RSA with exponent 1":    rsaJWK(rsaKey.N, []byte{1}),
