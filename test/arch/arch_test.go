@@ -40,7 +40,7 @@ var layers = [][]string{
 	{"internal/engine", "internal/auth", "internal/wheel", "internal/config"},
 	{"internal/engine/*", "internal/hub", "internal/problem"},
 	{"internal/session"},
-	{"internal/transport/*", "internal/nodes"},
+	{"internal/transport/*", "internal/nodes", "internal/protocol/centrifuge/*"},
 	{"internal/protocol/*", "internal/api", "internal/web"},
 	{"internal/app"},
 	{"cmd/*", "test/*", "bench/*"},
@@ -54,6 +54,7 @@ var walls = []struct {
 }{
 	{"github.com/redis/rueidis", []string{"internal/engine/redis"}, "the Redis client stays behind the engine"},
 	{"github.com/gobwas/", []string{"internal/transport/ws"}, "the WebSocket library stays behind the transport"},
+	{"github.com/centrifugal/", []string{"internal/protocol/centrifuge", "internal/protocol/centrifuge/*"}, "the protocol stays behind its door"},
 	{"github.com/golang-jwt/", []string{"internal/auth"}, "tokens are read in one place"},
 	{"github.com/prometheus/", []string{"internal/metrics", "internal/app"}, "the rest counts in plain structs"},
 	{"github.com/spf13/cobra", []string{"cmd/*"}, "commands are the outermost layer"},

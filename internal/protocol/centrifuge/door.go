@@ -8,7 +8,7 @@
 // refused and send goes nowhere; map and shared poll subscriptions are not
 // part of it.
 //
-// Goroutines: one that publishes joins and leaves while there are some, and
+// Its goroutines: one that publishes joins and leaves while there are some, and
 // one per emulated session while it has commands or per server's order to
 // subscribe. Close waits for all of them. Pings, deadlines and expiry run on
 // the node's wheel.
