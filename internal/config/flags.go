@@ -55,7 +55,8 @@ func (f *Flags) Scan(args []string) {
 }
 
 func (f *Flags) problems() (p Problems) {
-	known := append(names((*setting).flag), "config")
+	var known []string // the command's own flags too
+	f.set.VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
 	for _, name := range f.unknown {
 		p.addf(name, "there is no such flag; %s", suggestion("--", Nearest(strings.TrimLeft(name, "-"), known)))
 	}

@@ -83,6 +83,7 @@ rules:
 |---|---|---|
 | ` + "`match`" + ` | glob | which channels; needed |
 | ` + "`log.size`" + ` | number | messages that the log keeps; 0: no log, messages are delivered at most once |
+| ` + "`log: off`" + ` | | the same as a size of 0 |
 | ` + "`log.age`" + ` | duration | older messages are dropped |
 | ` + "`recover`" + ` | true or false | Centrifuge clients come back to what they missed, asked or not; needs a log |
 | ` + "`delta`" + ` | true or false | Centrifuge clients may ask for differences instead of whole payloads |
@@ -102,7 +103,8 @@ Who is one of
 
 Some names promise something that no rule takes back. A channel whose name begins with ` + "`$`" + ` wants a subscription token (or a
 connection token that names it). ` + "`name#42,43`" + ` is for the users 42 and 43. A channel under ` + "`personal_channel`" + ` is its user's: nobody
-else listens, reads or sees, and only servers publish there, unless the rule lets anyone publish.
+else listens, reads or sees who is there, and only the user and servers publish, unless the rule lets anyone publish. The rule
+is asked as well; servers ask for no name's leave. [Identity](identity.md) has the tokens.
 
 A refusal names the rule and the setting. One rule is built in behind yours: ` + "`typing:*`" + ` has no log and no presence.
 
@@ -116,9 +118,10 @@ As a variable: ` + "`MAGPIE_RULES='[{match: \"news:*\", publish: server}]'`" + `
 
 ## Who gets in
 
-Without a token secret on a loopback address (localhost, 127.0.0.1, ::1) anyone who reaches the address may join and publish;
-this is *open mode*, for the first minute. A proxy in front of such an address lets the whole world in: set a token secret
-first. On any other address the server does not start without a token secret, unless ` + "`--open`" + ` says so in so many words.
+Without anything to check tokens with (` + "`token_secret`, `token_public_keys`, `token_jwks`" + `) on a loopback address (localhost,
+127.0.0.1, ::1) anyone who reaches the address may join and publish; this is *open mode*, for the first minute. A proxy in
+front of such an address lets the whole world in: set a token secret first. On any other address the server does not start
+without one of the three, unless ` + "`--open`" + ` says so in so many words.
 
 ## Exit codes
 
