@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 BENCH       ?= .
 
-.PHONY: run build test test-go test-browser check docs deps bench clean
+.PHONY: run build test test-go test-browser test-sdk check docs deps bench clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
@@ -26,13 +26,16 @@ build:
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/magpie ./cmd/magpie
 
-test: deps test-go test-browser
+test: deps test-go test-browser test-sdk
 
 test-go:
 	$(GO) test -race -timeout 10m ./...
 
 test-browser: build
 	scripts/test-browser
+
+test-sdk: build
+	scripts/test-sdk
 
 check:
 	scripts/check-format
