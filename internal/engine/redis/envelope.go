@@ -50,15 +50,14 @@ type envelope struct {
 const maxHeader = 256
 
 func decodeEnvelope(channel, s string) (envelope, error) {
-	head, body, lined := strings.Cut(s[:min(len(s), maxHeader)], "\n")
+	head, _, lined := strings.Cut(s[:min(len(s), maxHeader)], "\n")
 	word, rest, _ := strings.Cut(head, " ")
 	switch word {
 	case "m1", "j1", "l1":
 		if !lined {
 			return envelope{}, fmt.Errorf("%w: no line end within %d bytes", errBrokenEnvelope, maxHeader)
 		}
-		body = s[len(head)+1:]
-		return decodeMessage(channel, kindOf(word), rest, body)
+		return decodeMessage(channel, kindOf(word), rest, s[len(head)+1:])
 	case "f1":
 		node, token, ok := strings.Cut(rest, " ")
 		if !ok || node == "" || token == "" || strings.Contains(token, " ") || lined {
