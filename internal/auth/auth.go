@@ -30,7 +30,7 @@ var (
 
 // Config is what New needs.
 type Config struct {
-	Rules *channel.Rules
+	Rules *channel.Rules // needed
 	// Secrets sign tokens (HS256, HS384, HS512). Several allow rotation.
 	Secrets []string
 	// Public keys verify tokens that others sign. Several allow rotation.
@@ -53,12 +53,13 @@ type Authorizer struct {
 	audience, issuer string
 	keys             [][sha256.Size]byte
 	personal         string
+	guests           []string // see Guests
 	guestKeys        [][]byte // the first signs
 }
 
 // New returns an authorizer.
 func New(c Config) *Authorizer {
-	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal}
+	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: forGuests(c.Rules)}
 	for _, s := range c.Secrets {
 		a.local = append(a.local, tokenkey.Secret(s))
 		a.guestKeys = append(a.guestKeys, guestKey(s))

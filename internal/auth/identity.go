@@ -49,18 +49,22 @@ type Override struct {
 	Recover   *bool
 }
 
-// Identify answers who shows this connection token; "" is a guest: what guests
-// may do, the rules say. A token is a JWT with exp and, for a user, sub. It
+// Identify answers who shows this connection token; "" is a guest. Where no
+// rule lets guests do anything they are refused: such a connection is not
+// worth its memory. A token is a JWT with exp and, for a user, sub. It
 // waits for nothing but a key set that has never been fetched or lacks the
 // token's key, at most 3 s and no longer than ctx.
 //
 // The error is ErrExpired for a good token that has ended, ErrUnavailable when
 // the keys cannot be had now, and ErrToken for all that will never pass.
 func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, error) {
-	if token == "" {
-		return Identity{Kind: Guest}, nil
-	}
-	if isGuest(token) {
+	if token == "" || isGuest(token) {
+		if len(a.guests) == 0 {
+			return Identity{}, fmt.Errorf("%w: no rule of this server lets guests in (anyone); send a user's token as Authorization: Bearer or ?token=", ErrToken)
+		}
+		if token == "" {
+			return Identity{Kind: Guest}, nil
+		}
 		return a.guest(token)
 	}
 	c, err := a.read(ctx, token)

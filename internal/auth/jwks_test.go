@@ -50,7 +50,7 @@ func remote(t *testing.T, address string, more auth.Config) *auth.Authorizer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more.JWKS = set
+	more.JWKS, more.Rules = set, noRules()
 	a := auth.New(more)
 	t.Cleanup(func() {
 		if err := a.Close(context.Background()); err != nil {
@@ -216,7 +216,7 @@ func TestWaitingForASlowKeySet(t *testing.T) {
 }
 
 func TestCloseGivesUpWithItsContext(t *testing.T) {
-	if err := auth.New(auth.Config{}).Close(context.Background()); err != nil {
+	if err := auth.New(auth.Config{Rules: noRules()}).Close(context.Background()); err != nil {
 		t.Error(err)
 	}
 }
@@ -225,7 +225,7 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 func TestFailedFetchIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	set := must(auth.NewJWKS(serve(t, http.NotFound), slog.New(slog.NewTextHandler(&log, nil))))
-	a := auth.New(auth.Config{JWKS: set})
+	a := auth.New(auth.Config{Rules: noRules(), JWKS: set})
 	token := signedBy("a", p256)
 	identify(a, token)
 	a.Close(context.Background())

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"magpie/internal/channel"
 )
 
 // provider is a key server without a network, so that hours pass in no time.
@@ -105,12 +107,21 @@ func withProvider(t *testing.T, f func(t *testing.T, p *provider, a *Authorizer)
 			t.Fatal(err)
 		}
 		s.client.Transport = p
-		a := New(Config{JWKS: s})
+		a := New(Config{Rules: anyRules(t), JWKS: s})
 		f(t, p, a)
 		if err := a.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func anyRules(t *testing.T) *channel.Rules {
+	t.Helper()
+	rules, err := channel.NewRules(nil, channel.Default(channel.Users))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
 }
 
 func expect(t *testing.T, a *Authorizer, token string, want error) {

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"magpie/internal/channel"
@@ -155,16 +156,14 @@ var verbs = map[Action]string{Subscribe: "subscribe", Publish: "publish", Histor
 
 // Guests returns the match of every rule that lets somebody without a token do
 // something, first to last; the last one is "*" where it holds for all other
-// channels. Doors use it to refuse those who could do nothing, and the server
-// says at its start what is open.
-func (a *Authorizer) Guests() []string {
-	var open []string
-	for _, r := range a.rules.All() {
-		for _, who := range []channel.Who{r.Subscribe, r.Publish, r.History, r.Members} {
-			if who == channel.Anyone {
-				open = append(open, r.Match)
-				break
-			}
+// channels. The server says at its start what is open. Callers must not change
+// the slice.
+func (a *Authorizer) Guests() []string { return a.guests }
+
+func forGuests(rules *channel.Rules) (open []string) {
+	for _, r := range rules.All() {
+		if slices.Contains([]channel.Who{r.Subscribe, r.Publish, r.History, r.Members}, channel.Anyone) {
+			open = append(open, r.Match)
 		}
 	}
 	return open

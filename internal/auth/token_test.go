@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/auth"
+	"magpie/internal/channel"
 )
 
 // Every algorithm that is promised, by each key that may be in turn (rotation).
@@ -39,14 +40,28 @@ func TestGoodTokens(t *testing.T) {
 			t.Errorf("%s: %+v, %v", what, id, err)
 		}
 	}
-	if id, err := identify(a, ""); err != nil || id.Kind != auth.Guest {
-		t.Errorf("no token: %+v, %v", id, err)
+}
+
+// Attack row T12: without a token somebody is a guest where a rule says
+// anyone, and nobody elsewhere.
+func TestNoToken(t *testing.T) {
+	if id, err := identify(ruled(), ""); err != nil || !reflect.DeepEqual(id, auth.Identity{Kind: auth.Guest}) {
+		t.Errorf("%+v, %v", id, err)
+	}
+	refused(t, "no token where no rule is for guests", "", auth.ErrToken)
+	open, shut := guestHouse(t, channel.Anyone, newSecret), guestHouse(t, channel.Users, newSecret)
+	g, err := open.NewGuest("", "Ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := identify(shut, g.Token); !errors.Is(err, auth.ErrToken) {
+		t.Errorf("a guest's token where guests were let in once: %+v, %v", id, err)
 	}
 }
 
 func TestRotation(t *testing.T) {
 	next := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	both, one := auth.New(auth.Config{Public: public(next, p256)}), auth.New(auth.Config{Public: public(next)})
+	both, one := auth.New(auth.Config{Rules: noRules(), Public: public(next, p256)}), auth.New(auth.Config{Rules: noRules(), Public: public(next)})
 	for _, k := range []*ecdsa.PrivateKey{next, p256} {
 		token := sign(jwt.SigningMethodES256, k, claims(nil))
 		if _, err := identify(both, token); err != nil {
@@ -265,7 +280,7 @@ func TestTimesThatAreGood(t *testing.T) {
 
 // Attack row T4: a token for another server of the same makers.
 func TestAudienceAndIssuer(t *testing.T) {
-	a := auth.New(auth.Config{Secrets: []string{newSecret}, Audience: "magpie", Issuer: "https://id.example.com"})
+	a := auth.New(auth.Config{Rules: noRules(), Secrets: []string{newSecret}, Audience: "magpie", Issuer: "https://id.example.com"})
 	good := jwt.MapClaims{"aud": "magpie", "iss": "https://id.example.com"}
 	for what, c := range map[string]struct {
 		aud, iss any
@@ -340,18 +355,15 @@ func TestTokenWithoutUserIsAGuest(t *testing.T) {
 }
 
 func TestServerWithoutKeysTakesNoToken(t *testing.T) {
-	if _, err := identify(auth.New(auth.Config{}), hs(nil)); !errors.Is(err, auth.ErrToken) {
+	if _, err := identify(auth.New(auth.Config{Rules: noRules()}), hs(nil)); !errors.Is(err, auth.ErrToken) {
 		t.Errorf("%v", err)
-	}
-	if id, err := identify(auth.New(auth.Config{}), ""); err != nil || id.Kind != auth.Guest {
-		t.Errorf("%+v, %v", id, err)
 	}
 }
 
 // What Sign makes, Identify and Subscription take, where aud and iss are asked
 // for too.
 func TestSign(t *testing.T) {
-	a := auth.New(auth.Config{Secrets: []string{newSecret, oldSecret}, Audience: "magpie", Issuer: "me"})
+	a := auth.New(auth.Config{Rules: noRules(), Secrets: []string{newSecret, oldSecret}, Audience: "magpie", Issuer: "me"})
 	exp := time.Now().Add(time.Minute)
 	token, err := a.Sign(auth.Draft{User: "42", Expires: exp, Info: []byte(`{"n":1}`), Channels: []string{"news"}})
 	if err != nil {
@@ -361,7 +373,7 @@ func TestSign(t *testing.T) {
 	if err != nil || id.User != "42" || string(id.Info) != `{"n":1}` || len(id.Channels) != 1 || id.Expires.Unix() != exp.Unix() {
 		t.Errorf("%+v, %v", id, err)
 	}
-	if _, err := identify(auth.New(auth.Config{Secrets: []string{oldSecret}}), token); err == nil {
+	if _, err := identify(auth.New(auth.Config{Rules: noRules(), Secrets: []string{oldSecret}}), token); err == nil {
 		t.Error("it was signed with the old secret")
 	}
 	token, err = a.Sign(auth.Draft{User: "42", Channel: "$team", Expires: exp})
@@ -384,7 +396,7 @@ func TestSign(t *testing.T) {
 			t.Errorf("%s: %s", what, token)
 		}
 	}
-	if _, err := auth.New(auth.Config{Public: public(p256)}).Sign(auth.Draft{Expires: exp}); !errors.Is(err, auth.ErrNoSecret) {
+	if _, err := auth.New(auth.Config{Rules: noRules(), Public: public(p256)}).Sign(auth.Draft{Expires: exp}); !errors.Is(err, auth.ErrNoSecret) {
 		t.Errorf("without a secret: %v", err)
 	}
 }
