@@ -293,6 +293,18 @@ func (e *Engine) doAny(ctx context.Context, f func(context.Context) error) error
 	return e.failure(f(bounded))
 }
 
+// read is do for what may be asked twice: a connection that broke is no news
+// to a reader while Redis is there.
+func (e *Engine) read(ctx context.Context, f func(context.Context) error) error {
+	return e.do(ctx, func(ctx context.Context) error {
+		err := f(ctx)
+		if _, answered := rueidis.IsRedisErr(err); err == nil || answered || ctx.Err() != nil {
+			return err
+		}
+		return f(ctx)
+	})
+}
+
 func (e *Engine) eval(ctx context.Context, s *script, keys []string, args ...string) (res rueidis.RedisResult, err error) {
 	err = e.do(ctx, func(ctx context.Context) error {
 		res = s.eval(ctx, e.client, keys, args...)

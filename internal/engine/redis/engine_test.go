@@ -121,8 +121,8 @@ func eventually(t testing.TB, what string, within time.Duration, ok func() bool)
 	return time.Since(begun)
 }
 
-// testRules: channels "short…" keep 5 messages, "none…" nothing, all others
-// the default.
+// testRules: channels "short…" keep 5 messages, "none…" nothing, "brief…" one
+// second, "long…" 100,000 messages, all others the default.
 func testRules(t testing.TB) *channel.Rules {
 	t.Helper()
 	rule := func(match string, size int, age time.Duration) channel.Rule {
@@ -131,7 +131,7 @@ func testRules(t testing.TB) *channel.Rules {
 		return r
 	}
 	rules, err := channel.NewRules([]channel.Rule{
-		rule("short*", 5, time.Hour), rule("none*", 0, 0), rule("long*", 100000, time.Hour),
+		rule("short*", 5, time.Hour), rule("none*", 0, 0), rule("long*", 100000, time.Hour), rule("brief*", 100, time.Second),
 	}, channel.Default(channel.Anyone))
 	if err != nil {
 		t.Fatal(err)

@@ -364,3 +364,20 @@ func TestReservedNamesAreNotHeard(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Fault B6: a killed connection costs a reader nothing.
+func TestReadersSurviveAKilledConnection(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.publish("chat", "x")
+	for range 20 {
+		server.Do("CLIENT", "KILL", "TYPE", "normal")
+		n.log("chat") // fails the test on an error
+		if _, err := n.Positions(t.Context(), []string{"chat"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Members(t.Context(), "chat"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

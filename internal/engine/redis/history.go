@@ -111,8 +111,12 @@ func (e *Engine) readPage(ctx context.Context, name string, q engine.Query) (eng
 		reverse = "1"
 	}
 	age := e.cfg.Rules.For(name).Log.Age
-	reply, err := e.eval(ctx, readScript, []string{e.keys.log(name), e.keys.meta(name)}, e.node, millis(age),
-		since.Epoch, strconv.FormatUint(since.Offset, 10), strconv.Itoa(q.Limit), reverse)
+	var reply rueidis.RedisResult
+	err := e.read(ctx, func(ctx context.Context) error {
+		reply = readScript.eval(ctx, e.client, []string{e.keys.log(name), e.keys.meta(name)}, e.node, millis(age),
+			since.Epoch, strconv.FormatUint(since.Offset, 10), strconv.Itoa(q.Limit), reverse)
+		return reply.Error()
+	})
 	if err != nil {
 		return engine.Page{}, err
 	}
@@ -200,7 +204,7 @@ func (e *Engine) Positions(ctx context.Context, channels []string) ([]message.Po
 		return tops, e.gate()
 	}
 	batches := slices.Collect(slices.Chunk(logged, positionsBatch))
-	err := e.do(ctx, func(ctx context.Context) error { return e.positions(ctx, channels, batches, tops) })
+	err := e.read(ctx, func(ctx context.Context) error { return e.positions(ctx, channels, batches, tops) })
 	if err != nil {
 		return nil, fmt.Errorf("positions of %d channels: %w", len(channels), err)
 	}

@@ -224,7 +224,7 @@ func firstError(replies []rueidis.RedisResult) error {
 // out, and removed.
 func (e *Engine) Members(ctx context.Context, ch string) ([]engine.Member, error) {
 	var list []engine.Member
-	err := e.do(ctx, func(ctx context.Context) (err error) {
+	err := e.read(ctx, func(ctx context.Context) (err error) {
 		list, err = e.members(ctx, ch)
 		return err
 	})

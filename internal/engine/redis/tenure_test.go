@@ -207,8 +207,9 @@ func TestD7SilentSubscriberConnection(t *testing.T) {
 	if _, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("1")}); err != nil {
 		t.Errorf("publishing works all the while: %v", err)
 	}
-	// The node gives the connection up by itself; only new ones are let through.
-	eventually(t, "the connection is given up", 5*time.Second, func() bool { whole, _ := n.subscriber.state(); return !whole })
+	// The node gives the connection up by itself, before the client library's
+	// own pings would; only new ones are let through.
+	eventually(t, "the connection is given up", 3500*time.Millisecond, func() bool { whole, _ := n.subscriber.state(); return !whole })
 	p.cut(true)
 	eventually(t, "subscribed again", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
 	n.back()
@@ -251,4 +252,18 @@ func TestD4RetryAfterALostAnswer(t *testing.T) {
 	if err != nil || !res.Duplicate || res.Position.Offset != 1 {
 		t.Errorf("retry: %+v %v", res, err)
 	}
+}
+
+// A fence of another node ends a tenure at once, before any answer says so:
+// what follows it may be that node's.
+func TestPlainFenceOfAnotherEndsTheTenure(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.subscribe("chat")
+	server.Do("PUBLISH", "chat", "0")
+	eventually(t, "it holds the lease", 5*time.Second, func() bool { return n.holds("chat") })
+	server.Do("PUBLISH", "magpie:{chat}:live", "f1 other t")
+	eventually(t, "it is a follower", 5*time.Second, func() bool { _, role := n.queued("chat"); return role == follower })
+	server.Do("PUBLISH", "chat", "1")
+	wantExactly(t, n, "chat", 2)
 }

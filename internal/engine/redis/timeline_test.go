@@ -248,3 +248,18 @@ func TestLongHistoryIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// A reader never gets what is older than the rule's age, to the moment, though
+// the key itself lives longer.
+func TestAgeIsExactForReaders(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.publish("brief", "1")
+	begun := time.Now()
+	eventually(t, "time passes", 2*time.Second, func() bool { return time.Since(begun) > 600*time.Millisecond })
+	n.publish("brief", "2")
+	eventually(t, "only the younger is left", 5*time.Second, func() bool {
+		got := n.log("brief")
+		return len(got) == 1 && got[0] == "2"
+	})
+}
