@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"magpie/internal/nodes"
 	"magpie/internal/session"
 )
 
@@ -294,6 +295,9 @@ func TestAServerSteersASession(t *testing.T) {
 		e.publish("short:k", "2")
 		c := e.connected(w)
 		e.steer(c.id, func(s session.Steerable) {
+			if key := s.(nodes.Keyed).SessionKey(); key != c.session || w.stream == (key == "") {
+				t.Errorf("session %q", key)
+			}
 			s.ServerSubscribe("short:k", session.ServerSubscription{Data: []byte(`{"a":1}`), Since: &session.Since{Epoch: at.Epoch, Offset: 1}})
 		})
 		c.hears(push("short:k", fmt.Sprintf(`"subscribe":{"recoverable":true,"positioned":true,"epoch":%q,"offset":1,"data":{"a":1}}`, at.Epoch)),

@@ -8,10 +8,23 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/message"
+	"magpie/internal/nodes"
 	"magpie/internal/session"
 )
 
-var _ session.Steerable = (*conn)(nil)
+var (
+	_ session.Steerable = (*conn)(nil)
+	_ nodes.Keyed       = (*conn)(nil)
+)
+
+// SessionKey implements nodes.Keyed: clients over HTTP know the name of their
+// session, which others do not.
+func (c *conn) SessionKey() string {
+	if c.via == nil {
+		return ""
+	}
+	return c.via.secret
+}
 
 // ServerSubscribe implements session.Steerable. Joining waits for the engine,
 // so it is done elsewhere; who is subscribed already stays as it is.
