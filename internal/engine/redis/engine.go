@@ -5,10 +5,10 @@
 // It refuses to buffer publications while Redis is away: they fail at once
 // with engine.ErrUnavailable. It refuses Sentinel and Cluster, so far.
 //
-// Its goroutines, which Start starts and Close ends and waits for: the subscriber (subscriber.go),
-// the probe (probe.go), the appender of plain PUBLISHes (plain.go), the roster
-// (presence.go), the upkeep (upkeep.go) and one reader per ingested stream
-// (ingest.go).
+// Its goroutines, which Start starts and Close ends and waits for: the
+// subscriber (subscriber.go), the probe (probe.go), the appender of plain
+// PUBLISHes (plain_append.go), the roster (presence.go), the upkeep (upkeep.go)
+// and one reader per ingested stream (ingest.go).
 package redis
 
 import (
