@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -104,10 +105,19 @@ func (s *serving) announce() {
 	if s.cfg.Redis != "" {
 		behind = config.RedactURL(s.cfg.Redis)
 	}
-	s.log.Info("serving", "version", build.Version(), "addr", s.app.Addr(), "node", s.cfg.Node, "engine", behind)
+	s.log.Info("serving", "version", build.Version(), "addr", s.app.Addr(), "node", s.cfg.Node, "engine", behind,
+		"open_to_guests", openTo(s.cfg.Rules.ForGuests()))
 	if s.cfg.Open {
 		s.log.Warn("open mode: anyone who reaches this address may join and publish", "addr", s.app.Addr())
 	}
+}
+
+// openTo says which channels somebody who shows nothing can reach.
+func openTo(rules []string) string {
+	if len(rules) == 0 {
+		return "nothing"
+	}
+	return strings.Join(rules, " ")
 }
 
 func (s *serving) stop() error {

@@ -146,3 +146,17 @@ func TestTokenUsage(t *testing.T) {
 		t.Errorf("without a secret: %d\n%s%s", r.code, r.out, r.errOut)
 	}
 }
+
+// Attack row T12: what can be reached without credentials is on record.
+func TestServeSaysWhatIsOpenToGuests(t *testing.T) {
+	for want, args := range map[string][]string{
+		`open_to_guests="typing:* *"`: nil,
+		"open_to_guests=nothing":      {"--token-secret", tokenSecret},
+		"open_to_guests=lobby":        {"--token-secret", tokenSecret, "--rules", "[{match: lobby, subscribe: anyone}]"},
+	} {
+		p := start(t, nil, append([]string{"serve", "--addr", "127.0.0.1:0", "--log-format", "text"}, args...)...)
+		if line := p.err.wait(t, p.done, "msg=serving"); !strings.Contains(line, want) {
+			t.Errorf("%q: %s", args, line)
+		}
+	}
+}

@@ -59,7 +59,7 @@ type Authorizer struct {
 
 // New returns an authorizer.
 func New(c Config) *Authorizer {
-	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: forGuests(c.Rules)}
+	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: c.Rules.ForGuests()}
 	for _, s := range c.Secrets {
 		a.local = append(a.local, tokenkey.Secret(s))
 		a.guestKeys = append(a.guestKeys, guestKey(s))

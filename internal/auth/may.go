@@ -2,7 +2,6 @@ package auth
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"magpie/internal/channel"
@@ -155,16 +154,6 @@ func (r *Request) standing(who channel.Who) string {
 var verbs = map[Action]string{Subscribe: "subscribe", Publish: "publish", History: "read the history", Presence: "see who is there"}
 
 // Guests returns the match of every rule that lets somebody without a token do
-// something, first to last; the last one is "*" where it holds for all other
-// channels. The server says at its start what is open. Callers must not change
-// the slice.
+// something, first to last; "*" is also the one for all other channels. Callers
+// must not change the slice.
 func (a *Authorizer) Guests() []string { return a.guests }
-
-func forGuests(rules *channel.Rules) (open []string) {
-	for _, r := range rules.All() {
-		if slices.Contains([]channel.Who{r.Subscribe, r.Publish, r.History, r.Members}, channel.Anyone) {
-			open = append(open, r.Match)
-		}
-	}
-	return open
-}

@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -107,6 +108,18 @@ func (r *Rules) For(name string) *Rule {
 // All returns the rules in order, the fallback last. Callers must not change
 // the slice.
 func (r *Rules) All() []Rule { return r.list }
+
+// ForGuests returns the match of every rule that lets somebody without a token
+// do something, in order. The fallback is listed as "*".
+func (r *Rules) ForGuests() []string {
+	var open []string
+	for _, rule := range r.list {
+		if slices.Contains([]Who{rule.Subscribe, rule.Publish, rule.History, rule.Members}, Anyone) {
+			open = append(open, rule.Match)
+		}
+	}
+	return open
+}
 
 func (r Rule) check() error {
 	if err := CheckGlob(r.Match); err != nil {

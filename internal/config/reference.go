@@ -106,6 +106,9 @@ connection token that names it). ` + "`name#42,43`" + ` is for the users 42 and 
 else listens, reads or sees who is there, and only the user and servers publish, unless the rule lets anyone publish. The rule
 is asked as well; servers ask for no name's leave. [Identity](identity.md) has the tokens.
 
+Whoever may subscribe can come back to what was missed: recovering from a position reads the log, whatever ` + "`history`" + ` says about
+asking for it. Give such a channel no log where that must not be.
+
 A refusal names the rule and the setting. One rule is built in behind yours: ` + "`typing:*`" + ` has no log and no presence.
 
 The default, for every channel that no rule matches (WHO is ` + "`anyone`" + ` in open mode and ` + "`users`" + ` otherwise):
