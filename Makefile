@@ -17,14 +17,18 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 BENCH       ?= .
 
-.PHONY: run build test test-go test-browser test-sdk check docs deps bench clean
+.PHONY: run build web test test-go test-browser test-sdk check docs deps bench clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
 
-build:
+build: web
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/magpie ./cmd/magpie
+
+# The chat app; without Node the binary has a page that says how to build it.
+web:
+	@scripts/build-web
 
 test: deps test-go test-browser test-sdk
 

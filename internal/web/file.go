@@ -21,11 +21,41 @@ type file struct {
 	mime  string
 	etag  string
 	cache string
+	// encoded are compressed forms of the body, the best first.
+	encoded []encoded
+	// policy takes the place of the pages' Content-Security-Policy; "" leaves it.
+	policy string
+	// shared lets pages of other sites load the file as a script.
+	shared bool
+}
+
+type encoded struct {
+	encoding string
+	body     []byte
 }
 
 func newFile(body []byte, mime string) *file {
 	sum := sha256.Sum256(body)
 	return &file{body: body, mime: mime, etag: `"` + hex.EncodeToString(sum[:8]) + `"`, cache: cacheRevalidate}
+}
+
+// choose is the body for what a client takes. A coding that it gives a weight
+// of 0 is refused (RFC 9110, section 12.5.3); other weights are not compared.
+func (f *file) choose(accept string) (encoding string, body []byte) {
+	for _, e := range f.encoded {
+		for item := range strings.SplitSeq(accept, ",") {
+			name, weight, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), e.encoding) && !isZero(weight) {
+				return e.encoding, e.body
+			}
+		}
+	}
+	return "", f.body
+}
+
+func isZero(weight string) bool {
+	value, found := strings.CutPrefix(strings.TrimSpace(weight), "q=")
+	return found && strings.Trim(value, "0.") == ""
 }
 
 func (f *file) immutable() *file {
@@ -34,22 +64,44 @@ func (f *file) immutable() *file {
 	return &g
 }
 
+// forOthers is the file as a script for pages of other sites.
+func (f *file) forOthers() *file {
+	g := *f
+	g.shared = true
+	return &g
+}
+
 // serve writes the file, or 304 when the client has it (RFC 9110, section
 // 13.1.2). Ranges are not offered: the files are a few kilobytes, and many
 // overlapping ranges of one would cost more than the whole.
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("ETag", f.etag)
+	encoding, body := f.choose(r.Header.Get("Accept-Encoding"))
+	etag := f.etag
+	if len(f.encoded) > 0 {
+		h.Set("Vary", "Accept-Encoding")
+	}
+	if encoding != "" {
+		h.Set("Content-Encoding", encoding)
+		etag = strings.TrimSuffix(etag, `"`) + "-" + encoding + `"` // other bytes, another tag
+	}
+	if f.policy != "" {
+		h.Set("Content-Security-Policy", f.policy)
+	}
+	if f.shared {
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
+	h.Set("ETag", etag)
 	h.Set("Cache-Control", f.cache)
-	if noneMatch(r.Header.Get("If-None-Match"), f.etag) {
+	if noneMatch(r.Header.Get("If-None-Match"), etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	h.Set("Content-Type", f.mime)
-	h.Set("Content-Length", strconv.Itoa(len(f.body)))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(f.body) // a client that went away is nobody's news
+		_, _ = w.Write(body) // a client that went away is nobody's news
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"html/template"
 	"net"
+	"strings"
 )
 
 //go:embed pages/*.html
@@ -21,18 +22,39 @@ type view struct {
 	RedisCLI string // how redis-cli is called; empty without Redis
 	Open     bool
 	Version  string
+	// MaxPayload is in bytes. Embedded: the page is a frame on another.
+	MaxPayload int
+	Embedded   bool
 }
 
-// renderPages returns the pages by URL path.
-func renderPages(o Options, hash string) map[string]*file {
-	v := view{Assets: assetRoot + hash, Channel: o.Channel, RedisCLI: redisCLI(o), Open: o.Open, Version: o.Version}
+// renderPages returns the pages by URL path. Without the app, its pages say how
+// to build it.
+func renderPages(o Options, hash string, built bool) map[string]*file {
+	v := view{Assets: assetRoot + hash, Channel: o.Channel, RedisCLI: redisCLI(o), Open: o.Open, Version: o.Version, MaxPayload: o.MaxPayload}
 	if v.Channel == "" {
 		v.Channel = "chat"
 	}
-	return map[string]*file{
+	pages := map[string]*file{
 		"/":        newFile(render("room.html", v), mimeHTML),
 		"/classic": newFile(render("classic.html", v), mimeHTML),
 	}
+	if !built {
+		pages[roomRoot] = newFile(render("unbuilt.html", v), mimeHTML)
+		return pages
+	}
+	pages[roomRoot] = newFile(render("app.html", v), mimeHTML)
+	pages[roomRoot].policy = policy("'none'")
+	v.Embedded = true
+	pages["/embed"] = newFile(render("app.html", v), mimeHTML)
+	pages["/embed"].policy = policy(ancestors(o.Embedders))
+	return pages
+}
+
+// ancestors are the sources of frame-ancestors (CSP level 3, section 6.4.2):
+// this site's own pages and those that may connect.
+func ancestors(origins []string) string {
+	list := append([]string{"'self'"}, origins...)
+	return strings.Join(list, " ")
 }
 
 func render(name string, v any) []byte {

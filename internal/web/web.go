@@ -30,7 +30,20 @@ type Options struct {
 	Open bool
 	// Version is shown in the footer. Empty: none.
 	Version string
+	// MaxPayload is the most that a message may have, in bytes; the app says so
+	// before it sends. 0: 65536.
+	MaxPayload int
+	// Embedders are the origins whose pages may show the app in a frame:
+	// scheme://host[:port] in lower case, or "*" for any. This site's own may
+	// always.
+	Embedders []string
 }
+
+// roomRoot is where rooms have their addresses: /r/NAME.
+const (
+	roomRoot    = "/r/"
+	longestRoom = 255 // bytes, decoded
+)
 
 // Handler serves the pages. It is immutable and safe for concurrent use.
 type Handler struct {
@@ -42,11 +55,19 @@ type Handler struct {
 // everything is embedded.
 //
 // Mount it on "/", beside the more specific doors: it answers GET and HEAD for
-// /, /classic, /favicon.ico and /assets/…, 405 with Allow for other methods on
-// these, and 404 for every other path.
+// /, /classic, /r/…, /embed, /embed.js, /sw.js, /favicon.ico and /assets/…, 405
+// with Allow for other methods on these, and 404 for every other path.
 func New(o Options) *Handler {
+	if o.MaxPayload == 0 {
+		o.MaxPayload = 65536
+	}
 	assets, hash := loadAssets()
-	h := &Handler{assets: assets, routes: renderPages(o, hash)}
+	built := assets["app.js"] != nil
+	h := &Handler{assets: assets, routes: renderPages(o, hash, built)}
+	if built {
+		h.routes["/embed.js"] = assets["embed.js"].forOthers()
+		h.routes["/sw.js"] = assets["sw.js"] // its scope is the directory it lies in
+	}
 	for name, f := range assets {
 		h.routes[assetRoot+hash+"/"+name] = f.immutable()
 	}
@@ -73,6 +94,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) find(path string) *file {
 	if f := h.routes[path]; f != nil {
 		return f
+	}
+	if room, found := strings.CutPrefix(path, roomRoot); found && room != "" && len(room) <= longestRoom && !strings.Contains(room, "/") {
+		return h.routes[roomRoot] // the page reads the room's name from its address
 	}
 	rest, found := strings.CutPrefix(path, assetRoot)
 	if !found {

@@ -1,0 +1,21 @@
+// Registers the worker that keeps the page itself, so that a reload without a
+// network still shows it. The page's policy lets this one script address be
+// made and no other.
+
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): unknown };
+}
+
+const worker = "/sw.js";
+
+export function keepOffline(): void {
+  if (!("serviceWorker" in navigator)) return; // a page that is not secure
+  const types = (window as { trustedTypes?: TrustedTypes }).trustedTypes;
+  const url = types?.createPolicy("magpie", {
+    createScriptURL: (asked) => {
+      if (asked !== worker) throw new TypeError("not the worker");
+      return asked;
+    },
+  }).createScriptURL(worker) ?? worker;
+  navigator.serviceWorker.register(url as string, { scope: "/" }).catch(() => { /* the page works without */ });
+}

@@ -1,0 +1,195 @@
+// One message as the app knows it, whatever way it came in and whatever it
+// carries. Reading is total: any JSON gives a message, none throws, and what
+// comes out is text, never markup.
+
+/** The ways in, as the server names them. */
+export type Via = "http" | "raw" | "plain" | "fcall" | "xadd" | "sdk";
+
+/**
+ * Who said something. stamped means that the server named them; otherwise name
+ * is the publisher's own word, or null when there is none.
+ */
+export interface Author {
+  readonly user: string;
+  readonly client: string;
+  readonly name: string | null;
+  readonly color: number;
+  readonly guest: boolean;
+  readonly stamped: boolean;
+  readonly moderator: boolean;
+}
+
+/** What the wire says of one message: a history entry or a publication. */
+export interface Wire {
+  readonly data?: unknown;
+  readonly b64?: string;
+  readonly epoch?: string;
+  readonly offset?: number;
+  readonly time?: number;
+  readonly via?: string;
+  readonly info?: WireInfo | undefined;
+}
+
+export interface WireInfo {
+  readonly user?: string;
+  readonly client?: string;
+  readonly session?: string;
+  readonly conn_info?: unknown;
+  readonly connInfo?: unknown;
+}
+
+export interface Message {
+  readonly kind: "message";
+  readonly key: string;
+  readonly epoch: string;
+  readonly offset: number; // 0: the channel keeps no log
+  readonly time: number; // Unix milliseconds
+  readonly via: Via | null;
+  readonly author: Author;
+  readonly id: string | null; // the sender's own, for reconciliation
+  readonly text: string;
+  readonly format: "chat" | "plain" | "data" | "binary";
+  readonly bytes: number; // size of a binary payload
+  readonly re: string | null; // key of the message it answers
+  readonly fate: Fate;
+  readonly reason?: string; // why it failed, in the reader's language
+  readonly edited: boolean;
+  readonly deleted: boolean;
+  readonly reactions: readonly Reaction[];
+}
+
+/** How far a message of one's own has come. "sent" is in the log. */
+export type Fate = "sent" | "waiting" | "sending" | "failed";
+
+export interface Reaction {
+  readonly emoji: string;
+  readonly users: readonly string[];
+}
+
+/** A message about another message. */
+export interface Change {
+  readonly type: "edit" | "delete" | "reaction";
+  readonly of: string; // key of the message meant
+  readonly by: Author;
+  readonly content: string;
+  readonly emoji: string;
+  readonly on: boolean;
+  readonly key: string;
+}
+
+export type Read = { readonly message: Message } | { readonly change: Change } | { readonly ignored: true };
+
+const longestName = 80;
+const longestText = 20_000; // characters kept of one message
+
+/** The key of a position. */
+export const keyOf = (epoch: string, offset: number) => `${epoch}.${offset}`;
+
+const isObject = (v: unknown): v is Record<string, unknown> => v !== null && typeof v === "object" && !Array.isArray(v);
+
+// Own properties only: {"__proto__": …} in JSON is an own property, and what
+// Object.prototype has is nobody's word.
+const own = (o: Record<string, unknown>, name: string): unknown => (Object.hasOwn(o, name) ? o[name] : undefined);
+
+const word = (v: unknown, longest: number): string | null =>
+  typeof v === "string" && v.trim() !== "" ? v.slice(0, longest) : null;
+
+const vias: readonly string[] = ["http", "raw", "plain", "fcall", "xadd", "sdk"];
+const viaOf = (v: unknown): Via | null => (typeof v === "string" && vias.includes(v) ? (v as Via) : null);
+
+/** Who the server says it was; the payload's name counts only where it names nobody. */
+export function authorOf(info: WireInfo | undefined, claimed: string | null): Author {
+  const raw = info?.conn_info ?? info?.connInfo;
+  const conn = isObject(raw) ? raw : {};
+  const user = typeof info?.user === "string" ? info.user : "";
+  const name = word(own(conn, "name"), longestName);
+  const stamped = user !== "" || name !== null;
+  const color = own(conn, "color");
+  return {
+    user,
+    client: info?.client ?? info?.session ?? "",
+    name: name ?? (user !== "" ? user.slice(0, longestName) : claimed),
+    color: typeof color === "number" && Number.isInteger(color) ? Math.abs(color) % tones : toneOf(user || (name ?? claimed ?? "")),
+    guest: stamped ? own(conn, "guest") === true : true,
+    stamped,
+    moderator: stamped && own(conn, "moderator") === true,
+  };
+}
+
+/** How many colours a person may have. */
+export const tones = 12; // as many as the server gives to guests
+
+export function toneOf(s: string): number {
+  let h = 2166136261;
+  for (let i = 0; i < s.length; i++) h = Math.imul(h ^ s.charCodeAt(i), 16777619);
+  return (h >>> 0) % tones;
+}
+
+/** Reads what came over the wire. live is the key of a message without a log. */
+export function read(wire: Wire, live: string, now: number): Read {
+  const epoch = wire.epoch ?? "";
+  const offset = wire.offset ?? 0;
+  const key = offset > 0 ? keyOf(epoch, offset) : live;
+  const fields = isObject(wire.data) ? wire.data : {};
+  const type = own(fields, "type");
+  const author = authorOf(wire.info, word(own(fields, "name"), longestName));
+  if (type === "edit" || type === "delete" || type === "reaction") return readChange(type, fields, author, key);
+  if (type === "typing" || type === "read") return { ignored: true };
+  const body = bodyOf(wire, fields);
+  return {
+    message: {
+      kind: "message", key, epoch, offset, author, ...body,
+      time: typeof wire.time === "number" && wire.time > 0 ? wire.time : now,
+      via: viaOf(wire.via),
+      id: word(own(fields, "id"), longestName),
+      re: word(own(fields, "re"), 200),
+      fate: "sent", edited: false, deleted: false, reactions: [],
+    },
+  };
+}
+
+function readChange(type: Change["type"], fields: Record<string, unknown>, by: Author, key: string): Read {
+  const of = word(own(fields, "of"), 200);
+  const content = own(fields, "content");
+  const emoji = word(own(fields, "emoji"), 16);
+  if (of === null || (type === "edit" && typeof content !== "string") || (type === "reaction" && emoji === null)) return { ignored: true };
+  return {
+    change: {
+      type, of, by, key,
+      content: typeof content === "string" ? content.slice(0, longestText) : "",
+      emoji: emoji ?? "",
+      on: own(fields, "on") !== false,
+    },
+  };
+}
+
+function bodyOf(wire: Wire, fields: Record<string, unknown>): Pick<Message, "text" | "format" | "bytes"> {
+  const b64 = wire.b64 ?? binaryOf(fields);
+  if (b64 !== null) return { text: "", format: "binary", bytes: sizeOfBase64(b64) };
+  const content = own(fields, "content");
+  if (typeof content === "string") return { text: content.slice(0, longestText), format: "chat", bytes: 0 };
+  if (typeof wire.data === "string") return { text: wire.data.slice(0, longestText), format: "plain", bytes: 0 };
+  return { text: (JSON.stringify(wire.data) ?? "").slice(0, longestText), format: "data", bytes: 0 };
+}
+
+// The Centrifuge door hands bytes that are no text to JSON clients as
+// {"b64": "…"} and nothing else.
+function binaryOf(fields: Record<string, unknown>): string | null {
+  const b64 = own(fields, "b64");
+  return typeof b64 === "string" && Object.keys(fields).length === 1 && /^[A-Za-z0-9+/]+={0,2}$/.test(b64) ? b64 : null;
+}
+
+function sizeOfBase64(s: string): number {
+  const padding = s.endsWith("==") ? 2 : s.endsWith("=") ? 1 : 0;
+  return Math.floor((s.length / 4) * 3) - padding;
+}
+
+/**
+ * Who counts as the same person. The server's word and a claim are never the
+ * same, so nobody can pass for another by writing a name into a payload.
+ */
+export function personOf(a: Author): string {
+  if (a.user !== "") return `user ${a.user}`;
+  if (a.client !== "") return `client ${a.client}`;
+  return `claim ${a.name ?? ""}`;
+}

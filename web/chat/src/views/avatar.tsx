@@ -1,0 +1,14 @@
+import type { Author } from "../state/message.ts";
+import { toneOf } from "../state/message.ts";
+
+const firstOf = (name: string): string => {
+  const Segmenter = Intl.Segmenter as typeof Intl.Segmenter | undefined;
+  const first = Segmenter ? [...new Segmenter().segment(name.trim().slice(0, 20))][0]?.segment : [...name.trim()][0];
+  return (first ?? "?").toUpperCase();
+};
+
+/** A person's letter on their colour. The name stands beside it, so it is not read out. */
+export function Avatar({ author, name, small = false }: { author: Author; name: string; small?: boolean }) {
+  const tone = author.stamped ? author.color : toneOf(name);
+  return <span class={`avatar${small ? " small" : ""}${author.stamped ? "" : " program"}`} data-tone={tone} aria-hidden="true">{firstOf(name)}</span>;
+}

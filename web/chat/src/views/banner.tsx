@@ -1,0 +1,74 @@
+// What stands between the room's name and its messages when something is not
+// as it should be, and what is only heard.
+
+import { signal, useSignalEffect } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import { bannerFor } from "../connection/banner.ts";
+import { t } from "../i18n/index.ts";
+import { useApp } from "./context.ts";
+import { Alert } from "./icons.tsx";
+
+export function ConnectionBanner() {
+  const app = useApp();
+  const now = useMemo(() => signal(Date.now()), []);
+  useSignalEffect(() => {
+    if (app.line.value.name === "online") return;
+    now.value = Date.now();
+    const timer = setInterval(() => { now.value = Date.now(); }, 250);
+    return () => clearInterval(timer);
+  });
+  const b = bannerFor(app.line.value, now.value, app.hasNetwork.value, app.wasOnline.value);
+  const locked = app.identity.locked.value !== "";
+  const show = b.say !== "nothing" && !locked;
+  return (
+    <div class={`banner${show ? " shown" : ""}${b.say === "stopped" ? " bad" : ""}`} id="banner" role="status">
+      {show && <><span class="spinner" aria-hidden="true" /><Said banner={b} />
+        {b.say !== "offline" && b.retry && <button type="button" class="link" id="retry" onClick={() => app.link.retry()}>{t("line.retry")}</button>}</>}
+    </div>
+  );
+}
+
+// The seconds are shown and not said: nobody wants to hear a countdown.
+function Said({ banner: b }: { banner: ReturnType<typeof bannerFor> }) {
+  switch (b.say) {
+    case "waiting": return <><span aria-hidden="true">{t("line.waiting", b.seconds)}</span><span class="visually-hidden">{t("line.reconnecting")}</span></>;
+    case "nothing": return null;
+    default: return <span>{t(`line.${b.say}`)}</span>;
+  }
+}
+
+/** A failure that is not a message's own. */
+export function AlarmLine() {
+  const app = useApp();
+  return (
+    <div class="alarm" id="alarm" role="alert">
+      {app.alarm.value !== "" && <p><Alert />{app.alarm.value}<button type="button" class="link" onClick={() => { app.alarm.value = ""; }}>{t("close")}</button></p>}
+    </div>
+  );
+}
+
+/** New messages of others, for those who listen. */
+export function Announcer() {
+  const app = useApp();
+  return <p class="visually-hidden" id="announcer" aria-live="polite">{app.spoken.value}</p>;
+}
+
+/** Asks for a token where the server lets no guest in. */
+export function TokenForm() {
+  const app = useApp();
+  const locked = app.identity.locked.value;
+  if (locked === "") return null;
+  return (
+    <form class="token" id="token-form" onSubmit={(e) => {
+      e.preventDefault();
+      const input = e.currentTarget.elements.namedItem("token") as HTMLInputElement;
+      if (input.value.trim() !== "") app.useToken(input.value.trim());
+      input.value = "";
+    }}>
+      <label for="token">{t("token.label")}</label>
+      <div class="token-row"><input id="token" name="token" type="password" autocomplete="off" spellcheck={false} maxLength={16384} required /><button type="submit">{t("token.join")}</button></div>
+      <p class="hint">{t("token.hint")}</p>
+      <p class="field-error" role="alert">{locked === "refused" ? t("token.refused") : ""}</p>
+    </form>
+  );
+}

@@ -1,0 +1,115 @@
+// Where the reader writes. Works with and without a connection; what is
+// written but not sent is kept for each room.
+
+import { signal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { t } from "../i18n/index.ts";
+import { field, isTouch, opened, useWorld } from "./context.ts";
+import { fit } from "./editor.tsx";
+import { Close, Reply, Send } from "./icons.tsx";
+import { isComposing } from "./keys.ts";
+import { nameOf } from "./message.tsx";
+import { expired } from "../state/typing.ts";
+
+const overhead = 400; // bytes of a payload around its words
+
+export function Composer() {
+  const { app, facts } = useWorld();
+  const area = useRef<HTMLTextAreaElement>(null);
+  const text = useMemo(() => signal(""), []);
+  const room = app.current.value;
+  const replying = app.replying.value;
+  const draft = `draft.${room}`;
+
+  useLayoutEffect(() => {
+    field.current = area.current;
+    const kept = app.setup.kept.get(draft) ?? "";
+    area.current!.value = text.value = kept;
+    fit(area.current!);
+    if (!isTouch() && document.activeElement === document.body) area.current!.focus();
+  }, [room]);
+  useEffect(() => { if (replying) area.current?.focus(); }, [replying]);
+
+  const over = tooLong(text.value, facts.maxPayload);
+  const changed = (a: HTMLTextAreaElement) => {
+    text.value = a.value;
+    app.setup.kept.set(draft, a.value === "" ? null : a.value);
+    fit(a);
+    if (a.value.trim() !== "") app.company.types();
+  };
+  const send = () => {
+    const a = area.current!;
+    const words = a.value.trim();
+    if (words === "" || tooLong(words, facts.maxPayload) > 0) return;
+    app.alarm.value = "";
+    app.say(words);
+    a.value = "";
+    changed(a);
+    a.focus();
+  };
+  const onKeyDown = (e: KeyboardEvent) => {
+    if (isComposing(e)) return; // first of all: the key is the input method's
+    if (e.key === "Enter" && !e.shiftKey && !e.altKey && (e.ctrlKey || e.metaKey || !isTouch())) {
+      e.preventDefault();
+      send();
+    } else if (e.key === "ArrowUp" && area.current!.value === "" && !e.altKey) {
+      editLast(app);
+      if (app.editing.value) e.preventDefault();
+    } else if (e.key === "Escape" && replying) {
+      e.stopPropagation();
+      app.replying.value = null;
+    }
+  };
+
+  return (
+    <form class="composer" id="composer" onSubmit={(e) => {
+      e.preventDefault();
+      send();
+    }}>
+      {replying && (
+        <div class="replying"><Reply /><span class="replying-text"><strong><bdi>{t("reply.to", nameOf(replying.author, replying.via))}</bdi></strong> {replying.text.slice(0, 120)}</span>
+          <button type="button" class="icon" aria-label={t("reply.cancel")} onClick={() => { app.replying.value = null; }}><Close /></button></div>
+      )}
+      <div class="field">
+        <textarea id="text" ref={area} rows={1} autocomplete="off" enterkeyhint={isTouch() ? "enter" : "send"} dir="auto" aria-label={t("composer.label", room)} placeholder={t("composer.placeholder", room)}
+          aria-describedby="composer-state" onKeyDown={onKeyDown} onInput={(e) => changed(e.currentTarget)} />
+        <button type="submit" class="send" id="send-message" aria-label={t("composer.send")} title={t("composer.send")} disabled={text.value.trim() === "" || over > 0}><Send /></button>
+      </div>
+      <div class="composer-foot">
+        {!app.setup.only && <WritingAs />}
+        <p class="typing" id="composer-state">{over > 0 ? <span class="too-long">{t("composer.tooLong", over)}</span> : <TypingLine />}</p>
+      </div>
+    </form>
+  );
+}
+
+function WritingAs() {
+  const { app } = useWorld();
+  const { name, guest } = app.identity.me.value;
+  if (name === "") return <span class="as" />;
+  return (
+    <p class="as">{t("composer.as")} {guest
+      ? <button type="button" class="name-button" id="name" title={t("composer.rename")} aria-label={`${name}. ${t("composer.rename")}`} onClick={() => { opened.value = "settings"; }}><bdi>{name}</bdi></button>
+      : <bdi class="name" title={t("name.token")}>{name}</bdi>}</p>
+  );
+}
+
+function TypingLine() {
+  const { app } = useWorld();
+  const typists = [...expired(app.room.value.typing.value, Date.now()).values()].map((x) => x.name);
+  if (typists.length === 0) return null;
+  const shown = typists.length <= 3 ? typists : typists.slice(0, 2);
+  return <span class="typing-line"><span class="dots" aria-hidden="true"><i /><i /><i /></span><bdi>{t("typing", shown, typists.length - shown.length)}</bdi></span>;
+}
+
+function tooLong(text: string, maxPayload: number): number {
+  if (text.length * 3 < maxPayload - overhead) return 0;
+  const bytes = new TextEncoder().encode(JSON.stringify(text)).length;
+  return Math.max(0, bytes - (maxPayload - overhead));
+}
+
+function editLast(app: ReturnType<typeof useWorld>["app"]): void {
+  const { items } = app.room.value.room.value;
+  const last = items.findLast((i) => i.kind === "message" && app.isOwn(i) && !i.deleted && i.format === "chat");
+  if (last?.kind === "message" && app.mayChange(last)) app.editing.value = last;
+}

@@ -1,0 +1,84 @@
+// The whole page.
+
+import { computed, type Signal, signal, useSignalEffect } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+import { t } from "../i18n/index.ts";
+import { firstUnread } from "../state/unread.ts";
+import { AlarmLine, Announcer, ConnectionBanner, TokenForm } from "./banner.tsx";
+import { Composer } from "./composer.tsx";
+import { opened, panelBeside, useWorld } from "./context.ts";
+import { Header } from "./header.tsx";
+import { isComposing } from "./keys.ts";
+import { go } from "./navigate.ts";
+import { Panel } from "./panel.tsx";
+import { Sidebar } from "./sidebar.tsx";
+import { Timeline } from "./timeline.tsx";
+import { Windows } from "./windows.tsx";
+
+export function Page() {
+  const { app, facts } = useWorld();
+  const atBottom = useMemo(() => signal(true), []);
+  const visible = useMemo(() => signal(!document.hidden), []);
+  useEffect(() => {
+    const seen = () => {
+      if (document.hidden) app.lookedAway();
+      visible.value = !document.hidden;
+    };
+    document.addEventListener("visibilitychange", seen);
+    const keys = (e: KeyboardEvent) => shortcut(e, app);
+    document.addEventListener("keydown", keys);
+    return () => {
+      document.removeEventListener("visibilitychange", seen);
+      document.removeEventListener("keydown", keys);
+    };
+  }, []);
+  // What stands at the end in a tab that is looked at is read.
+  useSignalEffect(() => { if (visible.value && atBottom.value && app.room.value.room.value.loaded) app.read(false); });
+  const beside = panelBeside.value && !facts.embedded;
+  return (
+    <>
+      <a class="skip" href="#text">{t("skip")}</a>
+      <div class={`app${beside ? " with-panel" : ""}${app.setup.only ? " only" : ""}`}>
+        {!app.setup.only && <aside class="side" aria-label={t("rooms")}><Sidebar /></aside>}
+        <main class="room" aria-labelledby="room-name">
+          <Header />
+          <ConnectionBanner />
+          <Room atBottom={atBottom} />
+          <TokenForm />
+          <AlarmLine />
+          <Composer />
+          <Announcer />
+        </main>
+        {beside && <aside class="panel" aria-label={t("panel.open")}><Panel /></aside>}
+      </div>
+      <Windows />
+    </>
+  );
+}
+
+function Room({ atBottom }: { atBottom: Signal<boolean> }) {
+  const { app } = useWorld();
+  const control = app.room.value;
+  const unread = useMemo(() => computed(() => {
+    const c = app.room.value;
+    return firstUnread(c.room.value.items, c.divider.value, app.isOwn);
+  }), []);
+  return <Timeline app={app} control={control} room={control.room.value} unread={unread.value} editing={app.editing.value?.key ?? null} atBottom={atBottom} />;
+}
+
+function shortcut(e: KeyboardEvent, app: ReturnType<typeof useWorld>["app"]): void {
+  if (isComposing(e)) return;
+  const typing = e.target instanceof HTMLElement && e.target.matches("input, textarea");
+  if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key.toLowerCase() === "k" && !app.setup.only) {
+    e.preventDefault();
+    opened.value = "switch";
+  } else if (e.altKey && (e.key === "ArrowUp" || e.key === "ArrowDown") && !app.setup.only) {
+    e.preventDefault();
+    go(app, app.step(e.key === "ArrowUp" ? -1 : 1));
+  } else if (e.key === "Escape" && opened.value === "") {
+    app.read(true);
+  } else if (e.key === "?" && (!typing || (e.target as HTMLTextAreaElement).value === "" && (e.target as HTMLElement).id === "text")) {
+    e.preventDefault();
+    opened.value = "help";
+  }
+}

@@ -1,0 +1,48 @@
+// Beside the room: who is there, and the ways to publish.
+
+import { compare, t } from "../i18n/index.ts";
+import { sorted } from "../state/presence.ts";
+import { Avatar } from "./avatar.tsx";
+import { useWorld } from "./context.ts";
+import { Ways } from "./ways.tsx";
+
+const mostShown = 100;
+
+export function Panel() {
+  const { app } = useWorld();
+  return (
+    <>
+      <People />
+      <section class="publish" aria-labelledby="ways-title">
+        <h2 id="ways-title">{t("ways")}</h2>
+        <p class="lead">{t("ways.lead")}</p>
+        <Ways room={app.current.value} />
+      </section>
+    </>
+  );
+}
+
+function People() {
+  const { app } = useWorld();
+  const members = app.room.value.members.value;
+  const me = `user ${app.identity.me.value.user}`;
+  const list = members ? sorted(members, compare) : [];
+  return (
+    <section class="people" aria-labelledby="people-title">
+      <h2 id="people-title">{t("people")} <span class="people-number">{list.length > 0 ? list.length : ""}</span></h2>
+      {members && list.length === 0 && <p class="hint">{t("people.none")}</p>}
+      <ul class="members">
+        {list.slice(0, mostShown).map((m) => {
+          const name = m.author.name ?? t("author.guest");
+          return (
+            <li key={m.person} class="member" data-person={m.person}><Avatar author={m.author} name={name} small /><bdi class="member-name">{name}</bdi>
+              {m.person === me && <span class="badge you">{t("you")}</span>}
+              {m.author.guest && m.person !== me && <span class="badge guest">{t("author.guest")}</span>}
+              {m.sessions > 1 && <span class="member-screens" title={t("people.sessions", m.sessions)}>×{m.sessions}</span>}</li>
+          );
+        })}
+      </ul>
+      {list.length > mostShown && <p class="hint">+ {list.length - mostShown}</p>}
+    </section>
+  );
+}

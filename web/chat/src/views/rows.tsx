@@ -1,0 +1,55 @@
+// What stands between messages.
+
+import type { RoomControl } from "../control/room.ts";
+import { dayOf, t } from "../i18n/index.ts";
+import type { Room, Traffic } from "../state/room.ts";
+import { useWorld } from "./context.ts";
+import { Lock } from "./icons.tsx";
+import { Ways } from "./ways.tsx";
+
+export const DayRow = ({ time }: { time: number }) => <li class="day"><span>{dayOf(time, Date.now())}</span></li>;
+
+export const UnreadRow = () => <li class="unread-divider"><span>{t("divider.unread")}</span></li>;
+
+export const GapRow = ({ id }: { id: string }) => <li class="gap" data-key={id}><span>{t("gap")}</span></li>;
+
+const named = 3; // names said before "and n others"
+const condense = (names: readonly string[]): readonly [readonly string[], number] =>
+  names.length <= named ? [names, 0] : [names.slice(0, named - 1), names.length - named + 1];
+
+/** "Ann, Bo and 3 others joined". */
+export function TrafficRow({ item }: { item: Traffic }) {
+  const joined = item.joined.length > 0 ? t("joined", ...condense(item.joined)) : "";
+  const left = item.left.length > 0 ? t("left", ...condense(item.left)) : "";
+  return <li class="traffic" data-key={item.key}><bdi>{[joined, left].filter((s) => s !== "").join(" · ")}</bdi></li>;
+}
+
+/** What stands above the first message. */
+export function Start({ control, room }: { control: RoomControl; room: Room }) {
+  if (room.error === "forbidden") return <div class="notice"><Lock /><p class="notice-title">{t(room.loaded && room.items.length > 0 ? "history.forbidden" : "forbidden.title")}</p><p>{t("forbidden.text")}</p></div>;
+  if (room.error === "history") {
+    return <div class="notice" role="alert"><p>{t("history.error")}</p><button type="button" class="small" onClick={() => void control.older()}>{t("again")}</button></div>;
+  }
+  if (room.whole) return <p class="start">{t("history.start")}</p>;
+  return room.loaded && !room.loading ? <p class="start" aria-hidden="true" /> : <Skeleton />;
+}
+
+function Skeleton() {
+  return (
+    <div class="skeleton" role="status"><span class="visually-hidden">{t("loading")}</span>
+      {[0, 1, 2].map((i) => <div key={i} class="bone" aria-hidden="true"><span class="bone-face" /><span class="bone-line" /><span class="bone-line short" /></div>)}
+    </div>
+  );
+}
+
+export function EmptyRoom({ room }: { room: Room }) {
+  const { facts } = useWorld();
+  return (
+    <div class="empty" id="empty">
+      <img src={facts.mark} alt="" width="64" height="64" />
+      <h2>{t("empty.title")}</h2>
+      <p>{t("empty.text")}</p>
+      {!facts.embedded && <Ways room={room.name} compact />}
+    </div>
+  );
+}

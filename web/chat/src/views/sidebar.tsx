@@ -1,0 +1,83 @@
+// The rooms, and who the reader is.
+
+import { signal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import type { RoomControl } from "../control/room.ts";
+import { t } from "../i18n/index.ts";
+import { lobby, pathOf, roomName } from "../state/names.ts";
+import { Avatar } from "./avatar.tsx";
+import { focusField, opened, useWorld } from "./context.ts";
+import { Close, Gear, Plus, Search } from "./icons.tsx";
+import { go } from "./navigate.ts";
+
+export function Sidebar() {
+  const { app, facts } = useWorld();
+  return (
+    <>
+      <div class="brand"><img src={facts.mark} alt="" width="32" height="32" /><span>Magpie</span>
+        <button type="button" class="icon brand-search" aria-label={t("rooms.switch")} title={`${t("rooms.switch")} (Ctrl+K)`} onClick={() => { opened.value = "switch"; }}><Search /></button></div>
+      <nav class="rooms" aria-label={t("rooms")}>
+        <h2>{t("rooms")}</h2>
+        <ul>{[...app.rooms.value.values()].map((r) => <RoomLink key={r.name} control={r} />)}</ul>
+        <AddRoom />
+      </nav>
+      <Self />
+    </>
+  );
+}
+
+function RoomLink({ control }: { control: RoomControl }) {
+  const { app } = useWorld();
+  const here = app.current.value === control.name;
+  const n = here && !document.hidden ? 0 : control.unread.value;
+  return (
+    <li class="room-item">
+      <a class={`room-link${n > 0 ? " has-unread" : ""}`} href={pathOf(control.name)} aria-current={here ? "page" : undefined} onClick={(e) => {
+        if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+        e.preventDefault();
+        go(app, control.name);
+        focusField();
+      }}>
+        <span class="hash" aria-hidden="true">#</span><bdi class="room-name">{control.name}</bdi>
+        {n > 0 && <span class="count"><span aria-hidden="true">{n > 99 ? "99+" : n}</span><span class="visually-hidden">{t("unread", n)}</span></span>}
+      </a>
+      {control.name !== lobby && <button type="button" class="icon room-leave" aria-label={t("rooms.leave", control.name)} title={t("rooms.leave", control.name)} onClick={() => {
+        app.close(control.name);
+        go(app, app.current.value);
+      }}><Close /></button>}
+    </li>
+  );
+}
+
+function AddRoom() {
+  const { app } = useWorld();
+  const bad = useMemo(() => signal(false), []);
+  return (
+    <form class="add-room" onSubmit={(e) => {
+      e.preventDefault();
+      const input = e.currentTarget.elements.namedItem("room") as HTMLInputElement;
+      const name = roomName(input.value);
+      bad.value = name === null;
+      if (name === null) return;
+      input.value = "";
+      go(app, name);
+      focusField();
+    }}>
+      <label class="visually-hidden" for="add-room">{t("rooms.add")}</label>
+      <Plus /><input id="add-room" name="room" maxLength={80} autocomplete="off" spellcheck={false} placeholder={t("rooms.add")} aria-invalid={bad.value} aria-describedby="add-room-bad" onInput={() => { bad.value = false; }} />
+      <p class="field-error" id="add-room-bad" role="alert">{bad.value ? t("rooms.bad") : ""}</p>
+    </form>
+  );
+}
+
+function Self() {
+  const { app } = useWorld();
+  const me = app.identity.me.value;
+  return (
+    <button type="button" class="self" aria-label={`${t("settings")}: ${me.name}`} onClick={() => { opened.value = "settings"; }}>
+      {me.name !== "" && <Avatar author={app.author()} name={me.name} />}
+      <span class="self-name"><bdi>{me.name === "" ? t("settings") : me.name}</bdi>{me.guest && me.name !== "" && <small>{t("author.guest")}</small>}</span>
+      <Gear />
+    </button>
+  );
+}

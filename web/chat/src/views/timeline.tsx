@@ -1,0 +1,218 @@
+// The list of messages: at most 300 rows of a list of any length, and a
+// reading position that does not move, whatever comes in above or below.
+
+import { type Signal, signal } from "@preact/signals";
+import { Component, createRef } from "preact";
+import type { App } from "../control/app.ts";
+import type { RoomControl } from "../control/room.ts";
+import type { Message } from "../state/message.ts";
+import type { Item, Room } from "../state/room.ts";
+import { pendingRows, type Row, rowsOf } from "../state/rows.ts";
+import { type Move, pinned, type Scroll, type ScrollEvent, step } from "../state/scroll.ts";
+import { atEnd, came, down, range, up, type Window } from "../state/window.ts";
+import { t } from "../i18n/index.ts";
+import { Down } from "./icons.tsx";
+import { hot, MessageRow } from "./message.tsx";
+import { DayRow, EmptyRoom, GapRow, Start, TrafficRow, UnreadRow } from "./rows.tsx";
+
+const margin = 800; // px from an edge of what is drawn at which more is drawn
+const ask = 600; // px from the top at which older messages are asked for
+
+interface Props {
+  readonly app: App;
+  readonly control: RoomControl;
+  readonly room: Room;
+  readonly unread: string | null;
+  readonly editing: string | null;
+  readonly atBottom: Signal<boolean>;
+}
+
+interface Anchor { readonly key: string; readonly top: number }
+
+export class Timeline extends Component<Props> {
+  #box = createRef<HTMLDivElement>();
+  #list = createRef<HTMLOListElement>();
+  #window: Window = atEnd;
+  #scroll: Scroll = pinned;
+  #move: Move = "follow";
+  #sight: ResizeObserver | null = null;
+  #unseen = signal(0);
+  #away = signal(false);
+
+  override componentDidMount(): void {
+    this.#sight = new ResizeObserver(() => { if (this.#scroll.at !== "reading") this.#toEnd(); });
+    this.#sight.observe(this.#box.current!);
+    this.#sight.observe(this.#list.current!);
+    this.#toEnd();
+  }
+
+  override componentWillUnmount(): void { this.#sight?.disconnect(); }
+
+  override shouldComponentUpdate(next: Props): boolean {
+    this.#move = "hold";
+    if (next.control !== this.props.control) {
+      this.#window = atEnd;
+      this.#scroll = pinned;
+      this.#move = "follow";
+      this.#tell();
+    } else {
+      this.#absorb(this.props.room, next.room);
+    }
+    return true;
+  }
+
+  // What the new state of the room means for who reads it.
+  #absorb(before: Room, after: Room): void {
+    const added = addedAtEnd(before.items, after.items);
+    const fresh = after.items.slice(after.items.length - added);
+    const others = fresh.filter((i) => i.kind === "message" && !this.props.app.isOwn(i)).length;
+    const own = after.pending.length > before.pending.length && after.pending.at(-1)?.key !== before.pending.at(-1)?.key;
+    if (own) this.#apply({ type: "came", count: 0, own: true });
+    if (added > 0) {
+      this.#apply({ type: "came", count: others, own: false });
+      this.#window = came(this.#window, added, this.#scroll.at !== "reading");
+    }
+    if (own) this.#window = atEnd;
+    if (this.#scroll.at !== "reading") this.#move = "follow";
+  }
+
+  #apply(e: ScrollEvent): void {
+    const [scroll, move] = step(this.#scroll, e);
+    this.#scroll = scroll;
+    if (move === "follow") this.#move = "follow";
+    this.#tell();
+  }
+
+  // Signals, so that the button changes without the list.
+  #tell(): void {
+    this.#unseen.value = this.#scroll.at === "reading" ? this.#scroll.unseen : 0;
+    this.#away.value = this.#scroll.at === "reading";
+    this.props.atBottom.value = this.#scroll.at !== "reading";
+  }
+
+  override getSnapshotBeforeUpdate(): Anchor | null { return this.#move === "follow" ? null : this.#anchor(); }
+
+  // The first row in sight.
+  #anchor(): Anchor | null {
+    const edge = this.#box.current!.getBoundingClientRect().top;
+    for (const row of this.#list.current!.children as unknown as Iterable<HTMLElement>) {
+      const { top, bottom } = row.getBoundingClientRect();
+      if (bottom > edge && row.dataset.key) return { key: row.dataset.key, top };
+    }
+    return null;
+  }
+
+  override componentDidUpdate(_p: Props, _s: unknown, anchor: Anchor | null): void {
+    if (this.#move === "follow") return this.#toEnd();
+    if (anchor) this.#holdAt(anchor);
+  }
+
+  #holdAt(anchor: Anchor): void {
+    const row = this.#list.current!.querySelector<HTMLElement>(`[data-key="${CSS.escape(anchor.key)}"]`);
+    if (row) this.#box.current!.scrollTop += row.getBoundingClientRect().top - anchor.top;
+  }
+
+  #toEnd(): void {
+    const box = this.#box.current!;
+    if (this.#window.fromEnd === 0) box.scrollTop = box.scrollHeight;
+    if (this.#scroll.at === "jumping") this.#apply({ type: "arrived" });
+    this.#move = "hold";
+  }
+
+  #onScroll = (): void => {
+    const box = this.#box.current!;
+    const below = box.scrollHeight - box.scrollTop - box.clientHeight;
+    const fromEnd = this.#window.fromEnd > 0 ? Infinity : below;
+    this.#apply({ type: "moved", fromEnd });
+    this.#move = "hold";
+    const total = this.props.room.items.length;
+    if (box.scrollTop < margin) this.#shift(up(this.#window, total));
+    else if (below < margin) this.#shift(down(this.#window));
+    if (box.scrollTop < ask && range(this.#window, total)[0] === 0) void this.props.control.older();
+  };
+
+  // Redraws at once: the scroll position is corrected before it is painted.
+  #shift(to: Window): void {
+    if (to === this.#window) return;
+    const anchor = this.#anchor();
+    this.#window = to;
+    this.#move = "hold";
+    this.forceUpdate(() => { if (anchor) this.#holdAt(anchor); });
+  }
+
+  /** To the newest message, on the reader's word. */
+  jump = (): void => {
+    this.#apply({ type: "jump" });
+    this.#window = atEnd;
+    this.forceUpdate(() => {
+      this.#scroll = { at: "jumping" };
+      this.#toEnd();
+    });
+  };
+
+  #onKeyDown = (e: KeyboardEvent): void => {
+    if (e.target === this.#box.current && e.key === "End") {
+      e.preventDefault();
+      return this.jump();
+    }
+    const row = (e.target as HTMLElement).closest<HTMLElement>("li.message");
+    if (!row || row !== e.target || (e.key !== "ArrowUp" && e.key !== "ArrowDown")) return;
+    e.preventDefault();
+    const rows = [...this.#list.current!.querySelectorAll<HTMLElement>("li.message")];
+    rows[rows.indexOf(row) + (e.key === "ArrowUp" ? -1 : 1)]?.focus();
+  };
+
+  #onPoint = (e: Event): void => {
+    hot.value = (e.target as HTMLElement).closest<HTMLElement>("li.message")?.dataset.key ?? "";
+  };
+
+  render({ app, control, room, unread, editing }: Props) {
+    const [start, end] = range(this.#window, room.items.length);
+    const rows = [...rowsOf(room.items, start, end, unread), ...(end === room.items.length ? pendingRows(room) : [])];
+    const last = rows.findLast((r) => r.type === "message")?.key;
+    const empty = room.loaded && rows.every((r) => r.type === "other" && r.item.kind === "traffic") && room.whole;
+    return (
+      <div class="timeline">
+        <div class="scroll" id="scroll" ref={this.#box} tabIndex={0} role="log" aria-live="off" aria-label={t("messages.of", room.name)} aria-busy={room.loading}
+          onScroll={this.#onScroll} onKeyDown={this.#onKeyDown} onPointerOver={this.#onPoint} onFocusIn={this.#onPoint} onPointerLeave={() => { hot.value = ""; }}>
+          {start === 0 && !empty && <Start control={control} room={room} />}
+          {empty && <EmptyRoom room={room} />}
+          <ol class="messages" id="messages" ref={this.#list}>{rows.map((row) => this.#row(app, room, row, editing, row.key === last))}</ol>
+        </div>
+        <Jump away={this.#away} unseen={this.#unseen} jump={this.jump} />
+      </div>
+    );
+  }
+
+  #row(app: App, room: Room, row: Row, editing: string | null, last: boolean) {
+    switch (row.type) {
+      case "day": return <DayRow key={row.key} time={row.time} />;
+      case "unread": return <UnreadRow key="unread" />;
+      case "other": return row.item.kind === "gap" ? <GapRow key={row.key} id={row.key} /> : <TrafficRow key={row.key} item={row.item} />;
+      case "message":
+        return <MessageRow key={row.key} app={app} message={row.message} head={row.head} own={app.isOwn(row.message)} focusable={last}
+          editing={row.message.key === editing} answered={row.message.re === null ? null : findMessage(room, row.message.re)} />;
+    }
+  }
+}
+
+const findMessage = (room: Room, key: string): Message | null => {
+  if (!room.keys.has(key)) return null;
+  const found = room.items.findLast((i) => i.key === key);
+  return found?.kind === "message" ? found : null;
+};
+
+// How many items the list has gained at its end.
+function addedAtEnd(before: readonly Item[], after: readonly Item[]): number {
+  const last = before.at(-1);
+  if (before === after) return 0;
+  if (!last) return after.length;
+  const at = after.findLastIndex((i) => i.key === last.key);
+  return at < 0 ? 0 : after.length - 1 - at;
+}
+
+function Jump({ away, unseen, jump }: { away: Signal<boolean>; unseen: Signal<number>; jump: () => void }) {
+  if (!away.value) return null;
+  const label = unseen.value === 0 ? t("jump.none") : t("jump", unseen.value);
+  return <button type="button" class={`jump${unseen.value > 0 ? " new" : ""}`} id="latest" onClick={jump}><Down />{label}</button>;
+}

@@ -1,0 +1,32 @@
+// What can be done with a message: stands over the one in hand.
+
+import { signal } from "@preact/signals";
+import type { App } from "../control/app.ts";
+import { t } from "../i18n/index.ts";
+import type { Message } from "../state/message.ts";
+import { focusField, opened } from "./context.ts";
+import { Bin, Pencil, Reply } from "./icons.tsx";
+
+const quick = ["👍", "❤️", "😂", "🎉"];
+
+/** The message that the reader is asked about. */
+export const toDelete = signal<Message | null>(null);
+
+export function Tools({ app, message: m }: { app: App; message: Message }) {
+  if (m.offset === 0) return null; // without a place in a log nothing can refer to it
+  const may = app.mayChange(m);
+  return (
+    <div class="tools" role="group" aria-label={t("act.menu")}>
+      {quick.map((emoji) => <button key={emoji} type="button" class="tool" aria-label={t("act.reactWith", emoji)} onClick={() => void app.react(m, emoji)}>{emoji}</button>)}
+      <button type="button" class="tool" aria-label={t("act.reply")} title={t("act.reply")} onClick={() => {
+        app.replying.value = m;
+        focusField();
+      }}><Reply /></button>
+      {may && m.format === "chat" && <button type="button" class="tool" aria-label={t("act.edit")} title={t("act.edit")} onClick={() => { app.editing.value = m; }}><Pencil /></button>}
+      {may && <button type="button" class="tool" aria-label={t("act.delete")} title={t("act.delete")} onClick={() => {
+        toDelete.value = m;
+        opened.value = "delete";
+      }}><Bin /></button>}
+    </div>
+  );
+}

@@ -1,0 +1,78 @@
+// The ways to publish into a room, with buttons that copy them.
+
+import { signal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import { t } from "../i18n/index.ts";
+import { channelOf } from "../state/names.ts";
+import { useWorld } from "./context.ts";
+
+export interface Place {
+  readonly origin: string;
+  readonly channel: string;
+  readonly redisCLI: string;
+  readonly open: boolean;
+  hello(from: string): string;
+}
+
+// One shell command over several lines, short enough not to be wrapped.
+const lines = (...parts: string[]) => parts.join(" \\\n  ");
+// Some names mean something else to a shell. No channel name has a quote.
+const quoted = (name: string) => (/^[\w.:-]+$/.test(name) ? name : `'${name}'`);
+
+/** The commands by name. Pure. */
+export function commands({ origin, channel, redisCLI, open, hello }: Place): Record<"redis" | "curl" | "js" | "serve", string> {
+  // Stands in single quotes of a shell; hello has none.
+  const json = (from: string) => JSON.stringify({ content: hello(from) });
+  const key = open ? [] : ["-H 'X-API-Key: YOUR_KEY'"];
+  const query = new URLSearchParams(channel === "chat" ? {} : { channel });
+  if (!open) query.set("token", "YOUR_TOKEN");
+  const socket = `${origin.replace(/^http/, "ws")}/websocket${query.size > 0 ? `?${query}` : ""}`;
+  return {
+    redis: lines(`${redisCLI} PUBLISH ${quoted(channel)}`, `'${json("Redis")}'`),
+    curl: lines(`curl ${origin}/publish/${encodeURIComponent(channel)}`, "-H 'Content-Type: application/json'", ...key, `-d '${json("curl")}'`),
+    js: ["const ws = new WebSocket(", `  "${socket}");`, "ws.onmessage = (e) => console.log(e.data);", "ws.onopen = () => ws.send(", `  '${json("JavaScript")}');`].join("\n"),
+    serve: "magpie serve --redis redis://localhost:6379",
+  };
+}
+
+export function Ways({ room, compact = false }: { room: string; compact?: boolean }) {
+  const { facts } = useWorld();
+  const all = commands({ origin: location.origin, channel: channelOf(room), redisCLI: facts.redisCLI, open: facts.open, hello: (from) => t("hello", from) });
+  return (
+    <div class={compact ? "ways compact" : "ways"}>
+      {facts.redisCLI !== "" && <Way title="redis-cli" command={all.redis} id="redis" />}
+      <Way title="curl" command={all.curl} id="curl" />
+      <Way title="JavaScript" command={all.js} id="js" />
+      {facts.redisCLI === "" && !compact && <Way title={t("ways.redis")} hint={t("ways.redisHint")} command={all.serve} id="serve" />}
+    </div>
+  );
+}
+
+function Way({ title, command, id, hint }: { title: string; command: string; id: string; hint?: string }) {
+  return (
+    <article class="way" data-way={id}>
+      <div class="way-head"><h3>{title}</h3><Copy what={title} text={command} /></div>
+      {hint && <p class="hint">{hint}</p>}
+      <pre tabIndex={0} role="group" aria-label={title}><code>{command}</code></pre>
+    </article>
+  );
+}
+
+const shownFor = 2_000; // milliseconds
+
+function Copy({ what, text }: { what: string; text: string }) {
+  const state = useMemo(() => signal<"" | "done" | "failed">(""), []);
+  const copy = async (button: HTMLElement) => {
+    try {
+      await navigator.clipboard.writeText(text); // there only where the page is secure
+      state.value = "done";
+    } catch {
+      const code = button.closest(".way")?.querySelector("code");
+      if (code) getSelection()?.selectAllChildren(code);
+      state.value = "failed";
+    }
+    setTimeout(() => { state.value = ""; }, shownFor);
+  };
+  const label = state.value === "" ? t("copy") : t(`copy.${state.value}`);
+  return <button type="button" class="copy" aria-label={state.value === "" ? t("copy.label", what) : label} onClick={(e) => void copy(e.currentTarget)}><span aria-live="polite">{label}</span></button>;
+}

@@ -1,0 +1,34 @@
+// A window over the page: the browser's own dialog, which keeps the focus in
+// and gives it back.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { t } from "../i18n/index.ts";
+import { opened } from "./context.ts";
+import { Close } from "./icons.tsx";
+
+interface Props {
+  readonly name: typeof opened.value;
+  readonly title: string;
+  readonly class?: string;
+  readonly bare?: boolean; // without a title that shows
+  readonly children: ComponentChildren;
+  onClose?(): void;
+}
+
+export function Window({ name, title, class: kind = "", bare = false, children, onClose }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => { if (!dialog.current!.open) dialog.current!.showModal(); }, []);
+  const closed = () => {
+    if (opened.value === name) opened.value = "";
+    onClose?.();
+  };
+  return (
+    <dialog class={`window ${kind}`} ref={dialog} aria-label={title} onClose={closed} onClick={(e) => { if (e.target === dialog.current) dialog.current!.close(); }}>
+      <div class="window-inner">
+        {!bare && <div class="window-head"><h2>{title}</h2><button type="button" class="icon" aria-label={t("close")} onClick={() => dialog.current!.close()}><Close /></button></div>}
+        {children}
+      </div>
+    </dialog>
+  );
+}
