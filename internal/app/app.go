@@ -163,6 +163,7 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.shareGuestKey(ctx); err != nil {
 		return err
 	}
+	a.auth.Prepare()
 	a.begun("token keys", a.auth.Close)
 	a.begun("hub", func(context.Context) error { a.hub.Close(); return nil })
 	a.begun("nodes", func(context.Context) error { a.nodes.Close(); return nil })

@@ -71,6 +71,15 @@ func New(c Config) *Authorizer {
 	return a
 }
 
+// Prepare begins to fetch the key set, where there is one, and waits for
+// nothing. Call it when the server starts; a failure is logged and tried again
+// when a token needs the keys.
+func (a *Authorizer) Prepare() {
+	if a.jwks != nil {
+		a.jwks.prepare()
+	}
+}
+
 // Close waits until nothing is fetched any more, or ctx ends. Tokens that need
 // keys which are not here are refused from then on.
 func (a *Authorizer) Close(ctx context.Context) error {
@@ -98,16 +107,21 @@ func (a *Authorizer) Key(key string) (Identity, error) {
 // is none: the setting personal_channel is not set, nobody is known, or the
 // user's name cannot be part of a channel's name.
 func (a *Authorizer) Personal(id Identity) string {
-	if a.personal == "" || id.User == "" {
-		return ""
-	}
-	// In a name with a # these two would let other users in.
-	if strings.Contains(a.personal, "#") && strings.ContainsAny(id.User, "#,") {
+	if a.personal == "" {
 		return ""
 	}
 	name := a.personal + id.User
-	if channel.Check(name) != nil {
+	if !a.owns(id.User, name) || channel.Check(name) != nil {
 		return ""
 	}
 	return name
+}
+
+// owns tells whether a channel under the prefix is this user's. In a prefix
+// with a # some users' names would let others in: those have no channel.
+func (a *Authorizer) owns(user, name string) bool {
+	if strings.Contains(a.personal, "#") && strings.ContainsAny(user, "#,") {
+		return false
+	}
+	return user != "" && name[len(a.personal):] == user
 }

@@ -26,6 +26,9 @@ const (
 	// without any key, every client waits for the next try.
 	betweenFetches = 10 * time.Second
 	betweenFirst   = time.Second
+	// Whoever waits may hold a worker that others need. A quarter of those that
+	// read WebSockets may wait here; the others' clients come again.
+	maxWaiting = 256
 )
 
 // JWKS is a key set at a URL (RFC 7517), fetched when it is first needed, when
@@ -48,6 +51,7 @@ type JWKS struct {
 	last     time.Time     // when the last fetch ended
 	failed   bool          // it brought nothing
 	fetching chan struct{} // closed at the fetch's end; nil when there is none
+	waiting  int           // callers that wait for it
 	closed   bool
 }
 
@@ -81,6 +85,7 @@ const (
 	errWhichKey   = wrong("it names no key (kid) and the key set of token_jwks has several")
 	errUnknownKey = wrong("the key that it names (kid) is not in the key set of token_jwks")
 	errFailing    = unavailable("the key set of token_jwks does not answer")
+	errBusy       = unavailable("the key set of token_jwks is being fetched")
 	errFresh      = unavailable("the key that it names (kid) is not in the key set of token_jwks, which was fetched just now")
 )
 
@@ -101,10 +106,8 @@ func (s *JWKS) find(ctx context.Context, kid, algorithm string) ([]tokenkey.Key,
 	if wait == nil {
 		return nil, s.missing()
 	}
-	select {
-	case <-wait:
-	case <-ctx.Done():
-		return nil, errFailing
+	if err := s.await(ctx, wait); err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,6 +115,38 @@ func (s *JWKS) find(ctx context.Context, kid, algorithm string) ([]tokenkey.Key,
 		return nil, errFailing
 	}
 	return found, err
+}
+
+// await returns when the fetch has ended, or with an error when it is not
+// worth waiting for.
+func (s *JWKS) await(ctx context.Context, fetched <-chan struct{}) error {
+	s.mu.Lock()
+	full := s.waiting >= maxWaiting
+	if !full {
+		s.waiting++
+	}
+	s.mu.Unlock()
+	if full {
+		return errBusy
+	}
+	defer func() {
+		s.mu.Lock()
+		s.waiting--
+		s.mu.Unlock()
+	}()
+	select {
+	case <-fetched:
+		return nil
+	case <-ctx.Done():
+		return errFailing
+	}
+}
+
+// prepare begins the first fetch, so that no client has to wait for it.
+func (s *JWKS) prepare() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fetchLocked()
 }
 
 // missing says why there is no key although nothing may be fetched now.

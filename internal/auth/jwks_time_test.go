@@ -189,6 +189,48 @@ func TestOneFetchAtATime(t *testing.T) {
 	})
 }
 
+// A fetch that hangs may not hold every worker of the server.
+func TestFewWaitForAFetch(t *testing.T) {
+	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
+		p.slow = time.Second
+		token := p.token("a")
+		var all sync.WaitGroup
+		var good, busy atomic.Int64
+		for range 4 * maxWaiting {
+			all.Go(func() {
+				switch _, err := a.Identify(context.Background(), token); {
+				case err == nil:
+					good.Add(1)
+				case errors.Is(err, ErrUnavailable):
+					busy.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if good.Load() != maxWaiting || busy.Load() != 3*maxWaiting {
+			t.Errorf("%d waited, %d did not", good.Load(), busy.Load())
+		}
+		expect(t, a, token, nil)
+		p.expectAsked(t, 1)
+	})
+}
+
+func TestPrepare(t *testing.T) {
+	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
+		p.slow = time.Second
+		a.Prepare()
+		p.expectAsked(t, 1)
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		expect(t, a, p.token("a"), nil)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the first token waited %s", took)
+		}
+		p.expectAsked(t, 1)
+	})
+	New(Config{Rules: anyRules(t)}).Prepare() // nothing to fetch
+}
+
 // A provider that hangs holds nobody for longer than the bound.
 func TestSlowProvider(t *testing.T) {
 	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {

@@ -100,7 +100,7 @@ func (a *Authorizer) byName(r Request, who channel.Who) error {
 	if r.Do == Publish && who == channel.Anyone {
 		return nil
 	}
-	if a.personal != "" && strings.HasPrefix(r.Channel, a.personal) && !r.letIn() && a.Personal(r.Who) != r.Channel {
+	if a.personal != "" && strings.HasPrefix(r.Channel, a.personal) && !r.letIn() && !a.owns(r.Who.User, r.Channel) {
 		return fmt.Errorf("%w to %s here: channels that begin with %q belong to one user each (setting personal_channel)", ErrForbidden, verbs[r.Do], a.personal)
 	}
 	return nil
