@@ -2,14 +2,21 @@ package e2e
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
+	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
@@ -267,4 +274,53 @@ func (c *conversation) command(do string, what map[string]any) answer {
 			}
 		}
 	}
+}
+
+// A node checks tokens with keys that it fetches, goes on with them when their
+// server is away, and tells those it cannot judge to try again.
+func TestNodeWithAKeySet(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(keySet(t, "a", key)) }))
+	defer provider.Close()
+	n := start(t, "--token-jwks", provider.URL)
+	token := func(kid string) string {
+		token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "42", "exp": time.Now().Add(time.Hour).Unix()})
+		token.Header["kid"] = kid
+		s, err := token.SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if status, body := n.get("/history/chat?token=" + token("a")); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := n.get("/history/chat"); status != http.StatusUnauthorized {
+		t.Errorf("without a token: %d %s", status, body)
+	}
+	provider.Close()
+	if status, body := n.get("/history/chat?token=" + token("a")); status != http.StatusOK {
+		t.Errorf("while the provider is away: %d %s", status, body)
+	}
+	if status, body := n.get("/history/chat?token=" + token("b")); status != http.StatusServiceUnavailable || !strings.Contains(body, "try again") {
+		t.Errorf("a key that may be new: %d %s", status, body)
+	}
+}
+
+func keySet(t *testing.T, kid string, k *ecdsa.PrivateKey) []byte {
+	point, err := k.PublicKey.Bytes()
+	if err != nil {
+		t.Error(err)
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	set, err := json.Marshal(map[string]any{"keys": []any{
+		map[string]any{"kty": "EC", "crv": "P-256", "kid": kid, "x": b64(point[1:33]), "y": b64(point[33:])},
+	}})
+	if err != nil {
+		t.Error(err)
+	}
+	return set
 }
