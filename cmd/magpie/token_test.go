@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -158,5 +160,28 @@ func TestServeSaysWhatIsOpenToGuests(t *testing.T) {
 		if line := p.err.wait(t, p.done, "msg=serving"); !strings.Contains(line, want) {
 			t.Errorf("%q: %s", args, line)
 		}
+	}
+}
+
+// The page's commands do what it says; only where the secret comes from is
+// ours.
+func TestCommandsOfTheIdentityPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/identity.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```sh\n")
+	script, _, found := strings.Cut(rest, "```")
+	script = strings.Replace(script, "$(openssl rand -hex 32)", tokenSecret, 1)
+	if !found || !strings.Contains(script, tokenSecret) {
+		t.Fatalf("no commands in the page:\n%s", script)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", script)
+	cmd.Env = append(cleanEnviron(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "good: a connection token of a user") || strings.Count(string(out), "eyJ") != 2 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
