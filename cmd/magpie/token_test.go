@@ -181,7 +181,7 @@ func TestCommandsOfTheIdentityPage(t *testing.T) {
 	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", script)
 	cmd.Env = append(cleanEnviron(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "good: a connection token of a user") || strings.Count(string(out), "eyJ") != 2 {
+	if err != nil || !strings.Contains(string(out), "good: a connection token of a user") || strings.Count(string(out), "eyJhbGci") != 2 {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/auth"
+	"magpie/internal/channel"
 )
 
 func user(name string) auth.Identity { return auth.Identity{Kind: auth.User, User: name} }
@@ -91,5 +92,13 @@ func TestCheck(t *testing.T) {
 	}
 	if _, _, err = a.Check(context.Background(), hs(jwt.MapClaims{"exp": 1})); !errors.Is(err, auth.ErrExpired) {
 		t.Error(err)
+	}
+	house := guestHouse(t, channel.Anyone, newSecret)
+	guest, err := house.NewGuest("", "Ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, g, err := house.Check(context.Background(), guest.Token); err != nil || g != nil || id.Kind != auth.Guest || id.User != guest.User {
+		t.Errorf("a guest's: %+v %+v %v", id, g, err)
 	}
 }
