@@ -220,6 +220,9 @@ func (c *client) read() error {
 		frame, err = readDelimited(c.in)
 	default:
 		frame, err = c.in.ReadBytes('\n')
+		if bytes.ContainsRune(frame, '\r') {
+			return fmt.Errorf("a line end within %q", frame) // it would end an event
+		}
 		frame = bytes.TrimPrefix(frame, []byte("data: "))
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"magpie/internal/message"
 	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/protocol/centrifuge/fossil"
+	"magpie/internal/session"
 )
 
 // D2, D10: a client learns of a new timeline before it sees anything of it:
@@ -249,16 +250,25 @@ func TestASlowClientIsEnded(t *testing.T) {
 // What a client missed does not make it slow, however much more it is than
 // the outbox holds; but it has to read it before it asks for more.
 func TestABacklogIsNotSlowness(t *testing.T) {
-	e := listen(t, func(c *centrifuge.Config) { c.MaxBacklog = 1 << 20 })
+	e := listen(t, func(c *centrifuge.Config) { c.MaxBacklog = 5 << 20 })
 	big := `"` + strings.Repeat("x", maxPayload-2) + `"`
 	const messages = 1000 // 4 MB, over an outbox of 1 MB
 	for range messages {
 		e.publish("big", big)
+		e.publish("big2", big)
+	}
+	twice := e.connected(ways[0])
+	twice.say(`{"id":2,"subscribe":{"channel":"big","recover":true}}`, `{"id":3,"subscribe":{"channel":"big2","recover":true}}`)
+	eventually(t, "both are handled", func() bool { return e.door.Metrics.Commands.Value() == 3 })
+	for range 2 {
+		if r := twice.reply(); r.Subscribe == nil || len(r.Subscribe.Publications) != messages {
+			t.Fatalf("%.100v", r)
+		}
 	}
 	c := e.connected(ways[0])
 	c.say(`{"id":2,"subscribe":{"channel":"big","recover":true}}`, `{"id":3,"history":{"channel":"big","limit":-1}}`,
 		`{"id":4,"history":{"channel":"big","limit":-1}}`, `{"id":5,"history":{"channel":"big","limit":-1}}`)
-	eventually(t, "all commands are handled", func() bool { return e.door.Metrics.Commands.Value() == 5 })
+	eventually(t, "all commands are handled", func() bool { return e.door.Metrics.Commands.Value() == 3+5 })
 	if r := c.reply(); r.Subscribe == nil || len(r.Subscribe.Publications) != messages {
 		t.Fatalf("%.100v", r)
 	}
@@ -277,6 +287,65 @@ func TestABacklogIsNotSlowness(t *testing.T) {
 	}
 	c.say(`{"id":6,"history":{"channel":"big","limit":1}}`)
 	c.hears(`{"id":6,"history":{"publications":["*"],"epoch":"*","offset":1000}}`)
+}
+
+// patient is an engine whose logs are read only when the test says so.
+type patient struct {
+	engine.Engine
+	asked, begin chan struct{}
+}
+
+func (p *patient) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	p.asked <- struct{}{}
+	<-p.begin
+	return p.Engine.History(ctx, name, q)
+}
+
+// A subscription that is left, or whose session ends, while it is being made
+// leaves nothing behind.
+func TestASubscriptionLeftWhileItIsMade(t *testing.T) {
+	for name, leave := range map[string]func(*endpoint, *client){
+		"unsubscribed": func(_ *endpoint, c *client) {
+			c.say(`{"id":2,"unsubscribe":{"channel":"short:l"}}`)
+			c.hears(`{"id":2,"unsubscribe":{}}`)
+		},
+		"gone": func(e *endpoint, c *client) {
+			c.ws.CloseNow()
+			eventually(t, "the session has ended", func() bool { return e.node.Metrics.Sessions.Value() == 0 })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &patient{asked: make(chan struct{}), begin: make(chan struct{})}
+			e := listenOver(t, func(inner engine.Engine) engine.Engine { p.Engine = inner; return p })
+			at := e.publish("short:l", "1")
+			e.publish("short:l", "2")
+			c := e.connected(ways[0])
+			e.steer(c.id, func(s session.Steerable) {
+				s.ServerSubscribe("short:l", session.ServerSubscription{Since: &session.Since{Epoch: at.Epoch, Offset: 1}})
+			})
+			<-p.asked
+			leave(e, c)
+			close(p.begin)
+			eventually(t, "no subscription is left", func() bool { return e.hub.Metrics.Subscriptions.Value() == 0 })
+		})
+	}
+}
+
+// An order to unsubscribe that comes while the subscription is being made is
+// obeyed behind its answer: clients want that first.
+func TestASubscriptionEndedWhileItIsMade(t *testing.T) {
+	p := &patient{asked: make(chan struct{}), begin: make(chan struct{})}
+	e := listenOver(t, func(inner engine.Engine) engine.Engine { p.Engine = inner; return p })
+	e.publish("short:e", "1")
+	c := e.connected(ways[0])
+	c.say(`{"id":2,"subscribe":{"channel":"short:e","recover":true}}`)
+	<-p.asked
+	e.steer(c.id, func(s session.Steerable) { s.ServerUnsubscribe("short:e", 2100, "no") })
+	close(p.begin)
+	c.hears(`{"id":2,"subscribe":"*"}`, push("short:e", `"unsubscribe":{"code":2100,"reason":"no"}`))
+	if n := e.hub.Metrics.Subscriptions.Value(); n != 0 {
+		t.Errorf("%d subscriptions are left", n)
+	}
 }
 
 // failing is an engine that is away.

@@ -30,6 +30,10 @@ func TestPings(t *testing.T) {
 			c.say(`{}`)
 			c.say(`{}`) // nobody asked
 			c.ends(3501)
+			c = e.connected(w)
+			c.hears(`{}`)
+			c.say(`{"subscribe":{"channel":"c"}}`) // no pong
+			c.ends(3501)
 		})
 	}
 }
