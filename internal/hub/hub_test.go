@@ -576,3 +576,45 @@ func TestABatchWaitsForTheOneBefore(t *testing.T) {
 		f.Close(t.Context())
 	})
 }
+
+// halted is a listener whose first delivery waits.
+type halted struct {
+	*listener
+	once  sync.Once
+	begun chan struct{}
+	let   chan struct{}
+}
+
+func (s *halted) Deliver(b *message.Batch) {
+	s.once.Do(func() {
+		close(s.begun)
+		<-s.let
+	})
+	s.listener.Deliver(b)
+}
+
+// D6: a channel whose inbox overflowed reads the log afterwards, also when what
+// overflowed last was nothing that the log knows, and nothing comes any more
+// that would show the hole.
+func TestAnOverflowIsNotForgotten(t *testing.T) {
+	h, f := setup(t, 0)
+	slow := &halted{listener: newListener(t), begun: make(chan struct{}), let: make(chan struct{})}
+	joined, err := h.Join(t.Context(), "chat", slow, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.at = joined.Position
+	joined.Subscription.Live()
+	f.publish(t, "chat", 1)
+	<-slow.begun
+	const inbox = 8192
+	f.publish(t, "chat", inbox+1) // the last one overflows
+	if _, err := f.Publish(t.Context(), engine.Publication{Channel: "chat", SkipLog: true}); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.Metrics.Overflows.Value(); n != 2 {
+		t.Fatalf("%d overflows, want 2", n)
+	}
+	close(slow.let)
+	slow.waitOffset(inbox + 2)
+}

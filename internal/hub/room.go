@@ -196,7 +196,7 @@ func (r *room) receive(m *message.Message) {
 	defer r.mu.Unlock()
 	if len(r.inbox) >= inboxMessages || r.bytes+len(m.Payload) > inboxBytes && len(r.inbox) > 0 {
 		r.hub.Metrics.Overflows.Add(1)
-		r.check = m.Logged()
+		r.check = r.check || m.Logged() // what is owed already stays owed
 	} else {
 		r.inbox = append(r.inbox, m)
 		r.bytes += len(m.Payload)
