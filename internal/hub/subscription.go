@@ -31,7 +31,8 @@ type joining struct {
 	held []event
 	size int // payload bytes held
 
-	// from is the position that the subscriber has. older is the epoch that
+	// from is the position that the subscriber has, as far as it was handed on
+	// from here. older is the epoch that
 	// this node was at when the log had already gone on to another ("": none).
 	// skip says that the room was behind from.
 	from  message.Position
@@ -39,7 +40,7 @@ type joining struct {
 	skip  bool
 }
 
-// event is a message or a gap, kept in order.
+// event is a message or a gap, kept in order. With both, the gap comes first.
 type event struct {
 	message *message.Message
 	gap     *message.Gap
@@ -129,7 +130,7 @@ func (s *Subscription) pass(e event) {
 	if j := s.join.Load(); j != nil {
 		j.mu.Lock()
 		if s.state.Load() == holding {
-			j.hold(e)
+			j.hold(e, s.room.rule.Log.Size > 0)
 			j.mu.Unlock()
 			return
 		}
@@ -138,10 +139,13 @@ func (s *Subscription) pass(e event) {
 	s.handOn([]event{e})
 }
 
-func (j *joining) hold(e event) {
+func (j *joining) hold(e event, logs bool) {
 	if e.message != nil {
-		j.size += len(e.message.Payload) + 64
-		if j.size > heldLimit {
+		size := len(e.message.Payload) + 64
+		if j.size+size > heldLimit && logs && !e.message.Logged() {
+			return // no gap can name its place; it was promised at most once (D9)
+		}
+		if j.size += size; j.size > heldLimit {
 			e = event{gap: &message.Gap{Channel: e.message.Channel, Now: e.message.Position, Reason: message.GapTrimmed}}
 			j.held, j.size = nil, 0
 		}
@@ -154,16 +158,18 @@ func (s *Subscription) handOn(events []event) {
 	var batch []*message.Message
 	for _, e := range events {
 		e, ok := s.filter(e)
-		switch {
-		case !ok:
-		case e.gap == nil:
-			batch = append(batch, e.message)
-		default:
+		if !ok {
+			continue
+		}
+		if e.gap != nil {
 			s.flush(batch)
 			batch = nil
 			if s.state.Load() != left {
 				s.to.Gap(*e.gap)
 			}
+		}
+		if e.message != nil {
+			batch = append(batch, e.message)
 		}
 	}
 	s.flush(batch)
@@ -184,25 +190,38 @@ func (s *Subscription) filter(e event) (event, bool) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.skip && e.gap == nil {
+	switch {
+	case e.gap == nil && !e.message.Logged():
 		return e, true
-	}
-	if e.gap == nil && !e.message.Logged() {
+	case e.gap == nil && !j.skip:
+		j.from = e.message.Position
 		return e, true
-	}
-	if !j.isNew(e) {
+	case !j.isNew(e):
 		return e, false
-	}
-	if e.gap != nil {
+	case e.gap != nil:
 		told := *e.gap
 		told.From = j.from
-		e.gap = &told
+		e.gap, j.from = &told, told.Now
+	default:
+		e.gap, j.from = j.fork(e.message), e.message.Position
 	}
 	j.skip = false
 	if s.state.CompareAndSwap(settling, live) {
 		s.join.Store(nil)
 	}
 	return e, true
+}
+
+// fork is nil unless the log went on to another timeline from a place before
+// the one that the subscriber has, while the room was behind both: the room
+// itself misses nothing then, but what the subscriber has seen may not be what
+// these offsets mean now (D10). It is told, at the risk that they are equal.
+func (j *joining) fork(m *message.Message) *message.Gap {
+	if m.Epoch == j.from.Epoch || m.Offset > j.from.Offset {
+		return nil
+	}
+	before := message.Position{Epoch: m.Epoch, Offset: m.Offset - 1}
+	return &message.Gap{Channel: m.Channel, From: j.from, Now: before, Reason: message.GapLost}
 }
 
 func (j *joining) isNew(e event) bool {
