@@ -10,7 +10,7 @@ import { type Author, type Message, toneOf } from "../state/message.ts";
 import { mayChange } from "../state/change.ts";
 import { lobby, roomName } from "../state/names.ts";
 import { unreadCount } from "../state/bell.ts";
-import type { Mark } from "../state/unread.ts";
+import { firstUnread, type Mark } from "../state/unread.ts";
 import { BellControl } from "./bell.ts";
 import { Company } from "./company.ts";
 import { Identity } from "./identity.ts";
@@ -122,7 +122,7 @@ export class App {
 
   goTo(name: string): void {
     if (!this.rooms.value.has(name)) this.#add(name);
-    this.#leaveDivider(this.rooms.value.get(this.current.value));
+    this.lookedAway();
     this.current.value = name;
     this.replying.value = null;
     this.editing.value = null;
@@ -214,18 +214,26 @@ export class App {
     }
   }
 
-  /** All that is shown is read; the divider stays where it is until Esc. */
-  read(clearDivider: boolean): void {
+  /** The reader looks at the end of the open room: all of it is read. */
+  looked(): void {
     const room = this.room.value;
+    const { items } = room.room.peek();
+    // A divider stays while it has something to show; without one, what comes
+    // under the reader's eyes needs none.
+    if (firstUnread(items, room.divider.peek(), this.isOwn) === null) room.divider.value = null;
     room.readAll();
-    if (clearDivider) room.divider.value = room.mark.value;
   }
 
   /** The reader looks away: what comes from now on stands behind a divider. */
-  lookedAway(): void { this.#leaveDivider(this.rooms.value.get(this.current.value)); }
+  lookedAway(): void {
+    const room = this.rooms.peek().get(this.current.peek());
+    if (room && room.unread.peek() === 0) room.divider.value = room.mark.peek();
+  }
 
-  #leaveDivider(room: RoomControl | undefined): void {
-    if (room && room.unread.value === 0) room.divider.value = room.mark.value;
+  /** All is read, and the divider goes. */
+  clear(): void {
+    this.room.value.readAll();
+    this.room.value.divider.value = null;
   }
 
   async rename(name: string): Promise<void> {

@@ -125,7 +125,6 @@ export class RoomControl {
       // Who was never here has nothing unread: all that is there is history.
       if (this.mark.value === null) {
         this.mark.value = { epoch: p.epoch, offset: p.offset };
-        this.divider.value = this.mark.value;
       }
     });
   }

@@ -70,7 +70,7 @@ function code(text: string, at: number): [Mark, number] | null {
 // 2 * 3 * 4 and snake_case_name are nothing but text.
 function wrapped(type: "bold" | "italic", text: string, at: number, sign: string, depth: number): [Mark, number] | null {
   const inner = at + sign.length;
-  if (depth > 3 || isWordBefore(text, at) || /[\s*_]/.test(text[inner] ?? " ")) return null;
+  if (depth > 3 || isWordBefore(text, at) || text[at - 1] === sign || /[\s*_]/.test(text[inner] ?? " ")) return null;
   const end = text.slice(inner, inner + farthest).indexOf(sign);
   if (end <= 0 || /\s/.test(text[inner + end - 1]!) || isWord(text[inner + end + sign.length])) return null;
   const within = text.slice(inner, inner + end);

@@ -11,7 +11,7 @@ export function Header() {
   const bells = unreadCount(app.bell.bell.value);
   const others = app.unread.value - room.unread.value;
   return (
-    <header class="head">
+    <header class="room-head">
       {!app.setup.only && <button type="button" class="icon head-menu" aria-label={t("rooms.open")} onClick={() => { opened.value = "rooms"; }}><Menu />{others > 0 && <span class="pip" />}</button>}
       <h1 id="room-name"><span class="hash" aria-hidden="true">#</span><bdi>{room.name}</bdi></h1>
       <Light />

@@ -39,9 +39,10 @@ export class MessageRow extends Component<Props> {
   #all = signal(false);
   #hot = computed(() => hot.value === this.props.message.key);
 
-  override shouldComponentUpdate(next: Props): boolean {
+  // A new state is a signal's doing: the language, or the pointer.
+  override shouldComponentUpdate(next: Props, state: unknown): boolean {
     const p = this.props;
-    return next.message !== p.message || next.head !== p.head || next.own !== p.own || next.editing !== p.editing ||
+    return state !== this.state || next.message !== p.message || next.head !== p.head || next.own !== p.own || next.editing !== p.editing ||
       next.answered !== p.answered || next.focusable !== p.focusable;
   }
 

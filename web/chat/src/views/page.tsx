@@ -1,6 +1,6 @@
 // The whole page.
 
-import { computed, type Signal, signal, useSignalEffect } from "@preact/signals";
+import { computed, type Signal, signal, untracked, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { t } from "../i18n/index.ts";
 import { firstUnread } from "../state/unread.ts";
@@ -21,7 +21,6 @@ export function Page() {
   const visible = useMemo(() => signal(!document.hidden), []);
   useEffect(() => {
     const seen = () => {
-      if (document.hidden) app.lookedAway();
       visible.value = !document.hidden;
     };
     document.addEventListener("visibilitychange", seen);
@@ -33,7 +32,11 @@ export function Page() {
     };
   }, []);
   // What stands at the end in a tab that is looked at is read.
-  useSignalEffect(() => { if (visible.value && atBottom.value && app.room.value.room.value.loaded) app.read(false); });
+  useSignalEffect(() => {
+    if (!app.room.value.room.value.loaded) return;
+    if (visible.value && atBottom.value) app.looked();
+    else untracked(() => app.lookedAway());
+  });
   const beside = panelBeside.value && !facts.embedded;
   return (
     <>
@@ -76,7 +79,7 @@ function shortcut(e: KeyboardEvent, app: ReturnType<typeof useWorld>["app"]): vo
     e.preventDefault();
     go(app, app.step(e.key === "ArrowUp" ? -1 : 1));
   } else if (e.key === "Escape" && opened.value === "") {
-    app.read(true);
+    app.clear();
   } else if (e.key === "?" && (!typing || (e.target as HTMLTextAreaElement).value === "" && (e.target as HTMLElement).id === "text")) {
     e.preventDefault();
     opened.value = "help";

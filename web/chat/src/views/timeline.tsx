@@ -49,7 +49,7 @@ export class Timeline extends Component<Props> {
   override componentWillUnmount(): void { this.#sight?.disconnect(); }
 
   override shouldComponentUpdate(next: Props): boolean {
-    this.#move = "hold";
+    this.#move = this.#scroll.at === "reading" ? "hold" : "follow";
     if (next.control !== this.props.control) {
       this.#window = atEnd;
       this.#scroll = pinned;

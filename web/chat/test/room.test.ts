@@ -1,0 +1,139 @@
+// Promises of a room's state: order, once each, marks for what is missing.
+
+import { expect, test } from "vitest";
+import { type Message, read, type Wire } from "../src/state/message.ts";
+import { emptyRoom, type Room, withChange, withGap, withMessages, withOlder, withPending, withTraffic } from "../src/state/room.ts";
+
+const ann = { user: "ann", connInfo: { name: "Ann", color: 1 } };
+const bob = { user: "bob", connInfo: { name: "Bob", color: 2 } };
+
+const message = (offset: number, more: Partial<Wire> & { data?: unknown } = {}): Message => {
+  const r = read({ data: { content: `m${offset}` }, epoch: "e", offset, info: ann, ...more }, `live ${offset}`, 1_000);
+  if (!("message" in r)) throw new Error("not a message");
+  return r.message;
+};
+const change = (offset: number, data: object, info = ann) => {
+  const r = read({ data, epoch: "e", offset, info }, "", 0);
+  if (!("change" in r)) throw new Error("not a change");
+  return r.change;
+};
+const texts = (room: Room) => room.items.map((i) => (i.kind === "message" ? i.text : i.kind));
+const room = (...messages: Message[]) => withMessages(emptyRoom("lobby"), messages);
+
+test("messages stand in the log's order, each once, however they come (D1)", () => {
+  let r = room(message(5), message(6));
+  r = withMessages(r, [message(6), message(7), message(3)]);
+  r = withMessages(r, [message(4), message(2)]);
+  expect(texts(r)).toEqual(["m2", "m3", "m4", "m5", "m6", "m7"]);
+  expect(r.top).toBe(7);
+});
+
+test("older pages stand before all that is known, and nothing twice", () => {
+  let r = room(message(41), message(42));
+  r = withOlder(r, [message(39), message(40), message(41)], false);
+  expect(texts(r)).toEqual(["m39", "m40", "m41", "m42"]);
+  expect(r.whole).toBe(false);
+  r = withOlder(r, [message(38)], true);
+  expect(texts(r)[0]).toBe("m38");
+  expect(r.whole).toBe(true);
+});
+
+test("a new epoch goes on behind a gap, with offsets that begin anew (D10)", () => {
+  let r = withGap(room(message(8)));
+  r = withMessages(r, [message(1, { epoch: "f" }), message(2, { epoch: "f" })]);
+  expect(texts(r)).toEqual(["m8", "gap", "m1", "m2"]);
+  expect([r.epoch, r.top]).toEqual(["f", 2]);
+  expect(withGap(emptyRoom("x")).items).toEqual([]);
+});
+
+test("messages of a channel without a log stand in the order of their coming (D9)", () => {
+  let r = room(message(0, { data: "a" }));
+  const second = read({ data: "b" }, "live b", 1);
+  r = withMessages(r, "message" in second ? [second.message] : []);
+  expect(texts(r)).toEqual(["a", "b"]);
+});
+
+test("one's own message takes the place of the one that waits", () => {
+  const pending = { ...message(0, { data: { content: "hi", id: "x1" } }), key: "x1", fate: "sending" as const };
+  let r = withPending(room(message(1)), [pending]);
+  r = withMessages(r, [message(2, { data: { content: "hi", id: "x1" } })]);
+  expect(r.pending).toEqual([]);
+  expect(texts(r)).toEqual(["m1", "hi"]);
+});
+
+test("a retry that stands in the log twice is shown once; the same id from somebody else is not a retry (D4)", () => {
+  const r = room(message(1, { data: { content: "hi", id: "x" } }), message(2, { data: { content: "hi", id: "x" } }), message(3, { data: { content: "other", id: "x" }, info: bob }));
+  expect(texts(r)).toEqual(["hi", "other"]);
+});
+
+test("edits and deletions count from the author alone, by the server's word", () => {
+  let r = room(message(1), message(2, { info: bob }));
+  r = withChange(r, change(3, { type: "edit", of: "e.1", content: "forged" }, bob));
+  expect(texts(r)).toEqual(["m1", "m2"]);
+  r = withChange(r, change(4, { type: "edit", of: "e.1", content: "mended" }));
+  expect(r.items[0]).toMatchObject({ text: "mended", edited: true });
+  r = withChange(r, change(5, { type: "delete", of: "e.2" }));
+  expect(r.items[1]).toMatchObject({ deleted: false });
+  r = withChange(r, change(6, { type: "delete", of: "e.2" }, bob));
+  expect(r.items[1]).toMatchObject({ deleted: true, text: "" });
+  r = withChange(r, change(7, { type: "edit", of: "e.2", content: "back" }, bob));
+  expect(r.items[1]).toMatchObject({ deleted: true, text: "" });
+});
+
+test("nobody edits what a program wrote by claiming its name", () => {
+  let r = room(message(1, { info: undefined, data: { content: "deploy", name: "ci" } }));
+  r = withChange(r, change(2, { type: "edit", of: "e.1", content: "forged", name: "ci" }, { user: "", connInfo: {} } as never));
+  expect(texts(r)).toEqual(["deploy"]);
+});
+
+test("a moderator may edit and delete; a claim in the payload makes nobody one", () => {
+  const mod = { user: "mia", connInfo: { name: "Mia", moderator: true } } as never;
+  let r = withChange(room(message(1)), change(2, { type: "delete", of: "e.1", moderator: true }, bob));
+  expect(r.items[0]).toMatchObject({ deleted: false });
+  r = withChange(r, change(3, { type: "delete", of: "e.1" }, mod));
+  expect(r.items[0]).toMatchObject({ deleted: true });
+});
+
+test("a change that comes before its message waits for it", () => {
+  let r = withChange(room(message(9)), change(10, { type: "edit", of: "e.3", content: "mended" }));
+  r = withOlder(r, [message(3)], false);
+  expect(texts(r)).toEqual(["mended", "m9"]);
+});
+
+test("reactions count once for a person and can be taken back", () => {
+  let r = room(message(1));
+  const react = (offset: number, on: boolean, info = ann) => { r = withChange(r, change(offset, { type: "reaction", of: "e.1", emoji: "👍", on }, info)); };
+  react(2, true);
+  react(3, true);
+  react(4, true, bob);
+  expect(r.items[0]).toMatchObject({ reactions: [{ emoji: "👍", users: ["user ann", "user bob"] }] });
+  react(5, false);
+  react(6, false, bob);
+  expect(r.items[0]).toMatchObject({ reactions: [] });
+});
+
+test("who comes and goes stands in one line until somebody speaks", () => {
+  let r = withTraffic(room(message(1)), ["Ann"], []);
+  r = withTraffic(r, ["Bo"], ["Cy"]);
+  expect(r.items.at(-1)).toMatchObject({ joined: ["Ann", "Bo"], left: ["Cy"] });
+  r = withTraffic(r, ["Cy"], ["Bo"]);
+  expect(r.items.at(-1)).toMatchObject({ joined: ["Ann"], left: [] });
+  r = withTraffic(r, [], ["Ann"]);
+  expect(texts(r)).toEqual(["m1"]);
+});
+
+test("details that come later are filled in", () => {
+  let r = room(message(1, { info: undefined }));
+  expect(r.items[0]).toMatchObject({ via: null });
+  r = withMessages(r, [message(1, { via: "plain", time: 77, info: undefined })]);
+  expect(r.items[0]).toMatchObject({ via: "plain", time: 77 });
+  expect(r.items.length).toBe(1);
+});
+
+test("ten thousand messages are no burden", () => {
+  let r = emptyRoom("lobby");
+  const began = performance.now();
+  for (let i = 0; i < 250; i++) r = withOlder(r, Array.from({ length: 40 }, (_, j) => message(10_000 - (i + 1) * 40 + j + 1)), false);
+  expect(r.items.length).toBe(10_000);
+  expect((performance.now() - began) / 250).toBeLessThan(40);
+});
