@@ -153,6 +153,10 @@ func (c *conn) push(p *protocol.Push) { c.Send(c.form.encode(&protocol.Reply{Pus
 // Tick implements wheel.Ticker: pings, pongs, and what ends by the clock.
 func (c *conn) Tick(now time.Time) time.Duration {
 	c.mu.Lock()
+	if c.gone { // it ended while wake put the timer back
+		c.mu.Unlock()
+		return 0
+	}
 	if !c.connected {
 		c.mu.Unlock()
 		c.leave(byeStale)
