@@ -383,3 +383,32 @@ func TestDrainSaysShutdown(t *testing.T) {
 		})
 	}
 }
+
+// Orders are obeyed in the order in which they came: an order to unsubscribe
+// right behind one to subscribe is not overtaken by what that begins.
+func TestAServerUnsubscribesWhatItHasJustSubscribed(t *testing.T) {
+	e := listen(t)
+	c := e.connected(ways[0])
+	const rounds = 30
+	e.steer(c.id, func(s session.Steerable) {
+		for i := range rounds {
+			name := fmt.Sprint("bare:", i)
+			s.ServerSubscribe(name, session.ServerSubscription{})
+			s.ServerUnsubscribe(name, 2100, "no")
+		}
+	})
+	left := map[string]bool{}
+	for range 2 * rounds {
+		switch p := c.reply().Push; {
+		case p.Subscribe != nil:
+			left[p.Channel] = true
+		case p.Unsubscribe != nil && left[p.Channel]:
+			delete(left, p.Channel)
+		default:
+			t.Fatalf("%v", p)
+		}
+	}
+	if n := e.hub.Metrics.Subscriptions.Value(); n != 0 || len(left) > 0 {
+		t.Errorf("%d subscriptions are left; the client knows of %v", n, left)
+	}
+}

@@ -39,18 +39,25 @@ func (c *conn) ServerSubscribe(name string, o session.ServerSubscription) {
 	c.mu.Lock()
 	ready := c.connected && !c.gone
 	c.mu.Unlock()
-	if ready {
-		c.door.start(func() { c.serverSubscribe(name, t) })
+	if !ready {
+		return
+	}
+	// Taken in here, not by the goroutine: an order to unsubscribe that follows
+	// must find it.
+	s := c.newSubscription(name, &t)
+	if c.add(s) && !c.door.start(func() { c.serverSubscribe(s, t) }) {
+		c.drop(s)
 	}
 }
 
-func (c *conn) serverSubscribe(name string, t terms) {
+func (c *conn) serverSubscribe(sub *subscription, t terms) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.door.Timeout)
 	defer cancel()
-	s, err := c.join(ctx, name, t)
+	s, err := c.make(ctx, sub, t)
 	if err != nil {
 		return
 	}
+	name := sub.name
 	r := s.result()
 	c.push(&protocol.Push{Channel: name, Subscribe: &protocol.Subscribe{
 		Recoverable: r.Recoverable, Positioned: r.Positioned, Epoch: r.Epoch, Offset: r.Offset, Data: r.Data,

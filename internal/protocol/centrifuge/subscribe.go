@@ -136,6 +136,12 @@ func (c *conn) join(ctx context.Context, name string, t terms) (*started, error)
 	if !c.add(s) {
 		return nil, errTwice
 	}
+	return c.make(ctx, s, t)
+}
+
+// make is join for a subscription that was taken in by add. When it fails the
+// subscription is out again.
+func (c *conn) make(ctx context.Context, s *subscription, t terms) (*started, error) {
 	var to hub.Subscriber = s
 	if o := t.override.Presence; o != nil && !*o {
 		to = absent{s}
@@ -245,7 +251,7 @@ func (s *started) start() {
 	by := sub.herald()
 	c.mu.Lock()
 	over := c.subs.find(sub.name) != sub // the session ended, or the client left the channel
-	sub.live = true
+	sub.live = !over                     // who has not come does not leave
 	if !over {
 		sub.announce(message.Join, by) // under the lock, so that no leave comes before it
 	}
