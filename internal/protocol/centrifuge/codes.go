@@ -12,7 +12,6 @@ import (
 	"magpie/internal/hub"
 	"magpie/internal/problem"
 	"magpie/internal/session"
-	"magpie/internal/transport/ws"
 )
 
 // All codes of the protocol that this door uses. An answer refuses one
@@ -131,22 +130,6 @@ func farewellFor(r session.Reason) farewell {
 		return f
 	}
 	return byeError
-}
-
-// causes are the session's words for what ended a socket.
-var causes = map[ws.Cause]session.Reason{
-	ws.CauseLocal:    session.ReasonClient,
-	ws.CauseShutdown: session.ReasonShutdown,
-	ws.CauseClient:   session.ReasonClient,
-	ws.CauseLost:     session.ReasonClient,
-	ws.CauseProtocol: session.ReasonProtocol,
-	ws.CauseUTF8:     session.ReasonProtocol,
-	ws.CauseTooBig:   session.ReasonTooBig,
-	ws.CauseSlowIn:   session.ReasonProtocol,
-	ws.CauseFlood:    session.ReasonFlood,
-	ws.CauseNoPong:   session.ReasonNoPong,
-	ws.CauseSlowOut:  session.ReasonSlow,
-	ws.CauseHandler:  session.ReasonError,
 }
 
 // ending is how the server ends a subscription. SDKs subscribe again from

@@ -69,11 +69,11 @@ func (c *conn) Message(op ws.Op, data []byte) {
 }
 
 // Closed implements ws.Handler.
-func (c *conn) Closed(info ws.CloseInfo) { c.Close(causes[info.Cause]) }
+func (c *conn) Closed(info ws.CloseInfo) { c.Close(info.Cause.Reason()) }
 
 // CloseCode implements ws.Codes.
 func (c *conn) CloseCode(cause ws.Cause) (uint16, string) {
-	switch r := causes[cause]; r {
+	switch r := cause.Reason(); r {
 	case session.ReasonNoPong, session.ReasonShutdown, session.ReasonSlow, session.ReasonFlood, session.ReasonError:
 		f := farewellFor(r)
 		return uint16(f.code), f.text

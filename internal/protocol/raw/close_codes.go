@@ -3,7 +3,6 @@ package raw
 import (
 	"magpie/internal/problem"
 	"magpie/internal/session"
-	"magpie/internal/transport/ws"
 )
 
 // codes are this door's close codes. 4000 to 4499 ask the client to come
@@ -32,22 +31,6 @@ func closeCode(r session.Reason) (uint16, string) {
 		return c.code, c.text
 	}
 	return 1011, ""
-}
-
-// causes are the session's words for what ended a socket.
-var causes = map[ws.Cause]session.Reason{
-	ws.CauseLocal:    session.ReasonClient,
-	ws.CauseShutdown: session.ReasonShutdown,
-	ws.CauseClient:   session.ReasonClient,
-	ws.CauseLost:     session.ReasonClient,
-	ws.CauseProtocol: session.ReasonProtocol,
-	ws.CauseUTF8:     session.ReasonProtocol,
-	ws.CauseTooBig:   session.ReasonTooBig,
-	ws.CauseSlowIn:   session.ReasonProtocol,
-	ws.CauseFlood:    session.ReasonFlood,
-	ws.CauseNoPong:   session.ReasonNoPong,
-	ws.CauseSlowOut:  session.ReasonSlow,
-	ws.CauseHandler:  session.ReasonError,
 }
 
 // publishFailed is why a session that cannot be told otherwise ends when a

@@ -96,11 +96,11 @@ func (c *conn) Message(_ ws.Op, payload []byte) {
 }
 
 // Closed implements ws.Handler.
-func (c *conn) Closed(info ws.CloseInfo) { c.Session.Close(causes[info.Cause]) }
+func (c *conn) Closed(info ws.CloseInfo) { c.Session.Close(info.Cause.Reason()) }
 
 // CloseCode implements ws.Codes.
 func (c *conn) CloseCode(cause ws.Cause) (uint16, string) {
-	switch r := causes[cause]; r {
+	switch r := cause.Reason(); r {
 	case session.ReasonNoPong, session.ReasonShutdown, session.ReasonSlow, session.ReasonFlood:
 		return closeCode(r)
 	}
