@@ -247,46 +247,79 @@ func TestASlowClientIsEnded(t *testing.T) {
 	}
 }
 
-// What a client missed does not make it slow, however much more it is than
-// the outbox holds; but it has to read it before it asks for more.
-func TestABacklogIsNotSlowness(t *testing.T) {
-	e := listen(t, func(c *centrifuge.Config) { c.MaxBacklog = 5 << 20 })
+// filled is an endpoint with some logs of 4 MB, over an outbox of 1 MB: more
+// than the kernel takes for a client that does not read.
+func filled(t *testing.T, adjust func(*centrifuge.Config)) *endpoint {
+	e := listen(t, adjust)
 	big := `"` + strings.Repeat("x", maxPayload-2) + `"`
-	const messages = 1000 // 4 MB, over an outbox of 1 MB
-	for range messages {
-		e.publish("big", big)
-		e.publish("big2", big)
-	}
-	twice := e.connected(ways[0])
-	twice.say(`{"id":2,"subscribe":{"channel":"big","recover":true}}`, `{"id":3,"subscribe":{"channel":"big2","recover":true}}`)
-	eventually(t, "both are handled", func() bool { return e.door.Metrics.Commands.Value() == 3 })
-	for range 2 {
-		if r := twice.reply(); r.Subscribe == nil || len(r.Subscribe.Publications) != messages {
-			t.Fatalf("%.100v", r)
+	for range backlog {
+		for n := range 5 {
+			e.publish(fmt.Sprint("big", n), big)
 		}
 	}
+	return e
+}
+
+const backlog = 1000
+
+// What a client missed does not make it slow, however much more it is than
+// the outbox holds.
+func TestABacklogIsNotSlowness(t *testing.T) {
+	e := filled(t, func(*centrifuge.Config) {})
 	c := e.connected(ways[0])
-	c.say(`{"id":2,"subscribe":{"channel":"big","recover":true}}`, `{"id":3,"history":{"channel":"big","limit":-1}}`,
-		`{"id":4,"history":{"channel":"big","limit":-1}}`, `{"id":5,"history":{"channel":"big","limit":-1}}`)
-	eventually(t, "all commands are handled", func() bool { return e.door.Metrics.Commands.Value() == 3+5 })
-	if r := c.reply(); r.Subscribe == nil || len(r.Subscribe.Publications) != messages {
-		t.Fatalf("%.100v", r)
+	for n := range 5 {
+		c.say(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"big%d","recover":true}}`, n+2, n))
 	}
-	refused := 0
-	for range 3 {
-		r := c.reply()
-		switch {
-		case r.Error != nil && r.Error.Code == 111 && r.Error.Temporary:
-			refused++
-		case r.History == nil || len(r.History.Publications) != messages:
+	eventually(t, "all are handled", func() bool { return e.door.Metrics.Commands.Value() == 6 })
+	for range 5 {
+		if r := c.reply(); r.Subscribe == nil || len(r.Subscribe.Publications) != backlog {
 			t.Fatalf("%.100v", r)
 		}
 	}
-	if refused == 0 {
-		t.Error("three logs more than may wait were all queued")
+}
+
+// But it has to read what waits before it asks for more.
+func TestABacklogIsBounded(t *testing.T) {
+	e := filled(t, func(c *centrifuge.Config) { c.MaxBacklog = 1 << 20 })
+	for kind, command := range map[string]string{
+		"subscribe": `{"id":%d,"subscribe":{"channel":"big%d","recover":true}}`,
+		"history":   `{"id":%d,"history":{"channel":"big%d","limit":-1}}`,
+	} {
+		c := e.connected(ways[0])
+		before := e.door.Metrics.Commands.Value()
+		for n := range 5 {
+			c.say(fmt.Sprintf(command, n+2, n))
+		}
+		eventually(t, "all are handled", func() bool { return e.door.Metrics.Commands.Value() == before+5 })
+		refused := 0
+		for range 5 {
+			if r := c.reply(); r.Error != nil && r.Error.Code == 111 && r.Error.Temporary {
+				refused++
+			} else if r.Error != nil {
+				t.Fatalf("%v", r)
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%s: five logs of 4 MB were all queued", kind)
+		}
+		c.say(`{"id":9,"subscribe":{"channel":"small","recover":true}}`)
+		c.hears(`{"id":9,"subscribe":"*"}`)
 	}
-	c.say(`{"id":6,"history":{"channel":"big","limit":1}}`)
-	c.hears(`{"id":6,"history":{"publications":["*"],"epoch":"*","offset":1000}}`)
+}
+
+// Commands over HTTP that come faster than they are handled are not kept
+// without bound.
+func TestEmulatedCommandsAreBounded(t *testing.T) {
+	p := &patient{asked: make(chan struct{}), begin: make(chan struct{})}
+	e := listenOver(t, func(inner engine.Engine) engine.Engine { p.Engine = inner; return p })
+	c := e.connected(ways[2])
+	c.say(`{"id":2,"history":{"channel":"short:q","limit":1}}`)
+	<-p.asked
+	for id := 3; id < 3+65; id++ {
+		c.say(fmt.Sprintf(`{"id":%d,"unsubscribe":{"channel":"x"}}`, id))
+	}
+	close(p.begin)
+	c.ends(3013)
 }
 
 // patient is an engine whose logs are read only when the test says so.
