@@ -18,7 +18,6 @@ const mimeHTML = "text/html; charset=utf-8"
 // view is what the templates see.
 type view struct {
 	Assets   string // URL of the assets' directory, no slash at the end
-	Channel  string
 	RedisCLI string // how redis-cli is called; empty without Redis
 	Open     bool
 	Version  string
@@ -30,20 +29,13 @@ type view struct {
 // renderPages returns the pages by URL path. Without the app, its pages say how
 // to build it.
 func renderPages(o Options, hash string, built bool) map[string]*file {
-	v := view{Assets: assetRoot + hash, Channel: o.Channel, RedisCLI: redisCLI(o), Open: o.Open, Version: o.Version, MaxPayload: o.MaxPayload}
-	if v.Channel == "" {
-		v.Channel = "chat"
-	}
-	pages := map[string]*file{
-		"/":        newFile(render("room.html", v), mimeHTML),
-		"/classic": newFile(render("classic.html", v), mimeHTML),
-	}
+	v := view{Assets: assetRoot + hash, RedisCLI: redisCLI(o), Open: o.Open, Version: o.Version, MaxPayload: o.MaxPayload}
+	pages := map[string]*file{"/classic": newFile(render("classic.html", v), mimeHTML)}
 	if !built {
-		pages[roomRoot] = newFile(render("unbuilt.html", v), mimeHTML)
+		pages["/"] = newFile(render("unbuilt.html", v), mimeHTML)
 		return pages
 	}
-	pages[roomRoot] = newFile(render("app.html", v), mimeHTML)
-	pages[roomRoot].policy = policy("'none'")
+	pages["/"] = newFile(render("app.html", v), mimeHTML)
 	v.Embedded = true
 	pages["/embed"] = newFile(render("app.html", v), mimeHTML)
 	pages["/embed"].policy = policy(ancestors(o.Embedders))

@@ -50,22 +50,21 @@ func TestNothingPointsElsewhere(t *testing.T) {
 
 func TestOptionsAreText(t *testing.T) {
 	nasty := `"><script>alert(1)</script>`
-	page := string(renderPages(Options{Channel: nasty, Version: nasty, Redis: true, RedisAddr: nasty + ":1", Open: true}, "h", true)["/"].body)
+	page := string(renderPages(Options{Version: nasty, Redis: true, RedisAddr: nasty + ":1", Open: true}, "h", true)["/"].body)
 	if strings.Contains(page, "<script>alert") {
 		t.Error("an option became markup")
 	}
 }
 
-func TestFirstPageTellsTheScriptWhatItIs(t *testing.T) {
+func TestAppPageTellsTheScriptWhatItIs(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		o    Options
 		want []string
-		not  string
 	}{
-		{"embedded", Options{Open: true}, []string{`data-channel="chat"`, `data-open="true"`, `data-redis-cli=""`, `id="way-serve"`}, `id="way-redis"`},
-		{"redis", Options{Redis: true, Channel: "news"}, []string{`data-channel="news"`, `data-open="false"`, `data-redis-cli="redis-cli"`, `id="way-redis"`}, `id="way-serve"`},
-		{"version", Options{Version: "1.2.3"}, []string{"Magpie 1.2.3"}, "no such thing"},
+		{"embedded", Options{Open: true, MaxPayload: 1000}, []string{`data-open="true"`, `data-redis-cli=""`, `data-max-payload="1000"`}},
+		{"redis", Options{Redis: true}, []string{`data-open="false"`, `data-redis-cli="redis-cli"`}},
+		{"version", Options{Version: "1.2.3"}, []string{`data-version="1.2.3"`}},
 	} {
 		page := string(renderPages(c.o, "h", true)["/"].body)
 		for _, want := range c.want {
@@ -73,9 +72,28 @@ func TestFirstPageTellsTheScriptWhatItIs(t *testing.T) {
 				t.Errorf("%s: no %s", c.name, want)
 			}
 		}
-		if strings.Contains(page, c.not) {
-			t.Errorf("%s: there is %s", c.name, c.not)
-		}
+	}
+}
+
+// Without Node the binary has no app; its first page says what to do.
+func TestWithoutTheAppThePageSaysHowToBuildIt(t *testing.T) {
+	pages := renderPages(Options{}, "h", false)
+	if page := string(pages["/"].body); !strings.Contains(page, "make build") || !strings.Contains(page, `href="/classic"`) {
+		t.Error(page)
+	}
+	if pages["/embed"] != nil {
+		t.Error("a frame without an app")
+	}
+}
+
+// Only the frame may be framed, and only by those who are named.
+func TestWhoMayFrame(t *testing.T) {
+	pages := renderPages(Options{Embedders: []string{"https://shop.example"}}, "h", true)
+	if p := pages["/embed"].policy; !strings.Contains(p, "frame-ancestors 'self' https://shop.example; ") {
+		t.Error(p)
+	}
+	if pages["/"].policy != "" || !strings.Contains(contentSecurityPolicy, "frame-ancestors 'none'; ") {
+		t.Error("the app itself may be framed")
 	}
 }
 

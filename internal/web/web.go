@@ -1,5 +1,5 @@
-// Package web serves Magpie's own pages from the binary: the first page with a
-// room and the ways to publish, the classic page, and their assets.
+// Package web serves Magpie's own pages from the binary: the chat app (built
+// from web/chat), the classic page, and their assets.
 //
 // It refuses to read the file system, to list a directory, to run inline
 // script and to load anything from another host: every page carries a strict
@@ -16,8 +16,6 @@ import (
 // Options is what the pages show of the server they come from. Nothing here
 // is a secret: all of it is readable by anyone who can load the page.
 type Options struct {
-	// Channel is the room of the first page. Empty: "chat".
-	Channel string
 	// Redis tells that the server's engine is Redis, so that the page shows
 	// the redis-cli command.
 	Redis bool
@@ -96,7 +94,7 @@ func (h *Handler) find(path string) *file {
 		return f
 	}
 	if room, found := strings.CutPrefix(path, roomRoot); found && room != "" && len(room) <= longestRoom && !strings.Contains(room, "/") {
-		return h.routes[roomRoot] // the page reads the room's name from its address
+		return h.routes["/"] // the page reads the room's name from its address
 	}
 	rest, found := strings.CutPrefix(path, assetRoot)
 	if !found {

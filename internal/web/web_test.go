@@ -165,13 +165,13 @@ func TestPathTricksFindNothing(t *testing.T) {
 	h := New(Options{})
 	hash := strings.Split(assetsOf(t, h, "/")[0], "/")[2]
 	tricks := []string{
-		"", "/assets", "/assets/", "/assets/" + hash, "/assets/" + hash + "/", "/assets/main.js",
-		"/assets/" + hash + "//main.js", "/assets/" + hash + "/./main.js", "/assets/" + hash + "/../main.js",
+		"", "/assets", "/assets/", "/assets/" + hash, "/assets/" + hash + "/", "/assets/classic.js",
+		"/assets/" + hash + "//classic.js", "/assets/" + hash + "/./classic.js", "/assets/" + hash + "/../classic.js",
 		"/assets/" + hash + "/../../web.go", "/assets/../web.go", "/../etc/passwd", "/assets/%2e%2e/%2e%2e/etc/passwd",
-		"/assets/..%2f..%2fetc%2fpasswd", `/assets/` + hash + `/..\..\web.go`, "/assets/%252e%252e/x", "//assets/" + hash + "/main.js",
-		"//evil.example/", "/assets/" + hash + "/main.js\x00.png", "/\x00", "/assets/" + hash + "/main.js/", "/assets/" + hash + "/MAIN.JS",
-		"/assets/" + strings.ToUpper(hash) + "/main.js", "/assets/short/main.js", "/classic/", "/classic/..", "/Classic", "/pages/room.html",
-		"/room.html", "/index.html", "/.git/config", "/.env", "/assets/" + hash + "/.htaccess", "/assets/" + hash + "/main.js.map",
+		"/assets/..%2f..%2fetc%2fpasswd", `/assets/` + hash + `/..\..\web.go`, "/assets/%252e%252e/x", "//assets/" + hash + "/classic.js",
+		"//evil.example/", "/assets/" + hash + "/classic.js\x00.png", "/\x00", "/assets/" + hash + "/classic.js/", "/assets/" + hash + "/CLASSIC.JS",
+		"/assets/" + strings.ToUpper(hash) + "/classic.js", "/assets/short/classic.js", "/classic/", "/classic/..", "/Classic", "/pages/app.html",
+		"/app.html", "/index.html", "/r/a/b", "/r/../r/", "/embed/", "/embed.js/", "/app/dist/app.js", "/.git/config", "/.env", "/assets/" + hash + "/.htaccess", "/assets/" + hash + "/classic.js.map",
 		"/" + strings.Repeat("a/", 50_000), "/assets/" + strings.Repeat("../", 10_000) + "etc/passwd",
 	}
 	for _, path := range tricks {
@@ -251,7 +251,7 @@ func TestCaching(t *testing.T) {
 // While a new version rolls out: a page of the other version still gets its
 // script, but nobody keeps it under the other version's address.
 func TestForeignHashIsServedUncached(t *testing.T) {
-	r := ask(t, New(Options{}), "GET", "/assets/0123456789abcdef/main.js")
+	r := ask(t, New(Options{}), "GET", "/assets/0123456789abcdef/classic.js")
 	if r.StatusCode != 200 || r.Header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("%d %s", r.StatusCode, r.Header.Get("Cache-Control"))
 	}
@@ -264,5 +264,60 @@ func TestRangesAreNotOffered(t *testing.T) {
 	r := ask(t, h, "GET", "/", "Range", "bytes="+strings.Repeat("0-,", 5_000)+"0-")
 	if r.StatusCode != 200 || body(t, r) != whole {
 		t.Errorf("%d", r.StatusCode)
+	}
+}
+
+// Assets are compressed when the app is built, not when they are asked for.
+func TestPrecompressed(t *testing.T) {
+	f := newFile([]byte("plain"), "text/css; charset=utf-8")
+	f.encoded = []encoded{{"br", []byte("b")}, {"gzip", []byte("g")}}
+	for accept, want := range map[string]string{
+		"": "plain", "gzip": "g", "gzip, deflate, br": "b", "GZIP;q=0.5": "g", "br;q=0, gzip": "g", "br; q=0.000": "plain",
+		"br;q=0.1": "b", "identity": "plain", "brotli": "plain", "*": "plain",
+	} {
+		r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+		r.Header.Set("Accept-Encoding", accept)
+		f.serve(w, r)
+		got := w.Result()
+		if b := body(t, got); b != want || got.Header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%q: %q, Vary %q", accept, b, got.Header.Get("Vary"))
+		}
+		if (want == "plain") != (got.Header.Get("ETag") == f.etag) {
+			t.Errorf("%q: other bytes under the same tag", accept)
+		}
+	}
+}
+
+// Every room has an address, and all addresses the same page.
+func TestRoomsHaveAddresses(t *testing.T) {
+	h := New(Options{})
+	first := body(t, ask(t, h, "GET", "/"))
+	for _, path := range []string{"/r/lobby", "/r/项目", "/r/" + strings.Repeat("a", 255), `/r/"><script>`} {
+		r := ask(t, h, "GET", path)
+		if b := body(t, r); r.StatusCode != 200 || b != first {
+			t.Errorf("%s: %d", path, r.StatusCode)
+		}
+	}
+	for _, path := range []string{"/r/", "/r", "/r/a/b", "/r/" + strings.Repeat("a", 256)} {
+		if r := ask(t, h, "GET", path); r.StatusCode != 404 {
+			t.Errorf("%s: %d", path, r.StatusCode)
+		}
+	}
+}
+
+// The script for other sites' pages is the one file that they may load.
+func TestOnlyTheEmbedScriptIsShared(t *testing.T) {
+	h := New(Options{})
+	if h.assets["app.js"] == nil {
+		if r := ask(t, h, "GET", "/embed.js"); r.StatusCode != 404 {
+			t.Errorf("without the app: %d", r.StatusCode)
+		}
+		return
+	}
+	for path := range h.routes {
+		shared := ask(t, h, "GET", path).Header.Get("Cross-Origin-Resource-Policy") == "cross-origin"
+		if shared != (path == "/embed.js") {
+			t.Errorf("%s: shared %v", path, shared)
+		}
 	}
 }

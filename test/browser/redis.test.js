@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
-import { run } from "./support/process.js";
+import { run, until } from "./support/process.js";
 import { startRedis } from "./support/redis.js";
-import { connected, say, shows } from "./support/room.js";
+import { online, say, shows } from "./support/app.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -17,7 +17,7 @@ test("a message typed on one node shows on the other", async (t) => {
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
   const ada = await open(t, browser, one.url);
   const bob = await open(t, browser, two.url);
-  await Promise.all([connected(ada.page), connected(bob.page)]);
+  await Promise.all([online(ada.page), online(bob.page)]);
   await say(ada.page, "over the bridge");
   await shows(bob.page, ["over the bridge"]);
   await say(bob.page, "and back");
@@ -29,11 +29,11 @@ test("P1: a plain PUBLISH in Redis shows in the browser, and stays in the histor
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
   const ada = await open(t, browser, one.url);
   const bob = await open(t, browser, two.url);
-  await Promise.all([connected(ada.page), connected(bob.page)]);
+  await Promise.all([online(ada.page), online(bob.page)]);
   await redis.cli("PUBLISH", "chat", '{"content":"Hello from Redis"}');
   await shows(ada.page, ["Hello from Redis"]);
   await shows(bob.page, ["Hello from Redis"]);
-  assert.equal(await ada.page.locator(".via").textContent(), "PUBLISH");
+  await ada.page.locator(".via", { hasText: "PUBLISH" }).waitFor();
   await ada.page.reload();
   await shows(ada.page, ["Hello from Redis"]);
 });
@@ -43,9 +43,9 @@ test("the commands of the page, run as they stand, arrive in the room", async (t
   const node = await startMagpie(t, { redis });
   const { page, context } = await open(t, browser, node.url);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  await connected(page);
+  await online(page);
   const copied = async (name) => {
-    await page.getByRole("button", { name: `Copy the ${name} command` }).click();
+    await page.locator(".panel").getByRole("button", { name: `Copy the ${name} command` }).click();
     return page.evaluate(() => navigator.clipboard.readText());
   };
   await run("bash", ["-c", await copied("redis-cli")]);
@@ -54,7 +54,7 @@ test("the commands of the page, run as they stand, arrive in the room", async (t
   await shows(page, ["Hello from Redis", "Hello from curl"]);
   await page.evaluate(await copied("JavaScript"));
   await shows(page, ["Hello from Redis", "Hello from curl", "Hello from JavaScript"]);
-  assert.deepEqual(await page.locator(".via").allTextContents(), ["PUBLISH", "HTTP", "WebSocket"]);
+  await until("each way in is shown", async () => (await page.locator(".via").allTextContents()).join() === "PUBLISH,HTTP,WebSocket");
 });
 
 for (const signal of ["SIGKILL", "SIGTERM"]) {
@@ -62,7 +62,7 @@ for (const signal of ["SIGKILL", "SIGTERM"]) {
     const redis = await startRedis(t);
     const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
     const { page } = await open(t, browser, one.url);
-    await connected(page);
+    await online(page);
     const wanted = [];
     const publish = async (n) => {
       for (let i = 0; i < n; i++) {
@@ -76,7 +76,7 @@ for (const signal of ["SIGKILL", "SIGTERM"]) {
     await publish(20);
     await startMagpie(t, { redis, port: one.port });
     await publish(10);
-    await connected(page);
+    await online(page);
     await publish(10);
     await shows(page, wanted);
     assert.equal(await page.locator(".gap").count(), 0);

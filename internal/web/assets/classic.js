@@ -1,5 +1,5 @@
 // The classic page: a text area, an input, a Send button and one WebSocket.
-// It joins once and does not come back by itself; the first page does.
+// It joins once and does not come back by itself; the chat app does.
 
 const scheme = document.location.protocol === "https:" ? "wss://" : "ws://";
 // The page's own query goes along, so that /classic?channel=news works too.

@@ -7,9 +7,10 @@ export async function startProxy(t, target) {
   const pairs = new Set();
   let down = false;
   let deaf = false;
+  let to = target;
   const server = createServer((client) => {
     if (down) return client.destroy();
-    const upstream = connect(target, "localhost");
+    const upstream = connect(to, "localhost");
     const pair = { client, upstream };
     pairs.add(pair);
     const end = () => {
@@ -42,5 +43,7 @@ export async function startProxy(t, target) {
     /** Swallows what the clients send, without a word to anyone. */
     swallow() { deaf = true; },
     restore() { down = deaf = false; },
+    /** Leads new connections to another port, as a balancer does. */
+    lead(port) { to = port; },
   };
 }

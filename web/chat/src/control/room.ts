@@ -100,7 +100,7 @@ export class RoomControl {
   /** Looks for messages with these ids in the log behind a place. */
   async find(since: Place | null, ids: ReadonlySet<string>): Promise<Set<string>> {
     const found = new Set<string>();
-    let from = since;
+    let from = since?.epoch ? since : null; // an empty room has no place yet
     for (let i = 0; i < mostFill; i++) {
       const p = await http.history(this.channel, this.around.token(), from ? { since: from, limit: 500 } : { limit: 500, reverse: true });
       for (const wire of p.messages) {

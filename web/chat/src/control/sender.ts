@@ -2,6 +2,7 @@
 // it must, once in any case. What is not settled survives a reload.
 
 import { signal } from "@preact/signals";
+import { Refused } from "../client/http.ts";
 import type { Link, Refusal } from "../client/link.ts";
 import type { Shelf } from "../client/shelf.ts";
 import type { Author, Message } from "../state/message.ts";
@@ -89,8 +90,7 @@ export class Sender {
   async #send(letter: Letter, room: RoomControl): Promise<void> {
     try {
       if (letter.state === "unsure") {
-        const found = await room.find(letter.since, new Set([letter.id]));
-        if (found.has(letter.id)) return this.#keep(settle(this.#box.value, letter.id));
+        if (await this.#isInLog(room, letter)) return this.#keep(settle(this.#box.value, letter.id));
       }
       const { epoch, top } = room.room.value;
       this.#keep(sending(this.#box.value, letter.id, { epoch, offset: top }));
@@ -99,6 +99,17 @@ export class Sender {
       this.#ack(letter);
     } catch (e) {
       this.#refused(letter, e);
+    }
+  }
+
+  // Where the log may not be read nobody can tell; readers then know the second
+  // one by its id.
+  async #isInLog(room: RoomControl, letter: Letter): Promise<boolean> {
+    try {
+      return (await room.find(letter.since, new Set([letter.id]))).has(letter.id);
+    } catch (e) {
+      if (e instanceof Refused) return false;
+      throw e;
     }
   }
 
