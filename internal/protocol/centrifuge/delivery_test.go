@@ -411,6 +411,40 @@ func TestAnEngineThatIsAway(t *testing.T) {
 	}
 }
 
+// broken is an engine with a fault.
+type broken struct{ engine.Engine }
+
+func (broken) History(context.Context, string, engine.Query) (engine.Page, error) { panic("a fault") }
+
+// A fault of ours ends the session that met it, with a code upon which it
+// comes back, and no other.
+func TestAFaultEndsOneSession(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			e := listenOver(t, func(inner engine.Engine) engine.Engine { return broken{inner} })
+			c, other := e.connected(w), e.connected(w)
+			c.say(`{"id":2,"history":{"channel":"c"}}`)
+			c.ends(3004)
+			other.say(`{"id":2,"rpc":{}}`)
+			other.hears(`{"id":2,"error":{"code":104,"message":"*"}}`)
+		})
+	}
+}
+
+// Strings that are not UTF-8 would make strict decoders give up.
+func TestBrokenTextIsMended(t *testing.T) {
+	everyWay(t, func(t *testing.T, e *endpoint, w way) {
+		c := e.connected(w)
+		c.say(`{"id":2,"subscribe":{"channel":"bare:b"}}`)
+		c.hears(`{"id":2,"subscribe":{}}`)
+		if _, err := e.engine.Publish(context.Background(), engine.Publication{Channel: "bare:b", Payload: []byte("1"),
+			By: &message.Publisher{User: "a\xff"}, Tags: map[string]string{"k\xfe": "v\xfd"}}); err != nil {
+			t.Fatal(err)
+		}
+		c.hears(push("bare:b", `"pub":{"data":1,"info":{"user":"a\ufffd","client":""},"tags":{"k\ufffd":"v\ufffd"}}`))
+	})
+}
+
 // Commands of one session are handled in their order, though they come in
 // requests of their own.
 func TestEmulatedCommandsKeepTheirOrder(t *testing.T) {

@@ -16,6 +16,7 @@ package centrifuge
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -40,6 +41,8 @@ type Config struct {
 	Server  *ws.Server
 	Wheel   *wheel.Wheel
 	Nodes   Nodes
+	// Log receives faults of this door (discards by default).
+	Log *slog.Logger
 	// Personal subscribes users to their own channel unasked.
 	Personal bool
 	// Version is what clients are told about the server.
@@ -99,6 +102,9 @@ func New(c Config) *Door {
 	defaultTo(&c.Timeout, 4*time.Second)
 	defaultTo(&c.WriteTimeout, 10*time.Second)
 	defaultTo(&c.MaxBacklog, 64<<20)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	d := &Door{Config: c, emulated: map[string]*conn{}}
 	d.news.door = d
 	if c.Nodes != nil {

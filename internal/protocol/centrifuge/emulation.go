@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -206,8 +207,15 @@ func (c *conn) enqueue(frame []byte) {
 	}
 }
 
-// work handles frames until none waits.
+// work handles frames until none waits. A fault of ours costs this session
+// alone, as it does over WebSocket.
 func (c *conn) work() {
+	defer func() {
+		if r := recover(); r != nil {
+			c.door.Log.Error("handling commands panicked", "panic", r, "stack", string(debug.Stack()))
+			c.leave(byeError)
+		}
+	}()
 	for {
 		frame, ok := c.via.take()
 		if !ok {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/centrifugal/protocol"
@@ -93,7 +94,7 @@ func (f *form) push(m *message.Message, members bool) []byte {
 }
 
 func (f *form) publication(m *message.Message) *protocol.Publication {
-	return &protocol.Publication{Data: f.data(m.Payload), Info: f.clientInfo(m.By), Offset: m.Offset, Tags: m.Tags}
+	return &protocol.Publication{Data: f.data(m.Payload), Info: f.clientInfo(m.By), Offset: m.Offset, Tags: cleanTags(m.Tags)}
 }
 
 func (f *form) publications(all []*message.Message) []*protocol.Publication {
@@ -108,7 +109,24 @@ func (f *form) clientInfo(p *message.Publisher) *protocol.ClientInfo {
 	if p == nil {
 		return nil
 	}
-	return &protocol.ClientInfo{User: p.User, Client: p.Session, ConnInfo: f.optional(p.ConnInfo), ChanInfo: f.optional(p.ChanInfo)}
+	return &protocol.ClientInfo{User: clean(p.User), Client: clean(p.Session), ConnInfo: f.optional(p.ConnInfo), ChanInfo: f.optional(p.ChanInfo)}
+}
+
+// clean makes text of what a publisher may have put into Redis: strings that
+// are not UTF-8 make strict Protobuf decoders give up the connection.
+func clean(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
+func cleanTags(tags map[string]string) map[string]string {
+	for k, v := range tags {
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			cleaned := make(map[string]string, len(tags))
+			for k, v := range tags {
+				cleaned[clean(k)] = clean(v)
+			}
+			return cleaned
+		}
+	}
+	return tags
 }
 
 // optional is data that may be missing.
