@@ -268,6 +268,40 @@ func TestBacklogDoesNotCountAsSlow(t *testing.T) {
 	}
 }
 
+// A backlog may come at any time: it goes behind what waits, at once when
+// nothing does, and does not count.
+func TestABacklogMayComeLater(t *testing.T) {
+	n, p := newNode(t), newPipe(1)
+	s := open(t, n, p)
+	s.Attach()
+	s.Send([]byte("ab")) // the kernel takes the first half
+	s.SendBacklog(bytes.Repeat([]byte("c"), 10*outbox))
+	s.Send(make([]byte, outbox-1))
+	if s.Reason() != "" {
+		t.Fatalf("closed: %s", s.Reason())
+	}
+	if w := s.Waiting(); w != 1+10*outbox+outbox-1 {
+		t.Errorf("%d bytes wait", w)
+	}
+	p.open()
+	eventually(t, "all is written", func() bool { return s.Waiting() == 0 })
+	if text := p.text(); len(text) != 1+11*outbox || text[:3] != "abc" {
+		t.Errorf("%d bytes: %.10q", len(text), text)
+	}
+	s.SendBacklog([]byte("z"))
+	eventually(t, "a backlog alone is written", func() bool { return p.text()[len(p.text())-1] == 'z' })
+}
+
+// A session may learn later who is behind it.
+func TestASessionBecomesSomebody(t *testing.T) {
+	n, p := newNode(t), newPipe(-1)
+	s := open(t, n, p)
+	s.Become(auth.Identity{Kind: auth.User, User: "42", Info: []byte(`{"a":1}`)})
+	if m := s.Member(); s.Who().User != "42" || m.User != "42" || string(m.ConnInfo) != `{"a":1}` {
+		t.Errorf("%v, %v", s.Who(), m)
+	}
+}
+
 // Nor does it make the bound wider for what comes after it.
 func TestTheBoundHoldsAfterABacklog(t *testing.T) {
 	n, p := newNode(t), newPipe(-1)

@@ -126,3 +126,25 @@ func TestAClientThatTakesNothing(t *testing.T) {
 	c.Close()
 	<-ended
 }
+
+// The last word comes behind what was written, and the answer ends in order.
+func TestFinishSaysALastWord(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		url, client, conns, ended := serve(t, h2)
+		res, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := <-conns
+		if err := c.Write([][]byte{[]byte("one,")}); err != nil {
+			t.Fatal(err)
+		}
+		c.Finish([]byte("last"))
+		c.Finish([]byte("not this")) // the first counts
+		c.Close()
+		if all, err := io.ReadAll(res.Body); string(all) != "one,last" || err != nil {
+			t.Errorf("%q, %v", all, err)
+		}
+		<-ended
+	}
+}
