@@ -99,7 +99,7 @@ func (c *command) root() *cobra.Command {
 	root.SetVersionTemplate(build.Line() + "\n")
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serve, c.pubCommand(), c.subCommand(), c.tokenCommand(), c.configCommand(), c.doctorCommand(), c.versionCommand())
+	root.AddCommand(serve, c.pubCommand(), c.subCommand(), c.tokenCommand(), c.configCommand(), c.doctorCommand(), c.benchCommand(), c.versionCommand())
 	return root
 }
 

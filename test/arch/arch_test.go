@@ -37,7 +37,7 @@ type pkg struct {
 // only, so no two of one layer know each other.
 var layers = [][]string{
 	{"internal/message", "internal/channel", "internal/metrics", "internal/build", "internal/tokenkey", "internal/engine/redis/redistest"},
-	{"internal/engine", "internal/auth", "internal/wheel", "internal/config"},
+	{"internal/engine", "internal/auth", "internal/wheel", "internal/config", "internal/bench"},
 	{"internal/engine/*", "internal/hub", "internal/problem"},
 	{"internal/session"},
 	{"internal/transport/*", "internal/nodes", "internal/protocol/centrifuge/*"},

@@ -1,0 +1,61 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"log"
+	"time"
+
+	"magpie/internal/bench"
+)
+
+// curveFigure is one server with so many connections, each of which gets one
+// message a second.
+type curveFigure struct {
+	Target      string  `json:"target"`
+	Connections int     `json:"connections"`
+	RSS         int64   `json:"rss"`
+	Cores       float64 `json:"cores"`
+}
+
+// rateFigure is 100 receivers at so many messages a second.
+type rateFigure struct {
+	Target string  `json:"target"`
+	Rate   float64 `json:"rate"`
+	P50    int64   `json:"p50_us"`
+	P99    int64   `json:"p99_us"`
+	Lost   int     `json:"lost"`
+}
+
+var (
+	// Both ends are on this machine, and a process may open about 20,000 files
+	// on many: 19,000 leaves some for the rest.
+	curveSizes = []int{1000, 2000, 5000, 10_000, 19_000}
+	curveRates = []float64{10, 50, 100, 250, 500, 1000, 2000}
+	curved     = []int{2, 3, 4} // of targets: the peer, tuned, and both doors
+)
+
+func measureCurves(o options, f *figures) error {
+	for _, i := range curved {
+		for _, n := range curveSizes {
+			one, err := runLoad(o, targets[i], bench.Plan{Connections: n, Settle: 4 * time.Second, Rate: 1, Duration: 4 * time.Second})
+			if err != nil {
+				return fmt.Errorf("%d connections, %s: %w", n, targets[i].name, err)
+			}
+			s := one.Result.Server
+			f.Curves = append(f.Curves, curveFigure{targets[i].name, one.Result.Connections, s.RSSIdle, s.CPUShare})
+			log.Printf("%5d connections %-18s %6.1f MB, %.3f cores", n, targets[i].name, float64(s.RSSIdle)/(1<<20), s.CPUShare)
+		}
+		for _, rate := range curveRates {
+			one, err := runLoad(o, targets[i], bench.Plan{Connections: 100, Settle: 500 * time.Millisecond, Rate: rate, Duration: 3 * time.Second})
+			if err != nil {
+				return fmt.Errorf("%.0f messages a second, %s: %w", rate, targets[i].name, err)
+			}
+			l := one.Result.Latency
+			f.Rates = append(f.Rates, rateFigure{targets[i].name, rate, l.P50, l.P99, one.Result.Lost})
+			log.Printf("%5.0f messages/s %-18s p50 %d µs, p99 %d µs", rate, targets[i].name, l.P50, l.P99)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// machine is where and when the figures were measured.
+type machine struct {
+	Began      time.Time     `json:"began"`
+	Took       time.Duration `json:"took"`
+	CPU        string        `json:"cpu"`
+	Cores      int           `json:"cores"`
+	Kernel     string        `json:"kernel"`
+	Go         string        `json:"go"`
+	Redis      string        `json:"redis"`
+	Magpie     string        `json:"magpie"`
+	Rounds     int           `json:"rounds"`
+	LoadBefore string        `json:"load_before"`
+	LoadAfter  string        `json:"load_after"`
+}
+
+func thisMachine(o options) machine {
+	return machine{
+		Began: time.Now().UTC(), CPU: cpuModel(), Cores: runtime.NumCPU(), Kernel: said("uname", "-r"), Go: runtime.Version(),
+		Redis: redisVersion(), Magpie: said("bin/magpie", "version"), Rounds: o.rounds, LoadBefore: loadAverage(),
+	}
+}
+
+func (m machine) String() string {
+	return fmt.Sprintf("%d × %s, Linux %s, %s, Redis %s", m.Cores, m.CPU, m.Kernel, m.Go, m.Redis)
+}
+
+func cpuModel() string {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// loadAverage tells what else the machine did: without anything else it is 0
+// before, and about 2 on two cores after.
+func loadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}
+
+func redisVersion() string {
+	for word := range strings.FieldsSeq(said("redis-server", "--version")) {
+		if v, ok := strings.CutPrefix(word, "v="); ok {
+			return v
+		}
+	}
+	return "none"
+}
+
+func said(name string, args ...string) string {
+	out, _ := exec.Command(name, args...).Output()
+	line, _, _ := strings.Cut(string(out), "\n")
+	return line
+}
+
+// kernelMemory is what the kernel holds for everybody: slab and TCP buffers.
+func kernelMemory() int64 {
+	var kb int64
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		var n int64
+		if _, err := fmt.Sscanf(line, "Slab: %d kB", &n); err == nil {
+			kb += n
+		}
+	}
+	text, _ = os.ReadFile("/proc/net/sockstat")
+	for line := range strings.Lines(string(text)) {
+		if _, after, ok := strings.Cut(line, "mem "); ok && strings.HasPrefix(line, "TCP:") {
+			var pages int64
+			fmt.Sscan(after, &pages)
+			kb += pages * int64(os.Getpagesize()) / 1024
+		}
+	}
+	return kb * 1024
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"magpie/internal/bench"
+)
+
+func (c *command) benchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Put load on a server and measure what comes back",
+		Long: "Open connections, publish at a steady rate, and measure every delivery: latency, and what was lost, repeated or\n" +
+			"reordered. Latency counts from the moment at which a message was due, so a client that cannot keep up shows as\n" +
+			"latency. Exit code 1 when something was lost, repeated, reordered or refused, or a connection ended.",
+		Example: "  magpie bench                                    # 100 connections, 10 messages a second, 10 s\n" +
+			"  magpie bench --connections 5000 --channels 50 --rate 500 --door centrifuge\n" +
+			"  magpie bench --duration 30s --pid $(pgrep -x magpie) --json > result.json",
+		Args: noArgs,
+	}
+	open := c.clientFlags(cmd)
+	flags := cmd.Flags()
+	var p bench.Plan
+	flags.IntVarP(&p.Connections, "connections", "n", 100, "connections, one subscription each")
+	flags.IntVar(&p.Channels, "channels", 1, "channels that the connections are spread over")
+	flags.IntVar(&p.Publishers, "publishers", 1, "connections of each channel that publish")
+	flags.Float64Var(&p.Rate, "rate", 10, "messages a second, all publishers together; 0: only hold the connections")
+	size := flags.Int("size", 128, "bytes of a payload")
+	flags.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to publish")
+	flags.DurationVar(&p.Settle, "settle", time.Second, "quiet time before the first message")
+	flags.IntVar(&p.Dialing, "dialing", 100, "connections that are being opened at a time")
+	flags.StringVar(&p.Name, "channel", "", "`NAME` of the channels, followed by - and a number (default: a new one)")
+	flags.IntVar(&p.PID, "pid", 0, "process of the server on this machine, to tell its CPU time and memory (Linux)")
+	flags.StringVar(&p.Target.Door, "door", "raw", "door to come in by: "+strings.Join(bench.Doors, ", "))
+	token := flags.String("token", "", "`token` to show (MAGPIE_TOKEN)")
+	asJSON := flags.Bool("json", false, "print the result as JSON")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		cl, err := open()
+		if err != nil {
+			return err
+		}
+		p.Size = *size
+		p.Target.URL, p.Target.APIKey, p.Target.Token = cl.base.String(), cl.key, either(*token, c.getenv("MAGPIE_TOKEN"))
+		if err := checkBench(&p); err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		b := benching{plan: p, client: cl, json: *asJSON, out: c.out, err: c.err, live: isTerminal(c.err)}
+		return b.run(ctx)
+	}
+	return cmd
+}
+
+// checkBench refuses what cannot be meant before anything is opened. A rate
+// of nothing has no use for a duration; with one it holds the connections.
+func checkBench(p *bench.Plan) error {
+	if math.IsNaN(p.Rate) || math.IsInf(p.Rate, 0) {
+		return usagef("the rate is a number of messages a second")
+	}
+	if p.Rate == 0 {
+		p.Settle, p.Duration = p.Settle+p.Duration, 0
+	}
+	if err := p.Check(); err != nil {
+		return usagef("%s", err)
+	}
+	return nil
+}
+
+// benching is one run as somebody sees it.
+type benching struct {
+	plan     bench.Plan
+	json     bool
+	live     bool // err is a terminal: one line that is written over
+	out, err io.Writer
+
+	told time.Time
+	last bench.Progress
+}
+
+func (b *benching) run(ctx context.Context) error {
+	p := b.plan
+	fmt.Fprintf(b.err, "%d connections in %d channels by the %s door of %s, %g messages/s of %d bytes\n",
+		p.Connections, p.Channels, p.Target.Door, p.Target.URL, p.Rate, p.Size)
+	result, err := bench.Run(ctx, p, b.progress)
+	b.clear()
+	interrupted := errors.Is(err, context.Canceled) && result.Joined > 0
+	if err != nil && !interrupted {
+		return reachable(b.client, err)
+	}
+	if err := b.print(result); err != nil {
+		return err
+	}
+	if result.Lost+result.Repeated+result.Reordered+result.Refused+result.Disconnected > 0 {
+		return exit{code: exitFailed} // the result says why
+	}
+	return nil
+}
+
+func (b *benching) print(r bench.Result) error {
+	if !b.json {
+		_, err := io.WriteString(b.out, benchText(r))
+		return err
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = b.out.Write(append(text, '\n'))
+	return err
+}
+
+// progress writes one line twice a second on a terminal, and every five
+// seconds into a file.
+func (b *benching) progress(p bench.Progress) {
+	if !b.live && time.Since(b.told) < 5*time.Second {
+		return
+	}
+	b.told = time.Now()
+	line := benchLine(p, b.last, b.plan)
+	b.last = p
+	if b.live {
+		fmt.Fprintf(b.err, "\r\x1b[K%s", line)
+		return
+	}
+	fmt.Fprintln(b.err, line)
+}
+
+func (b *benching) clear() {
+	if b.live {
+		io.WriteString(b.err, "\r\x1b[K")
+	}
+}
+
+// benchLine is a run at one moment; rates are those since the last line.
+func benchLine(now, last bench.Progress, plan bench.Plan) string {
+	line := fmt.Sprintf("%5.1fs %-10s %d/%d connected", now.Elapsed.Seconds(), now.Phase, now.Joined, plan.Connections)
+	if now.Lost > 0 {
+		line += fmt.Sprintf(", %d gone", now.Lost)
+	}
+	since := (now.Elapsed - last.Elapsed).Seconds()
+	if now.Sent > 0 && since > 0 {
+		line += fmt.Sprintf(" | sent %d, received %d (%.0f/s) | p50 %s p99 %s", now.Sent, now.Received, float64(now.Received-last.Received)/since, short(now.P50), short(now.P99))
+	}
+	if plan.PID != 0 && last.Elapsed > 0 && since > 0 {
+		line += fmt.Sprintf(" | server %.0f%% CPU, %.1f MB", 100*(now.Usage.CPU-last.Usage.CPU).Seconds()/since, float64(now.Usage.RSS)/(1<<20))
+	}
+	return line
+}
+
+// short writes a duration with three digits or so.
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(time.Microsecond).String()
+}
+
+// benchText is a result for people.
+func benchText(r bench.Result) string {
+	var b strings.Builder
+	us := func(n int64) string { return short(time.Duration(n) * time.Microsecond) }
+	fmt.Fprintf(&b, "connections  %d in %.1f s", r.Joined, r.ConnectSeconds)
+	if r.Disconnected > 0 {
+		fmt.Fprintf(&b, ", %d failed or ended", r.Disconnected)
+	}
+	fmt.Fprintf(&b, "\nmessages     %d sent, %d refused\n", r.Sent, r.Refused)
+	fmt.Fprintf(&b, "deliveries   %d of %d, %.0f a second\n", r.Received, r.Expected, r.DeliveryRate)
+	fmt.Fprintf(&b, "             %d lost, %d repeated, %d reordered\n", r.Lost, r.Repeated, r.Reordered)
+	if l := r.Latency; r.Received > 0 {
+		fmt.Fprintf(&b, "latency      p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", us(l.P50), us(l.P90), us(l.P99), us(l.P999), us(l.Max))
+	}
+	// 10 ms is what a busy machine's clock does by itself.
+	if r.LagUs > 10_000 {
+		fmt.Fprintf(&b, "             publishing fell up to %s behind: that is part of the latency\n", us(r.LagUs))
+	}
+	if s := r.Server; s != nil {
+		fmt.Fprintf(&b, "server       %.2f cores, %.1f µs a delivery, %.0f µs a connect, %.1f KB a connection, %.1f MB at the end\n",
+			s.CPUShare, s.DeliveryCPUUs, s.ConnectCPUUs, s.RSSPerConn/1024, float64(s.RSSAfter)/(1<<20))
+	}
+	for _, t := range r.Trouble {
+		fmt.Fprintf(&b, "trouble      %s\n", t)
+	}
+	return b.String()
+}
