@@ -106,7 +106,7 @@ func (c *conn) serverSide(ctx context.Context, who auth.Identity, had map[string
 		o := who.Subs[name]
 		t := terms{info: o.Info, data: o.Data, override: o.Override, server: true}
 		if r := had[name]; r != nil {
-			t.joinLeave, t.since = r.JoinLeave, position(r)
+			t.delta, t.since = r.Delta == "fossil", position(r)
 		}
 		s, err := c.join(ctx, name, t)
 		if err != nil {

@@ -289,6 +289,19 @@ func TestServerSideSubscriptions(t *testing.T) {
 	})
 }
 
+// A client may ask for differences in what the server subscribes it to.
+func TestDifferencesInServerSideSubscriptions(t *testing.T) {
+	e := listen(t)
+	c := e.connected(ways[0], fmt.Sprintf(`{"id":1,"connect":{"token":%q,"subs":{"short:d":{"delta":"fossil"},"foreign":{"recover":true}}}}`,
+		token(map[string]any{"sub": "42", "channels": []string{"short:d"}})))
+	c.hears(push("short:d", `"join":"*"`))
+	long := strings.Repeat("magpie ", 20)
+	e.publish("short:d", `"`+long+`1"`)
+	c.hears(push("short:d", `"pub":{"data":"\"`+long+`1\"","offset":1}`))
+	e.publish("short:d", `"`+long+`2"`)
+	c.hears(push("short:d", `"pub":{"data":"*","delta":true,"offset":2}`))
+}
+
 func TestAServerSteersASession(t *testing.T) {
 	everyWay(t, func(t *testing.T, e *endpoint, w way) {
 		at := e.publish("short:k", "1")
