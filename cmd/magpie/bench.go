@@ -82,6 +82,7 @@ func checkBench(p *bench.Plan) error {
 // benching is one run as somebody sees it.
 type benching struct {
 	plan     bench.Plan
+	client   *client
 	json     bool
 	live     bool // err is a terminal: one line that is written over
 	out, err io.Writer
