@@ -65,7 +65,9 @@ func FuzzData(f *testing.F) {
 
 func TestIDsCarryEveryChannel(t *testing.T) {
 	c := &conn{}
-	at := func(epoch string, offset uint64) message.Position { return message.Position{Epoch: epoch, Offset: offset} }
+	at := func(epoch string, offset uint64) message.Position {
+		return message.Position{Epoch: epoch, Offset: offset}
+	}
 	c.parts = []*part{
 		{conn: c, channel: "chat", at: at("a1", 7)}, {conn: c, channel: "no log"},
 		{conn: c, channel: "a&b=c/聊#天\n", at: at("b2", 0)},
