@@ -37,17 +37,17 @@ test("coming back to the end forgets the count", () => {
 
 const size = (w: Window, total: number) => range(w, total)[1] - range(w, total)[0];
 
-test("the window stays under 200 items wherever the reader goes", () => {
+test("the window stays under 160 items wherever the reader goes", () => {
   let w = atEnd;
   for (let i = 0; i < 400; i++) {
     w = up(w, 10_000);
-    expect(size(w, 10_000)).toBeLessThanOrEqual(200);
+    expect(size(w, 10_000)).toBeLessThanOrEqual(160);
   }
   expect(range(w, 10_000)[0]).toBe(0);
   expect(up(w, 10_000)).toBe(w);
   for (let i = 0; i < 400; i++) {
     w = down(w);
-    expect(size(w, 10_000)).toBeLessThanOrEqual(200);
+    expect(size(w, 10_000)).toBeLessThanOrEqual(160);
   }
   expect(range(w, 10_000)[1]).toBe(10_000);
   expect(down(w)).toBe(w);
@@ -67,6 +67,6 @@ test("near the end the window grows until it is full, then what comes waits", ()
     w = came(w, 1, false);
     expect(range(w, 1_000 + i)[0]).toBe(920);
   }
-  expect(size(w, 1_300)).toBe(200);
+  expect(size(w, 1_300)).toBe(160);
   expect(came(w, 5, true).fromEnd).toBe(0);
 });

@@ -8,7 +8,7 @@ export interface Window {
 }
 
 export const page = 40;
-const most = 200; // items in the window; separators come on top, 300 rows in all
+const most = 160; // items in the window: two screens on each side; separators come on top, 300 rows in all
 
 export const atEnd: Window = { fromEnd: 0, size: 2 * page };
 

@@ -103,8 +103,9 @@ export class Timeline extends Component<Props> {
   }
 
   override componentDidUpdate(_p: Props, _s: unknown, anchor: Anchor | null): void {
-    if (this.#move === "follow") return this.#toEnd();
-    if (anchor) this.#holdAt(anchor);
+    if (this.#move === "follow") this.#toEnd();
+    else if (anchor) this.#holdAt(anchor);
+    this.#more();
   }
 
   #holdAt(anchor: Anchor): void {
@@ -125,11 +126,20 @@ export class Timeline extends Component<Props> {
     const fromEnd = this.#window.fromEnd > 0 ? Infinity : below;
     this.#apply({ type: "moved", fromEnd });
     this.#move = "hold";
-    const total = this.props.room.items.length;
-    if (box.scrollTop < margin) this.#shift(up(this.#window, total));
-    else if (below < margin) this.#shift(down(this.#window));
-    if (box.scrollTop < ask && range(this.#window, total)[0] === 0) void this.props.control.older();
+    if (below < margin && box.scrollTop >= margin) this.#shift(down(this.#window));
+    this.#more();
   };
+
+  // Draws, or asks for, what stands above before the reader gets there. Also
+  // after a page has come in: at the very top no scroll event would tell.
+  #more(): void {
+    const box = this.#box.current!;
+    const total = this.props.room.items.length;
+    const short = box.scrollHeight <= box.clientHeight; // nothing to scroll by
+    if (this.#scroll.at !== "reading" && !short) return;
+    if (box.scrollTop < ask && range(this.#window, total)[0] === 0) void this.props.control.older();
+    if (box.scrollTop < margin) this.#shift(up(this.#window, total));
+  }
 
   // Redraws at once: the scroll position is corrected before it is painted.
   #shift(to: Window): void {
