@@ -97,10 +97,10 @@ func TestADeliveryAllocatesNothingPerReceiver(t *testing.T) {
 // A subscription is small, and a connection without any costs little more
 // than its session.
 func TestSizes(t *testing.T) {
-	if n := unsafe.Sizeof(subscription{}); n > 176 {
+	if n := unsafe.Sizeof(subscription{}); n > 144 {
 		t.Errorf("a subscription is %d bytes", n)
 	}
-	if n := unsafe.Sizeof(conn{}) - unsafe.Sizeof(session.Session{}); n > 320 {
+	if n := unsafe.Sizeof(conn{}) - unsafe.Sizeof(session.Session{}); n > 224 {
 		t.Errorf("a connection is %d bytes more than its session", n)
 	}
 }
