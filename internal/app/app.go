@@ -208,7 +208,8 @@ func (a *App) startServer() {
 		}
 	}()
 	a.begun("requests", func(ctx context.Context) error {
-		err := a.server.Shutdown(ctx)
+		// The listener may have been closed by a step before this one.
+		err := ignoreClosed(a.server.Shutdown(ctx))
 		if err != nil {
 			a.server.Close()
 		}

@@ -71,7 +71,7 @@ func (p *poller) run() {
 	defer p.home.srv.pollers.Done()
 	for {
 		if err := p.rc.Read(p.await); err != nil {
-			if !errors.Is(err, os.ErrClosed) {
+			if !p.home.srv.closing() { // a closed file's error is its own, and not exported
 				p.home.srv.cfg.Log.Error("websocket poller stopped", "error", err)
 			}
 			return
