@@ -38,7 +38,9 @@ func (a *API) History(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
-	return answerJSON(w, appendPage(nil, name, q, page))
+	body := appendPage(nil, name, q, page)
+	defer a.Node.Carry(len(body))() // until the client has read it
+	return answerJSON(w, body)
 }
 
 func parseQuery(values url.Values) (engine.Query, error) {

@@ -78,7 +78,13 @@ type Hub struct {
 	shards [shardCount]shard
 
 	checking rechecker
+	reading  chan struct{} // one per log that is read for a join
 }
+
+// readersMost is how many joins read logs at once. A log can be many
+// megabytes, and who asks for it may be one of a thousand that came back
+// together; a usual reading takes a fraction of a millisecond.
+const readersMost = 8
 
 // shardCount keeps joins of different channels apart. A power of two.
 const shardCount = 64
@@ -104,6 +110,7 @@ func New(c Config) *Hub {
 		h.shards[i].channels = map[string]*room{}
 	}
 	h.checking.hub = h
+	h.reading = make(chan struct{}, readersMost)
 	return h
 }
 
@@ -264,6 +271,12 @@ func (h *Hub) Join(ctx context.Context, name string, to Subscriber, since *messa
 // recover reads what the log has after since.
 func (h *Hub) recover(ctx context.Context, joined *Joined, since message.Position) error {
 	name := joined.Subscription.Channel()
+	select {
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
+	}
 	page, err := h.engine.History(ctx, name, engine.Query{Since: &since, Limit: engine.All})
 	if err != nil {
 		return err

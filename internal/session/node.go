@@ -6,6 +6,7 @@ import (
 	"fmt"
 	mrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"magpie/internal/auth"
@@ -74,6 +75,8 @@ type Node struct {
 	Metrics    Metrics
 
 	flushers sync.WaitGroup
+	backlog  atomic.Int64  // see Carry
+	reading  chan struct{} // one per log that is read for a client
 
 	mu       sync.Mutex // guards what follows; memory only
 	draining bool
@@ -86,7 +89,7 @@ type Node struct {
 // NewNode returns a node without sessions.
 func NewNode(c Config) *Node {
 	return &Node{hub: c.Hub, engine: c.Engine, auth: c.Auth, maxPayload: c.MaxPayload, outbox: c.Outbox,
-		subsLimit: c.Subscriptions, users: map[string]*Session{}, empty: make(chan struct{})}
+		subsLimit: c.Subscriptions, users: map[string]*Session{}, empty: make(chan struct{}), reading: make(chan struct{}, readersMost)}
 }
 
 // Hub returns the hub behind the sessions.
@@ -141,7 +144,7 @@ func (n *Node) history(ctx context.Context, may permit, name string, q engine.Qu
 	if err := may(auth.History, name); err != nil {
 		return engine.Page{}, err
 	}
-	return n.engine.History(ctx, name, q)
+	return n.read(ctx, name, q)
 }
 
 // Presence answers who is in a channel, on all nodes, for somebody who may

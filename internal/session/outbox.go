@@ -96,6 +96,7 @@ func (s *Session) written(size int) {
 	first := min(size, s.backlog)
 	s.backlog -= first
 	s.queued -= size - first
+	s.node.backlog.Add(-int64(first))
 }
 
 // SendBacklog writes or queues what a session missed, behind what waits. It
@@ -110,6 +111,7 @@ func (s *Session) SendBacklog(frame []byte) {
 	}
 	s.queue = append(s.queue, frame)
 	s.backlog += len(frame)
+	s.node.backlog.Add(int64(len(frame)))
 	if s.attached && !s.writing {
 		s.flushLocked()
 	}

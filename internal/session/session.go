@@ -107,11 +107,17 @@ func (s *Session) Subscribe(ctx context.Context, name string, to hub.Subscriber,
 // subscription token, lets into the channel: the rule is not asked. The name
 // must have been checked.
 func (s *Session) SubscribeGranted(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
+	if since != nil {
+		s.node.await(ctx)
+	}
 	joined, err := s.node.hub.Join(ctx, name, to, since)
 	if err != nil {
 		return Joined{}, err
 	}
-	if err := s.register(joined.Subscription); err != nil {
+	if err = s.node.bear(joined.Missed); err == nil {
+		err = s.register(joined.Subscription)
+	}
+	if err != nil {
 		joined.Subscription.Leave()
 		return Joined{}, err
 	}
@@ -172,6 +178,8 @@ func (s *Session) Close(r Reason) {
 	s.reason = r
 	subs := s.subs
 	s.subs, s.queue = nil, nil
+	s.node.backlog.Add(-int64(s.backlog))
+	s.backlog = 0
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}

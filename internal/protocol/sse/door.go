@@ -188,20 +188,19 @@ func (c *conn) add(p *part) {
 // messages in.
 func (c *conn) begin(parts []*part, all []session.Joined) {
 	c.mu.Lock()
-	head := retry()
+	c.SendBacklog(retry())
 	for i, joined := range all {
 		p := parts[i]
 		if joined.Gap != nil {
 			p.at = joined.Gap.Now
-			head = c.appendGap(head, *joined.Gap)
+			c.SendBacklog(c.appendGap(nil, *joined.Gap))
 		}
 		for _, m := range joined.Missed {
-			head = p.append(head, m)
+			c.SendBacklog(p.append(nil, m)) // one by one: all in one piece would be in memory twice
 		}
 		p.at = joined.Position
 	}
-	head = append(c.appendID(head), '\n') // an id alone: no event, but a place to come back to
-	c.SendBacklog(head)
+	c.SendBacklog(append(c.appendID(nil), '\n')) // an id alone: no event, but a place to come back to
 	c.mu.Unlock()
 	for _, joined := range all {
 		joined.Subscription.Live()

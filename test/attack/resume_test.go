@@ -1,0 +1,95 @@
+package attack
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// L6, L7, S3: clients that come back for all of a long log and read nothing
+// of it fill no memory: the node takes a few of them and refuses the others for
+// the moment. Who missed little comes back all the same.
+func TestResumesThatReadNothing(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	payload := strings.Repeat("x", 60<<10)
+	for range 600 {
+		n.publish("big", payload)
+	}
+	_, page := n.get("/history/big?limit=0")
+	_, rest, _ := strings.Cut(page, `"epoch":"`)
+	epoch, _, _ := strings.Cut(rest, `"`)
+	ask := func(since int) (net.Conn, int) {
+		c := n.connect()
+		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		io.WriteString(c, n.handshake(fmt.Sprintf("/websocket?channel=big&since=%s.%d", epoch, since)))
+		res, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode == 503 && res.Header.Get("Retry-After") == "" {
+			t.Error("503 without Retry-After")
+		}
+		return c, res.StatusCode
+	}
+	var greedy []net.Conn
+	refused := 0
+	for range 8 {
+		c, status := ask(0)
+		greedy = append(greedy, c)
+		if status == 503 {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("all logs were taken in")
+	}
+	if _, status := ask(599); status != 101 {
+		t.Errorf("one message was missed: %d", status)
+	}
+	if status, body := n.get("/history/big?limit=1000"); status != 503 {
+		t.Errorf("history of all: %d %.100s", status, body)
+	}
+	for _, c := range greedy {
+		c.Close()
+	}
+	eventually(t, "there is room again", func() bool { status, _ := n.get("/history/big?limit=1000"); return status == 200 })
+}
+
+// L3, D8: clients that read nothing are cut, and nobody else waits for them;
+// what was kept for them goes.
+func TestManySlowReaders(t *testing.T) {
+	t.Parallel()
+	n := start(t, "--outbox", "256KB")
+	before := n.resident()
+	const slow = 60
+	for range slow {
+		c := n.connect()
+		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		io.WriteString(c, n.handshake("/websocket?channel=big"))
+	}
+	eventually(t, "all are there", func() bool { return n.measure("magpie_sessions") == slow })
+	fast := n.listen("channel=big")
+	payload := strings.Repeat("x", 50<<10)
+	var worst time.Duration
+	for i := range 300 {
+		began := time.Now()
+		n.publish("big", fmt.Sprint(i, payload))
+		worst = max(worst, time.Since(began))
+		eventually(t, "the fast one keeps up", func() bool { return len(fast.all()) >= i-2 })
+	}
+	eventually(t, "the fast one has all", func() bool { return len(fast.all()) == 300 })
+	eventually(t, "the slow ones are cut", func() bool { return n.measure(`magpie_sessions_closed_total{reason="slow"}`) == slow })
+	if worst > 2*time.Second {
+		t.Errorf("a publisher waited %s", worst)
+	}
+	if grown := (n.resident() - before) >> 20; grown > 400 {
+		t.Errorf("grown by %d MB", grown)
+	}
+}
