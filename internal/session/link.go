@@ -37,6 +37,7 @@ const (
 	ReasonForbidden   Reason = "forbidden"   // may not do what it did
 	ReasonExpired     Reason = "expired"     // its token ended
 	ReasonError       Reason = "error"       // a fault of ours
+	ReasonWrongDoor   Reason = "wrong_door"  // it speaks the protocol of another door
 	ReasonFlood       Reason = "flood"       // too many frames at once
 	ReasonKicked      Reason = "kicked"      // a server said so
 	ReasonToken       Reason = "bad_token"   // the token it showed is none

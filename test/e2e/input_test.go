@@ -156,3 +156,20 @@ func TestTokens(t *testing.T) {
 		t.Error("a token or a payload is in the log")
 	}
 }
+
+// A Centrifuge client at the raw door is told where to go; taken at its word,
+// it would fill the channel with its commands and hear itself.
+func TestACentrifugeClientAtTheRawDoor(t *testing.T) {
+	n := start(t)
+	other := n.dial("")
+	lost := n.dial("")
+	lost.send(`{"connect":{"token":"x"},"id":1}`)
+	if code, reason := lost.closeCode(); code != 4503 || !strings.Contains(reason, "/connection/websocket") {
+		t.Errorf("closed with %d %s, want 4503", code, reason)
+	}
+	other.send(`{"connect":"is a word like any other","id":1}`)
+	other.send(`{"connect":{},"id":1}`) // not the first frame
+	if got := other.wait(2); len(got) != 2 {
+		t.Errorf("got %q", got)
+	}
+}

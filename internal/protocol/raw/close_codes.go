@@ -20,6 +20,7 @@ var codes = map[session.Reason]struct {
 	session.ReasonFlood:       {4006, "too many frames at once"},
 	session.ReasonExpired:     {4501, "token expired; get a new one"},
 	session.ReasonProtocol:    {1002, "not the WebSocket protocol"},
+	session.ReasonWrongDoor:   {4503, "this is the raw door; Centrifuge clients connect to /connection/websocket"},
 	session.ReasonForbidden:   {4504, "you may not publish here"},
 	session.ReasonKicked:      {kicked, "a server ended this connection"},
 	session.ReasonTooBig:      {1009, "message too big"},

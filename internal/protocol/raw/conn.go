@@ -1,7 +1,9 @@
 package raw
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -21,6 +23,7 @@ type conn struct {
 	farewell atomic.Pointer[farewell] // nil unless a server ended it
 	channel  string
 	envelope bool
+	spoke    bool // a frame came; owned by Message
 }
 
 var (
@@ -81,6 +84,13 @@ func (c *conn) Gap(g message.Gap) {
 
 // Message implements ws.Handler: what comes in is published.
 func (c *conn) Message(_ ws.Op, payload []byte) {
+	if !c.spoke {
+		c.spoke = true
+		if isConnect(payload) {
+			c.Close(session.ReasonWrongDoor)
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.door.PublishTimeout)
 	defer cancel()
 	_, err := c.Publish(ctx, engine.Publication{Channel: c.channel, Payload: payload, Via: message.ViaRaw})
@@ -93,6 +103,18 @@ func (c *conn) Message(_ ws.Op, payload []byte) {
 		return
 	}
 	c.Close(publishFailed(p))
+}
+
+// isConnect tells whether a first frame is the connect command of a Centrifuge
+// client. Published as it is it would come back, and the client would take its
+// own words for the server's.
+func isConnect(payload []byte) bool {
+	if len(payload) > 16<<10 || !bytes.Contains(payload, []byte(`"connect"`)) {
+		return false
+	}
+	first, _, _ := bytes.Cut(payload, []byte{'\n'})
+	var c map[string]json.RawMessage
+	return json.Unmarshal(first, &c) == nil && len(c) == 2 && c["id"] != nil && len(c["connect"]) > 0 && c["connect"][0] == '{'
 }
 
 // Closed implements ws.Handler.
