@@ -3,7 +3,8 @@
 # make test   every test; installs what they need where it can, and else says what to install
 # make check  format, vet, staticcheck, modules, generated pages
 # make docs   make the generated pages again
-# make bench  benchmarks of the hops that multiply
+# make bench  all loads beside a floor and a peer, into docs/performance.md; about 20 minutes
+# make bench-hops  Go benchmarks of the hops that multiply
 # make deps   only what the tests need
 
 SHELL       := /bin/bash
@@ -16,8 +17,9 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 BENCH       ?= .
+BENCH_ROUNDS ?= 4
 
-.PHONY: run build web test test-go test-browser test-sdk check docs deps bench clean
+.PHONY: run build web test test-go test-browser test-sdk check docs deps bench bench-hops clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
@@ -57,7 +59,14 @@ docs:
 deps:
 	@scripts/deps
 
-bench:
+bench: build
+	bench/deps
+	cc -O2 -o bin/bench-floor bench/floor/floor.c
+	cd bench/peer && $(GO) build -o ../../bin/bench-peer .
+	$(GO) build -o bin/bench-suite ./bench/suite
+	bin/bench-suite -rounds $(BENCH_ROUNDS) -doc docs/performance.md
+
+bench-hops:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
 
 clean:

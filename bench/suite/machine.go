@@ -29,7 +29,7 @@ type machine struct {
 func thisMachine(o options) machine {
 	return machine{
 		Began: time.Now().UTC(), CPU: cpuModel(), Cores: runtime.NumCPU(), Kernel: said("uname", "-r"), Go: runtime.Version(),
-		Redis: redisVersion(), Magpie: said("bin/magpie", "version"), Rounds: o.rounds, LoadBefore: loadAverage(),
+		Redis: redisVersion(), Magpie: said(binary, "version"), Rounds: o.rounds, LoadBefore: loadAverage(),
 	}
 }
 

@@ -37,6 +37,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "bin/bench.json", "where all figures are kept")
 	flag.StringVar(&o.doc, "doc", "", "page whose tables are replaced")
 	flag.BoolVar(&o.short, "short", false, "a tenth of everything, to see that it runs")
+	flag.StringVar(&binary, "magpie", binary, "the program to measure")
 	polling := flag.String("serve-polling", "", "be the server that polling is measured with, on this address")
 	flag.Parse()
 	log.SetFlags(log.Ltime)

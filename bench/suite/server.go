@@ -69,9 +69,12 @@ type target struct {
 	start func() (*server, error)
 }
 
+// binary is the Magpie under measurement.
+var binary = "bin/magpie"
+
 func magpie(more ...string) (*server, error) {
 	addr := freeAddr()
-	args := append([]string{"bin/magpie", "serve", "--addr", addr, "--log-level", "error", "--drain-timeout", "1s"}, more...)
+	args := append([]string{binary, "serve", "--addr", addr, "--log-level", "error", "--drain-timeout", "1s"}, more...)
 	return start("magpie", addr, args...)
 }
 

@@ -127,6 +127,8 @@ func (l *Load) Publish(send Send) error {
 		l.reactor.Until(func() bool { return next >= total }, func() int64 { return int64(next) }, stallTimeout)
 		stop()
 	}
+	// To the end of the time, so that what a server uses can be told by it.
+	l.reactor.For(l.m.publish + l.plan.Duration - l.now())
 	l.reactor.Until(func() bool { return l.received.Load() >= l.expected.Load() }, l.received.Load, drainTimeout)
 	l.m.end = l.now()
 	l.m.done, _ = UsageOf(l.plan.PID)

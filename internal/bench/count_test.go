@@ -1,0 +1,161 @@
+package bench
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// A percentile is never below the true one, and at most 1/64 above it.
+func TestPercentilesAreRightWithinABucket(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOfN(rapid.Int64Range(0, math.MaxInt64/2), 1, 200).Draw(t, "values")
+		q := rapid.Float64Range(0, 1).Draw(t, "q")
+		var h Histogram
+		for _, v := range values {
+			h.Add(time.Duration(v))
+		}
+		slices.Sort(values)
+		rank := max(int(math.Ceil(q*float64(len(values))-1e-6)), 1)
+		want, got := values[rank-1], int64(h.Quantile(q))
+		if got < want || float64(got) > float64(want)*(1+1./64)+1 {
+			t.Fatalf("quantile %v of %v: %d, want %d", q, values, got, want)
+		}
+	})
+}
+
+func TestBucketsCoverEveryDurationInOrder(t *testing.T) {
+	for _, v := range []uint64{0, 1, 63, 64, 65, 127, 128, 1 << 20, 1<<40 + 12345, math.MaxInt64} {
+		b := bucketOf(v)
+		if b >= bucketCount || upper(b) < int64(v) || b > 0 && upper(b-1) >= int64(v) {
+			t.Errorf("%d is in bucket %d, which ends at %d", v, b, upper(b))
+		}
+	}
+	var h Histogram
+	if h.Quantile(.5) != 0 || h.Mean() != 0 {
+		t.Error("an empty histogram has percentiles")
+	}
+	h.Add(-time.Second)
+	if h.Max() != 0 || h.Count() != 1 {
+		t.Error("a negative duration counts as none")
+	}
+}
+
+// Whatever a server does to the numbers 1..n is told apart: missing ones are
+// never fresh, late ones never repeated within the window.
+func TestTallyTellsFreshLateAndRepeated(t *testing.T) {
+	for name, c := range map[string]struct {
+		numbers []uint32
+		want    []verdict
+	}{
+		"in order":       {[]uint32{1, 2, 3}, []verdict{fresh, fresh, fresh}},
+		"one lost":       {[]uint32{1, 3}, []verdict{fresh, fresh}},
+		"one late":       {[]uint32{1, 3, 2, 4}, []verdict{fresh, fresh, late, fresh}},
+		"late and again": {[]uint32{3, 2, 2, 3}, []verdict{fresh, late, repeated, repeated}},
+		"twice":          {[]uint32{1, 1}, []verdict{fresh, repeated}},
+		"far ahead":      {[]uint32{1, 1000, 999, 1}, []verdict{fresh, fresh, late, repeated}},
+		"window's edge":  {[]uint32{1, 64, 1, 2}, []verdict{fresh, fresh, repeated, late}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var y tally
+			for i, n := range c.numbers {
+				if got := y.take(n); got != c.want[i] {
+					t.Errorf("%d of %v is %d, want %d", n, c.numbers, got, c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestPayloadsHaveTheirSizeAndTellTheirStamp(t *testing.T) {
+	for _, s := range []stamp{{0, 1, 0}, {59_999, math.MaxUint32, 1e17}, {7, 3, 1234567}} {
+		for _, size := range []int{minSize, 128, 5000} {
+			p := appendPayload(nil, s, size)
+			if len(p) != size {
+				t.Errorf("%d bytes, want %d: %s", len(p), size, p)
+			}
+			got, rest, ok := nextStamp(append([]byte(`{"push":{"pub":{"data":`), p...))
+			if !ok || got != s {
+				t.Errorf("%+v came back as %+v", s, got)
+			}
+			if _, _, more := nextStamp(rest); more {
+				t.Error("one message is two")
+			}
+		}
+	}
+}
+
+func FuzzStamp(f *testing.F) {
+	f.Add(appendPayload(nil, stamp{1, 2, 3}, minSize))
+	f.Add([]byte(`{"mb":[1,2{"mb":[1,2,3]`))
+	f.Add([]byte(`{"mb":[99999999999999999999,1,1]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for n := len(data); ; {
+			s, rest, ok := nextStamp(data)
+			if !ok {
+				return
+			}
+			if len(rest) >= n || s.publisher < 0 || s.publisher > maxConnections || s.number == 0 || s.due < 0 {
+				t.Fatalf("%+v of %q", s, data)
+			}
+			n, data = len(rest), rest
+		}
+	})
+}
+
+// Every message has one publisher, and every connection of a channel counts
+// among its receivers.
+func TestPlanSpreadsMessagesAndReceivers(t *testing.T) {
+	p := Plan{Connections: 1003, Channels: 10, Publishers: 7, Rate: 100, Size: minSize, Target: Target{URL: "http://localhost:1"}}
+	if err := p.Check(); err != nil {
+		t.Fatal(err)
+	}
+	sum, sent := 0, make(map[int]int)
+	for room := range p.Channels {
+		sum += p.receivers(room)
+	}
+	if sum != p.Connections {
+		t.Errorf("%d receivers of %d connections", sum, p.Connections)
+	}
+	for k := range 70 {
+		conn, number := p.publisher(k)
+		sent[conn]++
+		if number >= p.Publishers || conn%p.Channels+number*p.Channels != conn {
+			t.Errorf("message %d: connection %d as publisher %d", k, conn, number)
+		}
+	}
+	if len(sent) != 70 {
+		t.Errorf("70 messages from %d connections, want one each", len(sent))
+	}
+}
+
+func TestPlansThatCannotBeMeantAreRefused(t *testing.T) {
+	good := Plan{Connections: 10, Rate: 1, Size: 128, Target: Target{URL: "http://localhost:1", Door: "raw"}}
+	for name, change := range map[string]func(*Plan){
+		"no connections":      func(p *Plan) { p.Connections = 0 },
+		"too many":            func(p *Plan) { p.Connections = maxConnections + 1 },
+		"channels":            func(p *Plan) { p.Channels = 11 },
+		"publishers":          func(p *Plan) { p.Channels, p.Publishers = 5, 3 },
+		"to remember":         func(p *Plan) { p.Connections, p.Publishers = 60_000, 60_000 },
+		"small":               func(p *Plan) { p.Size = minSize - 1 },
+		"large":               func(p *Plan) { p.Size = maxSize + 1 },
+		"rate":                func(p *Plan) { p.Rate = -1 },
+		"duration":            func(p *Plan) { p.Duration = -1 },
+		"name":                func(p *Plan) { p.Name = "not a name" },
+		"door":                func(p *Plan) { p.Target.Door = "back" },
+		"URL":                 func(p *Plan) { p.Target.URL = "localhost:8080" },
+		"token with line end": func(p *Plan) { p.Target.Token = "a\r\nHost: b" },
+	} {
+		p := good
+		change(&p)
+		if p.Check() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Both drivers say the same of the same server.
+func TestLoadCountsWhatAServerDoesWrong(t *testing.T) {
+	p := faultyPlan(faultyServer(t))
+	p.PID = os.Getpid()
+	l, err := NewLoad(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	l.Settle()
+	if err := l.Publish(nil); err != nil {
+		t.Fatal(err)
+	}
+	r := l.Result()
+	checkFaulty(t, r)
+	if r.Server == nil || r.Server.RSSIdle == 0 {
+		t.Errorf("%+v", r.Server)
+	}
+	if l.Reactor().In == 0 || l.Reactor().Out == 0 {
+		t.Error("no bytes were counted")
+	}
+}
+
+func TestLoadIsForThisMachineOnly(t *testing.T) {
+	for _, url := range []string{"http://192.0.2.1:80", "http://[2001:db8::1]:80"} {
+		if l, err := NewLoad(faultyPlan(url)); err == nil {
+			l.Close()
+			t.Errorf("%s was taken", url)
+		}
+	}
+}
+
+func TestLoadSeesARefusal(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	l, err := NewLoad(faultyPlan(s.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Connect(); err == nil {
+		t.Error("connected to nothing")
+	}
+}
+
+// Everybody who polls gets every message once, whichever way.
+func TestPollingGetsEveryMessageOnce(t *testing.T) {
+	for name, every := range map[string]time.Duration{"at intervals": 20 * time.Millisecond, "long": 0} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var room [][]byte
+			more := make(chan struct{})
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				n, _ := strconv.Atoi(r.URL.Query().Get("after"))
+				mu.Lock()
+				have, wait := room[min(n, len(room)):], more
+				mu.Unlock()
+				if every == 0 && len(have) == 0 {
+					select {
+					case <-wait:
+					case <-r.Context().Done():
+						return
+					}
+					mu.Lock()
+					have = room[n:]
+					mu.Unlock()
+				}
+				body := fmt.Sprintf("[%s]", bytes.Join(have, []byte(",")))
+				w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+				fmt.Fprint(w, body)
+			}))
+			defer s.Close()
+			p, err := NewPolling(faultyPlan(s.URL), "/?after=", every)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := p.Start(); err != nil {
+				t.Fatal(err)
+			}
+			err = p.Publish(func(_ string, payload []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				room = append(room, payload)
+				close(more)
+				more = make(chan struct{})
+				return nil
+			})
+			r := p.Result()
+			if err != nil || r.Received != 100 || r.Lost+r.Repeated+r.Reordered+r.Disconnected != 0 || p.Requests == 0 {
+				t.Errorf("%+v %v, %d requests", r, err, p.Requests)
+			}
+		})
+	}
+}
