@@ -62,7 +62,7 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		{"--url http://127.0.0.1:1 -n 2", exitFailed, "nothing listens at http://127.0.0.1:1"},
 	} {
 		r := magpie(t, nil, append([]string{"bench"}, strings.Fields(c.args)...)...)
-		if r.code != c.code || !strings.Contains(r.err, c.want) {
+		if r.code != c.code || !strings.Contains(r.errOut, c.want) {
 			t.Errorf("%s: %+v", c.args, r)
 		}
 	}
