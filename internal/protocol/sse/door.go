@@ -57,6 +57,10 @@ type request struct {
 
 // Serve answers GET /sse and returns when the stream ends.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Origin")
+	if origin, ok := d.Origins.Allows(r); ok {
+		w.Header().Set("Access-Control-Allow-Origin", origin) // else its page could connect and not read
+	}
 	q, err := d.parse(r)
 	if err != nil {
 		return err
