@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"io"
 	"mime"
 	"net/http"
 
@@ -16,6 +15,7 @@ const maxGuestBody = 16 << 10
 // for a new guest, or for the one whose token is shown, with a new name or
 // more time. The answer is {"token","user","name","color","expires"}.
 func (a *API) Guest(w http.ResponseWriter, r *http.Request) error {
+	a.allow(w, r)
 	if err := a.Origins.Check(r); err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (a *API) Guest(w http.ResponseWriter, r *http.Request) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return problem.New(http.StatusUnsupportedMediaType, "bad_type", "Send JSON, with Content-Type: application/json.")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxGuestBody))
+	body, err := readAll(w, r, maxGuestBody)
 	if err != nil {
 		return problem.New(http.StatusRequestEntityTooLarge, "too_big", "A request for a guest token has at most 16 KB.")
 	}

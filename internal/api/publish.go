@@ -87,10 +87,7 @@ type published struct {
 // who finds out who asks: an API key, a token, or a guest. Requests that a
 // page of another site makes a browser send are refused first.
 func (a *API) who(w http.ResponseWriter, r *http.Request) (auth.Identity, error) {
-	w.Header().Add("Vary", "Origin")
-	if origin, ok := a.Origins.Allows(r); ok {
-		w.Header().Set("Access-Control-Allow-Origin", origin)
-	}
+	a.allow(w, r)
 	if err := a.Origins.Check(r); err != nil {
 		return auth.Identity{}, err
 	}
@@ -98,6 +95,14 @@ func (a *API) who(w http.ResponseWriter, r *http.Request) (auth.Identity, error)
 		return a.Auth.Key(key)
 	}
 	return a.Auth.Identify(r.Context(), Token(r))
+}
+
+// allow lets pages of allowed origins read the answer.
+func (a *API) allow(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Vary", "Origin")
+	if origin, ok := a.Origins.Allows(r); ok {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+	}
 }
 
 // Token returns the request's token: the Authorization header's, or ?token=
@@ -115,10 +120,7 @@ func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooBig
 	}
-	// Not every ResponseWriter has deadlines (tests); the server's own bound
-	// is behind this one.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	payload, err := readAll(w, r, limit)
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
@@ -127,6 +129,19 @@ func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, problem.New(http.StatusBadRequest, "bad_body", "The body broke off or came too slowly; nothing was published.")
 	}
 	return payload, nil
+}
+
+// readAll reads a body within bodyTimeout. The deadline ends with a body that
+// is here: it would end the request's context, and those of all later requests
+// on the connection. What breaks off keeps it, so that nobody waits for the rest.
+func readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // tests' writers have none
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	return body, err
 }
 
 func answer(w http.ResponseWriter, v any) error {

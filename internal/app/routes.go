@@ -34,7 +34,7 @@ func (d doors) routes() http.Handler {
 		mux.Handle(path, problem.Handle(d.log, methods.serve))
 	}
 	mux.Handle("/", d.pages)
-	return boundWrites(mux)
+	return bound(mux)
 }
 
 // table is the whole table of paths, but for the pages.
@@ -62,17 +62,25 @@ func (d doors) table() map[string]methods {
 	return table
 }
 
-// answerTimeout is how long a client may take to read an answer. Streams set
-// their own bound for each write, WebSockets theirs after the upgrade.
-const answerTimeout = 60 * time.Second
+// requestTimeout is how long a request may take to come in, its body included,
+// also where nobody reads that: the library would wait for it without end.
+// answerTimeout is how long a client may take to read an answer. Bodies that
+// are read and streams have bounds of their own, WebSockets theirs after the
+// upgrade.
+const (
+	requestTimeout = 15 * time.Second
+	answerTimeout  = 60 * time.Second
+)
 
-// boundWrites keeps a client that asks for much and reads nothing from holding
-// the answer in memory for ever. The bound is set anew for each request, as a
-// connection is used for several.
-func boundWrites(next http.Handler) http.Handler {
+// bound keeps a client that sends nothing more, or asks for much and reads
+// nothing, from holding a connection and an answer in memory for ever. The
+// bounds are set anew for each request, as a connection is used for several.
+func bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only a ResponseWriter without deadlines (tests) can refuse.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(time.Now().Add(requestTimeout))
+		_ = control.SetWriteDeadline(time.Now().Add(answerTimeout))
 		next.ServeHTTP(w, r)
 	})
 }

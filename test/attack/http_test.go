@@ -14,6 +14,7 @@ import (
 // H2, H10, S5, S6, S8, S9, S10, S12, S13: what is not HTTP, or too much of it,
 // gets the status that convention has for it, or none.
 func TestWhatIsNoRequest(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	long := strings.Repeat("a", 20<<10)
 	host := "Host: " + n.addr + "\r\n"
@@ -73,6 +74,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 
 // P1, P2: there is no file system behind a path, however it is written.
 func TestPathsLeadNowhere(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for _, path := range []string{
 		"/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%5c..%5cetc/passwd", "/%252e%252e/etc/passwd",
@@ -89,6 +91,7 @@ func TestPathsLeadNowhere(t *testing.T) {
 
 // A redirect that cleans a path must not lead to another host.
 func TestNoRedirectLeavesTheHost(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for _, path := range []string{"//evil.example/..", "//evil.example/../", "/.//evil.example", "/%2f/evil.example", "/\\/evil.example", "///evil.example/a/.."} {
 		c := n.connect()
@@ -107,6 +110,7 @@ func TestNoRedirectLeavesTheHost(t *testing.T) {
 // H11, S1, S2, S4: who sends nothing, or a byte now and then, is not waited for
 // longer than the bounds say, and meanwhile nobody else waits.
 func TestSlowSenders(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	var all sync.WaitGroup
 	slow := func(name, begin, drip string, limit time.Duration) {
@@ -143,6 +147,9 @@ func TestSlowSenders(t *testing.T) {
 		slow("body", "POST /publish/chat HTTP/1.1\r\n"+host+"Content-Length: 1000\r\n\r\n", "a", 13*time.Second)
 		slow("chunks", "POST /publish/chat HTTP/1.1\r\n"+host+"Transfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", 13*time.Second)
 		slow("stream", "POST /connection/http_stream HTTP/1.1\r\n"+host+"Content-Length: 1000\r\n\r\n", "{", 13*time.Second)
+		slow("guest", "POST /guest HTTP/1.1\r\n"+host+"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n", " ", 13*time.Second)
+		slow("body that nobody reads", "GET /livez HTTP/1.1\r\n"+host+"Content-Length: 1000\r\n\r\n", "a", 18*time.Second)
+		slow("refused body", "POST /livez HTTP/1.1\r\n"+host+"Transfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", 18*time.Second)
 		slow("never connects", n.handshake("/connection/websocket"), "", 18*time.Second)
 	}
 	for range 20 {

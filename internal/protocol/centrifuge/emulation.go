@@ -108,7 +108,8 @@ func isBinary(r *http.Request) bool {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // tests' writers have none
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // tests' writers have none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, fmt.Errorf("%w: %d bytes are the most for one request here", problem.ErrTooBig, limit)
@@ -116,6 +117,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error)
 	if err != nil {
 		return nil, problem.New(http.StatusBadRequest, "bad_body", "The body broke off or came too slowly.")
 	}
+	_ = control.SetReadDeadline(time.Time{}) // it would end the request's context
 	return body, nil
 }
 

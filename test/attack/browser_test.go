@@ -1,0 +1,148 @@
+package attack
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ask sends a request with headers given as "Name: value" and returns the
+// answer without its body, which it ends.
+func (n *node) ask(method, path, body string, headers ...string) *http.Response {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, n.url(path), strings.NewReader(body))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Add(name, value)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		n.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	res.Body.Close()
+	return res
+}
+
+// doors are the requests that a page can make, each with the status that a
+// page of a good origin gets.
+var doors = []struct {
+	method, path, body string
+	headers            []string
+	good               int
+}{
+	{"GET", "/websocket", "", upgrade, 101},
+	{"GET", "/connection/websocket", "", upgrade, 101},
+	{"GET", "/sse?channel=a", "", nil, 200},
+	{"GET", "/connection/sse?cf_connect=%7B%22id%22:1,%22connect%22:%7B%7D%7D", "", nil, 200},
+	{"POST", "/connection/http_stream", `{"id":1,"connect":{}}`, nil, 200},
+	{"POST", "/emulation", `{"session":"0123456789abcdef0123456789abcdef","node":"local","data":"x"}`, nil, 204},
+	{"POST", "/publish/a", "x", nil, 200},
+	{"GET", "/history/a", "", nil, 200},
+	{"POST", "/guest", "{}", []string{"Content-Type: application/json"}, 200},
+}
+
+var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
+
+// H14, S14: every door looks at the origin in the same way, byte for byte, and
+// lets exactly the pages that may connect read the answer.
+func TestEveryDoorKnowsItsPages(t *testing.T) {
+	t.Parallel()
+	n := start(t, "--open", "--allowed-origins", "https://app.example")
+	for _, d := range doors {
+		for _, origin := range []string{"https://app.example", "HTTPS://APP.example", "https://app.example:443"} {
+			res := n.ask(d.method, d.path, d.body, append([]string{"Origin: " + origin}, d.headers...)...)
+			if res.StatusCode != d.good {
+				t.Errorf("%s of %s: %d", d.path, origin, res.StatusCode)
+			}
+			if got := res.Header.Get("Access-Control-Allow-Origin"); d.good != 101 && got != origin {
+				t.Errorf("%s of %s: may be read by %q", d.path, origin, got)
+			}
+			if d.good != 101 && res.Header.Get("Vary") == "" {
+				t.Errorf("%s: a cache would give the answer to other pages", d.path)
+			}
+			if res.Header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s: with credentials", d.path)
+			}
+		}
+		for _, origin := range []string{
+			"null", "http://app.example", "https://app.example.evil.example", "https://evilapp.example", "https://app.example:444",
+			"https://app.example.", "https://user@evil.example", "https://app.example@evil.example", "https://127.0.0.1.evil.example",
+			"file://", "https://", "app.example", "https://app.example https://evil.example", "https://xn--pp-xka.example",
+			"https://" + strings.Repeat("a", 10<<10),
+		} {
+			res := n.ask(d.method, d.path, d.body, append([]string{"Origin: " + origin}, d.headers...)...)
+			if res.StatusCode != 403 || res.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s of %.40s: %d, read by %q", d.path, origin, res.StatusCode, res.Header.Get("Access-Control-Allow-Origin"))
+			}
+		}
+		if res := n.ask(d.method, d.path, d.body, append([]string{"Origin: https://app.example", "Origin: https://evil.example"}, d.headers...)...); res.StatusCode != 403 {
+			t.Errorf("%s of two origins: %d", d.path, res.StatusCode)
+		}
+	}
+}
+
+// A1, A3, T9, H15: guessing keys and tokens brings one uniform answer, and
+// nothing of a guess into logs and measures.
+func TestGuesses(t *testing.T) {
+	t.Parallel()
+	const key, secret = "the-key-of-this-server-0123456789", "a secret of at least thirty-two bytes"
+	n := start(t, "--api-key", key, "--token-secret", secret)
+	uniform := ""
+	for i, guess := range []string{"", "x", key[:len(key)-1], key + "x", strings.ToUpper(key), strings.Repeat("guess", 1000), " " + key[:5]} {
+		began := time.Now()
+		status, body := n.post("/api/info", "{}", "X-API-Key: "+guess, "Content-Type: application/json")
+		if status != 401 || i > 0 && body != uniform {
+			t.Errorf("guess %d: %d %s", i, status, body)
+		}
+		if uniform = body; time.Since(began) > time.Second {
+			t.Errorf("guess %d took %s", i, time.Since(began))
+		}
+	}
+	for _, token := range []string{"guess-1", "....", strings.Repeat(".", 8000), "eyJhbGciOiJub25lIn0.e30.", strings.Repeat("A", 9000)} {
+		for _, path := range []string{"/websocket", "/sse", "/history/chat"} {
+			if res := n.ask("GET", path+"?token="+token, "", upgrade...); res.StatusCode != 401 {
+				t.Errorf("%s with %.20s: %d", path, token, res.StatusCode)
+			}
+		}
+	}
+	if status, body := n.post("/api/info", "{}", "X-API-Key: "+key, "Content-Type: application/json"); status != 200 {
+		t.Errorf("the key itself: %d %s", status, body)
+	}
+	if got := n.measure("magpie_api_bad_keys_total"); got != 7 {
+		t.Errorf("%v bad keys are counted", got)
+	}
+	_, measures := n.get("/metrics")
+	for _, text := range []string{key, secret, "guess", "eyJhbGciOiJub25lIn0"} {
+		if strings.Contains(n.out.String()+measures, text) {
+			t.Errorf("%q is in the log or the measures", text)
+		}
+	}
+}
+
+// A10, L10: what strangers send makes no lines of its own in the log, and no
+// label of a measure.
+func TestStrangersWriteNoLog(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	_, before := n.get("/metrics")
+	for range 50 {
+		n.say("GET /nowhere%0d%0a{\"level\":\"ERROR\"}%1b[31m HTTP/1.1\r\nHost: " + n.addr + "\r\nUser-Agent: " + strings.Repeat("\x1b[31mevil", 100) + "\r\n\r\n")
+		n.say("\x1b[31mevil\r\n\r\n")
+		n.say(n.handshake("/websocket?channel=evil%0d%0a"))
+		n.say(n.handshake("/connection/websocket", "Origin: http://evil.example/\x1b[31m"))
+	}
+	if lines := strings.Count(n.out.String(), "\n"); lines > 4 || strings.Contains(n.out.String(), "evil") {
+		t.Errorf("%d lines:\n%s", lines, tail(n.out.String()))
+	}
+	_, after := n.get("/metrics")
+	if a, b := strings.Count(before, "\n"), strings.Count(after, "\n"); b > a+5 || strings.Contains(after, "evil") {
+		t.Errorf("%d lines of measures became %d", a, b)
+	}
+}
