@@ -125,3 +125,32 @@ func TestRecoverNeedsALog(t *testing.T) {
 		t.Errorf("x: %t, y: %t", rules.For("x").Recover, rules.For("y").Recover)
 	}
 }
+
+// Covers promises: what it says yes to holds for every name.
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		pattern, other string
+		want           bool
+	}{
+		{"*", "room:*", true}, {"*", "*", true}, {"room:*", "room:a", true}, {"room:*", "room:a*", true}, {"a?c", "abc", true},
+		{"a?c", "a?c", true}, {"a*c", "a?b*c", true}, {"a?", "a*", false}, {"room:*", "*", false}, {"room:a*", "room:*", false},
+		{"abc", "a?c", false}, {"*a", "*", false}, {"a", "b", false}, {"?", "ü", true},
+	} {
+		if got := channel.Covers(c.pattern, c.other); got != c.want {
+			t.Errorf("Covers(%q, %q) = %t", c.pattern, c.other, got)
+		}
+	}
+}
+
+func FuzzCovers(f *testing.F) {
+	f.Add("a*", "a?*", "abc")
+	f.Add("?*", "*", "")
+	f.Fuzz(func(t *testing.T, pattern, other, name string) {
+		if channel.CheckGlob(pattern) != nil || channel.CheckGlob(other) != nil || channel.Check(name) != nil {
+			return
+		}
+		if channel.Covers(pattern, other) && channel.Match(other, name) && !channel.Match(pattern, name) {
+			t.Fatalf("%q covers %q, and %q matches the second alone", pattern, other, name)
+		}
+	})
+}

@@ -48,3 +48,34 @@ func Match(pattern, name string) bool {
 	}
 	return p == len(pattern)
 }
+
+// Covers tells whether pattern surely matches every name that other matches.
+// False means that nobody knows: "?*" and "*?" match the same names and are
+// not seen through.
+func Covers(pattern, other string) bool {
+	p, o := 0, 0
+	star, resume := -1, 0
+	for o < len(other) {
+		_, width := utf8.DecodeRuneInString(other[o:])
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, resume = p, o
+			p++
+		case p < len(pattern) && pattern[p] == '?' && other[o] != '*':
+			p++
+			o += width
+		case p < len(pattern) && pattern[p] == other[o]: // neither is a *, so these are one character
+			p++
+			o++
+		case star >= 0:
+			resume++
+			p, o = star+1, resume
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}

@@ -79,7 +79,7 @@ type Rules struct {
 }
 
 // NewRules checks the rules and puts fallback behind them, whose Match must
-// be "*". The error names the first broken rule and says what is wrong. A rule
+// be "*". The error names the first broken rule and says all that is wrong with it. A rule
 // without a log comes out without Recover: there is nothing to recover from.
 func NewRules(list []Rule, fallback Rule) (*Rules, error) {
 	for i, r := range list {
@@ -121,18 +121,17 @@ func (r *Rules) ForGuests() []string {
 	return open
 }
 
+// check joins all that is wrong with the rule.
 func (r Rule) check() error {
-	if err := CheckGlob(r.Match); err != nil {
-		return err
-	}
+	errs := []error{CheckGlob(r.Match)}
 	if r.Log.Size < 0 || r.Log.Size > MaxLog {
-		return fmt.Errorf("log size %d is outside 0 to %d messages", r.Log.Size, MaxLog)
+		errs = append(errs, fmt.Errorf("log size %d is outside 0 to %d messages", r.Log.Size, MaxLog))
 	}
 	if r.Log.Size > 0 && r.Log.Age < time.Second {
-		return fmt.Errorf("log age %s is under 1s; leave the log out with size 0", r.Log.Age)
+		errs = append(errs, fmt.Errorf("log age %s is under 1s; leave the log out with size 0", r.Log.Age))
 	}
 	if r.Subscribe == Subscribers {
-		return errors.New("subscribe: subscribers would let nobody in; write anyone, users, server or nobody")
+		errs = append(errs, errors.New("subscribe: subscribers would let nobody in; write anyone, users, server or nobody"))
 	}
 	for _, one := range []struct {
 		setting string
@@ -141,10 +140,10 @@ func (r Rule) check() error {
 		switch one.who {
 		case Anyone, Users, Subscribers, Server, Nobody:
 		default:
-			return fmt.Errorf("%s: %q is none of anyone, users, subscribers, server, nobody", one.setting, one.who)
+			errs = append(errs, fmt.Errorf("%s: %q is none of anyone, users, subscribers, server, nobody", one.setting, one.who))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // MaxLog is the longest log a rule may ask for, in messages: a reader that
