@@ -26,15 +26,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-var binary string // built once, with the race detector
+var program string // built once, with the race detector
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "magpie-attack-")
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "magpie")
-	if out, err := exec.Command("go", "build", "-race", "-o", binary, "magpie/cmd/magpie").CombinedOutput(); err != nil {
+	program = filepath.Join(dir, "magpie")
+	if out, err := exec.Command("go", "build", "-race", "-o", program, "magpie/cmd/magpie").CombinedOutput(); err != nil {
 		fmt.Printf("go build: %v\n%s", err, out)
 		os.Exit(1)
 	}
@@ -60,6 +60,8 @@ type node struct {
 	cmd  *exec.Cmd
 	out  *output
 	gone chan struct{}
+	// expected says that the test has ended the process itself.
+	expected bool
 }
 
 type output struct {
@@ -88,7 +90,7 @@ func start(t testing.TB, args ...string) *node {
 	}
 	n := &node{t: t, addr: l.Addr().String(), out: &output{}, gone: make(chan struct{})}
 	l.Close()
-	n.cmd = exec.Command(binary, append([]string{"serve", "--addr", n.addr, "--log-format", "json"}, args...)...)
+	n.cmd = exec.Command(program, append([]string{"serve", "--addr", n.addr, "--log-format", "json"}, args...)...)
 	n.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	if err := n.cmd.Start(); err != nil {
@@ -108,6 +110,9 @@ func start(t testing.TB, args ...string) *node {
 func (n *node) end() {
 	select {
 	case <-n.gone:
+		if n.expected {
+			break
+		}
 		n.t.Errorf("the node has ended:\n%s", tail(n.out.String()))
 	default:
 	}
