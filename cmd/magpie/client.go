@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -13,9 +14,33 @@ import (
 
 // client is what pub and sub know about the server that they talk to.
 type client struct {
-	base *url.URL
-	key  string // API key
-	http *http.Client
+	base  *url.URL
+	key   string // API key
+	token string
+	http  *http.Client
+}
+
+// show adds to a request's header who asks.
+func (cl *client) show(h http.Header) {
+	if cl.token != "" {
+		h.Set("Authorization", "Bearer "+cl.token)
+	}
+	if cl.key != "" {
+		h.Set("X-API-Key", cl.key)
+	}
+}
+
+// tokenFlag adds --token to cmd and returns what gives it to a client. Who
+// says --token means it: an API key that only the environment has stays there,
+// where it would have been the one that counts.
+func (c *command) tokenFlag(cmd *cobra.Command) func(*client) {
+	token := cmd.Flags().String("token", "", "`token` of a user to show, as magpie token new makes one (MAGPIE_TOKEN)")
+	return func(cl *client) {
+		cl.token = either(*token, c.getenv("MAGPIE_TOKEN"))
+		if *token != "" && !cmd.Flags().Changed("api-key") {
+			cl.key = ""
+		}
+	}
 }
 
 // clientFlags adds --url and --api-key to cmd and returns what reads them.
@@ -86,15 +111,38 @@ func backoff(attempt int, most time.Duration) time.Duration {
 
 // refusal is an HTTP answer that is not the one asked for.
 type refusal struct {
-	status int
-	text   string
+	status     int
+	code, text string
+	ways       string // to say who one is, in this command
+}
+
+// newRefusal reads {"error":{"code":…,"message":…}}, and else takes the first
+// line of what came.
+func newRefusal(resp *http.Response, body []byte, ways string) refusal {
+	r := refusal{status: resp.StatusCode, text: resp.Status, ways: ways}
+	var e struct {
+		Error struct{ Code, Message string }
+	}
+	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
+		r.code, r.text = e.Error.Code, e.Error.Message
+		return r
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	if line != "" && len(line) <= 200 && line[0] != '<' && line[0] != '{' {
+		r.text = line
+	}
+	return r
 }
 
 func (r refusal) Error() string {
-	switch r.status {
-	case http.StatusUnauthorized:
-		return "the server asks for a key: " + r.text + "; give --api-key (MAGPIE_API_KEY)"
-	case http.StatusNotFound:
+	switch {
+	case r.code == "bad_key":
+		return r.text + "; give the right --api-key (MAGPIE_API_KEY)"
+	case r.code == "bad_token", r.code == "token_expired":
+		return r.text + "; give a good --token (MAGPIE_TOKEN)"
+	case r.status == http.StatusUnauthorized:
+		return "the server asks who you are: give " + r.ways
+	case r.status == http.StatusNotFound:
 		return "there is no Magpie at this address: " + r.text + "; check --url (MAGPIE_URL)"
 	}
 	return fmt.Sprintf("the server refused (%d): %s", r.status, r.text)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"magpie/internal/config"
+	"magpie/internal/engine/redis"
 )
 
 // newLogger logs to w: text for people, JSON for machines.
@@ -52,30 +53,52 @@ func (c *command) hints(cfg *config.Config, addr string) {
 }
 
 func hintText(cfg *config.Config, addr string) string {
-	base := localURL(cfg, addr)
+	base, query := localURL(cfg, addr), "?channel=chat"
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nMagpie is up. Try next:\n\n  open           %s\n", base)
-	key := ""
+	line := func(what, how string) { fmt.Fprintf(&b, "  %-14s %s\n", what, how) }
+	b.WriteString("\nMagpie is up. Try next:\n\n")
+	line("open", base)
 	if !cfg.OpenMode() {
-		key = " -H 'X-API-Key: YOUR-KEY'"
+		query += "&token=TOKEN"
+		line("make a TOKEN", tokenHint(cfg))
 	}
-	if cfg.OpenMode() || len(cfg.APIKeys) > 0 {
-		fmt.Fprintf(&b, "  publish        curl%s -d '{\"content\":\"hi\"}' %s/publish/chat\n", key, base)
-	} else {
-		b.WriteString("  publish        give --api-key to publish over HTTP\n")
-	}
+	line("listen", "curl -N '"+base+"/sse"+query+"'")
+	line("publish", publishHint(cfg, base))
 	if cfg.Redis != "" {
-		fmt.Fprintf(&b, "  from Redis     %s PUBLISH chat '{\"content\":\"hi\"}'\n", redisCLI(cfg.Redis))
+		line("from Redis", redisCLI(cfg.Redis)+` PUBLISH chat '{"content":"hi"}'`)
 	}
-	fmt.Fprintf(&b, "  in a page      new WebSocket(\"ws%s/websocket?channel=chat\")\n\n", strings.TrimPrefix(base, "http"))
+	if cfg.Redis != "" && cfg.Prefix != config.DefaultPrefix {
+		line("", redisCLI(cfg.Redis)+" FCALL "+redis.FunctionName(cfg.Prefix)+` 1 chat '{"content":"hi"}'`)
+	}
+	line("in a page", `new WebSocket("ws`+strings.TrimPrefix(base, "http")+"/websocket"+query+`")`)
+	b.WriteString("\n")
 	return b.String()
+}
+
+func tokenHint(cfg *config.Config) string {
+	if len(cfg.TokenSecrets) == 0 {
+		return "whoever has the private key of the keys that tokens are checked with signs it"
+	}
+	return "MAGPIE_TOKEN_SECRET=YOUR-SECRET magpie token new --user 42"
+}
+
+func publishHint(cfg *config.Config, base string) string {
+	who := ""
+	switch {
+	case cfg.OpenMode():
+	case len(cfg.APIKeys) > 0:
+		who = " -H 'X-API-Key: YOUR-KEY'"
+	default:
+		who = " -H 'Authorization: Bearer TOKEN'"
+	}
+	return "curl" + who + ` -d '{"content":"hi"}' ` + base + "/publish/chat"
 }
 
 // redisCLI is the command that reaches the Redis of this URL. A password is
 // asked for, never shown.
-func redisCLI(redis string) string {
+func redisCLI(address string) string {
 	words := []string{"redis-cli"}
-	u, err := url.Parse(redis)
+	u, err := url.Parse(address)
 	if err != nil {
 		return words[0]
 	}

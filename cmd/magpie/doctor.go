@@ -24,7 +24,7 @@ func (c *command) doctorCommand() *cobra.Command {
 		Use: "doctor", Args: noArgs,
 		Short: "Look at settings, address and Redis, and say what to do about each problem",
 	}
-	load := c.withSettings(cmd)
+	load := c.withSettings(cmd, "")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		cfg, err := load()
 		if err != nil {
@@ -64,6 +64,9 @@ func (v *visit) line(mark, format string, args ...any) {
 
 func (v *visit) settings(cfg *config.Config) {
 	v.ok("settings: nothing wrong with them")
+	for _, w := range cfg.Warnings() {
+		v.note("settings: %s", w)
+	}
 	switch {
 	case !cfg.OpenMode() && len(cfg.APIKeys) == 0:
 		v.note("access: clients need a token; no server can publish over HTTP until you set --api-key (MAGPIE_API_KEY)")

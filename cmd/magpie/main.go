@@ -98,6 +98,9 @@ func (c *command) root() *cobra.Command {
 	serve.Flags().VisitAll(func(f *pflag.Flag) { root.Flags().AddFlag(f) })
 	root.SetVersionTemplate(build.Line() + "\n")
 	root.SetFlagErrorFunc(flagError)
+	root.SetUsageFunc(usage)
+	root.Annotations = map[string]string{helpSettings: "addr,redis,token-secret,api-key,rules"}
+	root.Flags().SortFlags = false
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serve, c.pubCommand(), c.subCommand(), c.tokenCommand(), c.configCommand(), c.doctorCommand(), c.benchCommand(), c.versionCommand())
 	return root
@@ -111,7 +114,7 @@ func (c *command) rootArgs(root *cobra.Command) cobra.PositionalArgs {
 		}
 		var known []string
 		for _, sub := range root.Commands() {
-			known = append(known, sub.Name())
+			known = append(append(known, sub.Name()), sub.Aliases...)
 		}
 		if near := config.Nearest(args[0], known); near != "" {
 			return usagef("there is no command %q; did you mean magpie %s?", args[0], near)

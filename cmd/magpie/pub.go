@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -28,8 +27,8 @@ const (
 
 func (c *command) pubCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "pub CHANNEL [PAYLOAD|-]",
-		Short: "Publish a message; its payload is - or missing: standard input",
+		Use: "pub CHANNEL [PAYLOAD|-]", Aliases: []string{"publish"},
+		Short: "Publish a message (payload from the argument or standard input)",
 		Long:  "Publish a message over HTTP and print its offset and epoch. A try whose answer is lost is repeated under the same\nidempotency key, so the message is published once.",
 		Example: "  magpie pub chat '{\"content\":\"hi\"}'\n" +
 			"  date | magpie pub chat",
@@ -41,6 +40,7 @@ func (c *command) pubCommand() *cobra.Command {
 		},
 	}
 	open := c.clientFlags(cmd)
+	showToken := c.tokenFlag(cmd)
 	key := cmd.Flags().String("idempotency-key", "", "`key` under which a repeat is the same message (default: a random one)")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if err := channel.Check(args[0]); err != nil {
@@ -50,6 +50,7 @@ func (c *command) pubCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		showToken(cl)
 		payload, err := c.payload(args[1:])
 		if err != nil {
 			return err
@@ -128,9 +129,7 @@ func (p publication) post(ctx context.Context, cl *client) (string, error) {
 	}
 	req.Header.Set("Idempotency-Key", p.key)
 	req.Header.Set("Content-Type", "application/octet-stream")
-	if cl.key != "" {
-		req.Header.Set("X-API-Key", cl.key)
-	}
+	cl.show(req.Header)
 	resp, err := cl.http.Do(req)
 	if err != nil {
 		return "", err
@@ -147,7 +146,7 @@ func readAnswer(resp *http.Response) (string, error) {
 		return "", err
 	}
 	if resp.StatusCode/100 != 2 {
-		return "", refusal{resp.StatusCode, errorText(body, resp.Status)}
+		return "", newRefusal(resp, body, "--api-key (MAGPIE_API_KEY) or --token (MAGPIE_TOKEN)")
 	}
 	var answer struct {
 		Offset uint64 `json:"offset"`
@@ -158,20 +157,4 @@ func readAnswer(resp *http.Response) (string, error) {
 	}
 	line, err := json.Marshal(answer)
 	return string(line), err
-}
-
-// errorText finds the sentence in {"error":{"message":…}}, and else takes the
-// first line of what came.
-func errorText(body []byte, status string) string {
-	var e struct {
-		Error struct{ Message string }
-	}
-	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
-		return e.Error.Message
-	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	if line == "" || len(line) > 200 || line[0] == '<' || line[0] == '{' {
-		return status
-	}
-	return line
 }

@@ -29,9 +29,9 @@ type application interface {
 func (c *command) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the server", Args: noArgs,
-		Long: "Run the server. Settings come from flags, MAGPIE_ variables and a YAML file, in this order;\n\"magpie config doc\" prints the page about all of them.",
+		Long: "Run the server. Settings come from flags, MAGPIE_ variables and a YAML file; the first that has one\nwins. \"magpie config doc\" prints the page about all of them.",
 	}
-	load := c.withSettings(cmd)
+	load := c.withSettings(cmd, "all")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		cfg, err := load()
 		if err != nil {
@@ -107,6 +107,9 @@ func (s *serving) announce() {
 	}
 	s.log.Info("serving", "version", build.Version(), "addr", s.app.Addr(), "node", s.cfg.Node, "engine", behind,
 		"open_to_guests", openTo(s.cfg.Rules.ForGuests()))
+	for _, w := range s.cfg.Warnings() {
+		s.log.Warn(w.Text, "setting", w.Source)
+	}
 	if s.cfg.Open {
 		s.log.Warn("open mode: anyone who reaches this address may join and publish", "addr", s.app.Addr())
 	}

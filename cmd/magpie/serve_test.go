@@ -106,11 +106,22 @@ func TestRedisThatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestSubRefused(t *testing.T) {
+func TestRefusalsNameTheWayIn(t *testing.T) {
 	_, url := serve(t, "--token-secret", testSecret)
-	r := magpie(t, nil, "sub", "--url", url, "chat")
-	if r.code != exitFailed || !strings.Contains(r.errOut, "chat: ") {
-		t.Fatalf("%+v", r)
+	for want, args := range map[string][]string{
+		"magpie: chat: the server asks who you are: give --token (MAGPIE_TOKEN) or --api-key": {"sub", "chat"},
+		"magpie: the server asks who you are: give --api-key (MAGPIE_API_KEY) or --token":     {"pub", "chat", "x"},
+		"give a good --token":      {"pub", "chat", "x", "--token", "a.b.c"},
+		"give the right --api-key": {"pub", "chat", "x", "--api-key", testKey + "2"},
+	} {
+		if r := magpie(t, nil, append(args, "--url", url)...); r.code != exitFailed || !strings.Contains(r.errOut, want) {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+	// Who says --token is not asked for a key that lies around.
+	r := magpie(t, []string{"MAGPIE_API_KEY=wrong"}, "pub", "chat", "x", "--url", url, "--token", newToken(t, "--user", "42"))
+	if r.code != exitOK {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -227,17 +238,20 @@ func TestHintsCanBePasted(t *testing.T) {
 	closed := hintText(cfg, "127.0.0.1:8080")
 	cfg.APIKeys = []string{"hunter2"}
 	keyed := hintText(cfg, "127.0.0.1:8080")
+	cfg.Prefix = "shop"
+	prefix := hintText(cfg, "127.0.0.1:8080")
 	for text, wants := range map[string][]string{
-		open:   {`curl -d '{"content":"hi"}' http://localhost:8080/publish/chat`, "redis-cli --askpass PUBLISH chat", `new WebSocket("ws://localhost:8080/websocket?channel=chat")`},
-		closed: {"give --api-key"},
+		open:   {`curl -d '{"content":"hi"}' http://localhost:8080/publish/chat`, "curl -N 'http://localhost:8080/sse?channel=chat'", "redis-cli --askpass PUBLISH chat", `new WebSocket("ws://localhost:8080/websocket?channel=chat")`},
+		closed: {"curl -H 'Authorization: Bearer TOKEN' -d", "magpie token new --user 42", "curl -N 'http://localhost:8080/sse?channel=chat&token=TOKEN'", "/websocket?channel=chat&token=TOKEN\")"},
 		keyed:  {"curl -H 'X-API-Key: YOUR-KEY'"},
+		prefix: {"redis-cli --askpass FCALL shop_publish 1 chat '"},
 	} {
 		for _, want := range wants {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %s in:\n%s", want, text)
 			}
 		}
-		if strings.Contains(text, "hunter2") {
+		if strings.Contains(text, "FCALL magpie") || strings.Contains(text, "hunter2") {
 			t.Errorf("a secret in:\n%s", text)
 		}
 	}

@@ -6,14 +6,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"magpie/internal/config"
+	"magpie/internal/engine/redis"
 )
 
 // withSettings gives cmd a flag for each setting and returns what loads them.
 // Unknown flags are left to Load, which reports them with everything else.
-func (c *command) withSettings(cmd *cobra.Command) func() (*config.Config, error) {
+// Its --help lists the settings named only, or all of them when it is "all".
+func (c *command) withSettings(cmd *cobra.Command, listed string) func() (*config.Config, error) {
+	if listed != "all" {
+		cmd.Annotations = map[string]string{helpSettings: listed}
+	}
 	cmd.Flags().SortFlags = false
 	cmd.FParseErrWhitelist.UnknownFlags = true
 	flags := config.Bind(cmd.Flags())
+	flags.CheckRedis = redis.CheckURL
 	return func() (*config.Config, error) {
 		flags.Scan(c.args)
 		return config.Load(flags, c.environ)
@@ -46,12 +52,20 @@ func (c *command) configCheck() *cobra.Command {
 		Use: "check", Args: noArgs,
 		Short: "Check the settings without starting; exit code 2 when something is wrong",
 	}
-	load := c.withSettings(cmd)
+	load := c.withSettings(cmd, "")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		if _, err := load(); err != nil {
+		cfg, err := load()
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(c.out, "the settings are fine")
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintf(c.err, "warning: %s\n", w)
+		}
+		verdict := "the settings are fine"
+		if len(cfg.Warnings()) > 0 {
+			verdict = "the settings can be used, but see the warnings"
+		}
+		_, err = fmt.Fprintln(c.out, verdict)
 		return err
 	}
 	return cmd
@@ -62,7 +76,7 @@ func (c *command) configShow() *cobra.Command {
 		Use: "show", Args: noArgs,
 		Short: "Print the settings that hold and where each came from, without secrets",
 	}
-	load := c.withSettings(cmd)
+	load := c.withSettings(cmd, "")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		cfg, err := load()
 		if err != nil {

@@ -7,7 +7,10 @@ import (
 	"testing"
 )
 
-const testSecret = "0123456789abcdef0123456789abcdef"
+const (
+	testSecret = "0123456789abcdef0123456789abcdef"
+	testKey    = "a-key-for-servers"
+)
 
 func TestConfigCheckReportsEverythingAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "m.yaml")
@@ -21,7 +24,7 @@ func TestConfigCheckReportsEverythingAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"m.yaml:", "this is not YAML",
 		"MAGPIE_LOG_LEVL: there is no such setting; did you mean MAGPIE_LOG_LEVEL?",
-		"MAGPIE_REDIS: the Redis URL", "write redis://localhost:6379",
+		"MAGPIE_REDIS: the Redis URL", "write redis://[USER:PASSWORD@]HOST",
 		"--opne: there is no such flag; did you mean --open?",
 		"-addr: there is no such flag; did you mean --addr?",
 		`--outbox: "big" is not a size`,
@@ -40,8 +43,12 @@ func TestConfigCheckAndServeAgree(t *testing.T) {
 		want string
 	}{
 		{[]string{"--addr", "0.0.0.0:8080"}, "--open"},
-		{[]string{"--addr", ":8080", "--api-key", "k"}, "--token-secret"},
-		{[]string{"--redis", "http://localhost"}, "does not start with redis://"},
+		{[]string{"--addr", ":8080", "--api-key", testKey}, "--token-secret"},
+		{[]string{"--redis", "http://localhost"}, "begins with none of redis://"},
+		{[]string{"--redis", "redis://a,b"}, "several addresses are not supported yet"},
+		{[]string{"--redis", "redis://h?foo=1"}, `unknown parameter "foo"`},
+		{[]string{"--redis", "redis-sentinel://h/m"}, "Redis Sentinel is not supported yet"},
+		{[]string{"--api-key", "short"}, "needs 16"},
 		{[]string{"--token-secret", "short"}, "needs 32"},
 		{[]string{"--config", "missing.yaml"}, "no such file"},
 	} {
@@ -65,7 +72,7 @@ func TestConfigCheckAndServeAgree(t *testing.T) {
 }
 
 func TestConfigShowHidesSecrets(t *testing.T) {
-	env := []string{"MAGPIE_API_KEY=hunter2", "MAGPIE_REDIS=redis://:hunter2@localhost"}
+	env := []string{"MAGPIE_API_KEY=hunter2-and-some-more", "MAGPIE_REDIS=redis://:hunter2@localhost"}
 	r := magpie(t, env, "config", "show", "--prefix", "mine")
 	if r.code != exitOK || strings.Contains(r.out+r.errOut, "hunter2") {
 		t.Fatalf("%+v", r)
@@ -75,6 +82,20 @@ func TestConfigShowHidesSecrets(t *testing.T) {
 			t.Errorf("it does not show %q:\n%s", want, r.out)
 		}
 	}
+}
+
+// A rule that never holds is allowed, but not in silence.
+func TestRuleThatNeverHolds(t *testing.T) {
+	rules := []string{`MAGPIE_RULES=[{match: "*"}, {match: "room:*"}]`}
+	const want = `rule 2 (match "room:*") never holds`
+	if r := magpie(t, rules, "config", "check"); r.code != exitOK || !strings.Contains(r.errOut, "warning: MAGPIE_RULES: "+want) {
+		t.Errorf("%+v", r)
+	}
+	if r := magpie(t, rules, "doctor", "--addr", "127.0.0.1:0"); r.code != exitOK || !strings.Contains(r.out, "note  settings: MAGPIE_RULES: "+want) {
+		t.Errorf("%+v", r)
+	}
+	p := start(t, rules, "serve", "--addr", "127.0.0.1:0", "--log-format", "json")
+	p.err.wait(t, p.done, "never holds")
 }
 
 // docs/configuration.md is made, not written.
@@ -108,6 +129,11 @@ func TestUsageProblemsHaveTheirExitCode(t *testing.T) {
 		r := magpie(t, nil, test.args...)
 		if r.code != exitUsage || !strings.Contains(r.errOut, test.want) || strings.Count(r.errOut, "\n") != 1 {
 			t.Errorf("%q: %+v, want one line with %q", test.args, r, test.want)
+		}
+	}
+	for _, args := range [][]string{{"publish"}, {"subscribe"}} {
+		if r := magpie(t, nil, args...); !strings.Contains(r.errOut, "say w") {
+			t.Errorf("%q is no other name of pub or sub: %+v", args, r)
 		}
 	}
 	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"serve", "--help"}} {

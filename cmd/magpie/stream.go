@@ -77,7 +77,7 @@ func (s *stream) current(ctx context.Context) *message.Position {
 	if err != nil {
 		return nil
 	}
-	req.Header = s.header()
+	s.client.show(req.Header)
 	resp, err := s.client.http.Do(req)
 	if err != nil {
 		return nil
@@ -92,17 +92,6 @@ func (s *stream) current(ctx context.Context) *message.Position {
 		return nil
 	}
 	return &message.Position{Epoch: at.Epoch, Offset: at.Offset}
-}
-
-func (s *stream) header() http.Header {
-	h := make(http.Header)
-	if s.token != "" {
-		h.Set("Authorization", "Bearer "+s.token)
-	}
-	if s.client.key != "" {
-		h.Set("X-API-Key", s.client.key)
-	}
-	return h
 }
 
 // connect joins the channel and prints until the connection ends. It tells
@@ -137,7 +126,8 @@ func (s *stream) dial(ctx context.Context) (*websocket.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	options := &websocket.DialOptions{HTTPHeader: s.header()}
+	options := &websocket.DialOptions{HTTPHeader: make(http.Header)}
+	s.client.show(options.HTTPHeader)
 	conn, resp, err := websocket.Dial(ctx, s.client.url(query, "websocket"), options)
 	if err == nil {
 		return conn, nil
@@ -150,7 +140,7 @@ func (s *stream) dial(ctx context.Context) (*websocket.Conn, error) {
 		body, _ = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		resp.Body.Close()
 	}
-	no := refusal{resp.StatusCode, errorText(body, resp.Status)}
+	no := newRefusal(resp, body, "--token (MAGPIE_TOKEN) or --api-key (MAGPIE_API_KEY)")
 	if no.status/100 == 4 && !worthTrying(no) {
 		return nil, fmt.Errorf("%w%w", silent{errFinal}, no)
 	}

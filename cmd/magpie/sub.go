@@ -19,7 +19,7 @@ import (
 
 func (c *command) subCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "sub CHANNEL...",
+		Use: "sub CHANNEL...", Aliases: []string{"subscribe"},
 		Short: "Print the messages of channels, one line of JSON each",
 		Long:  "Print the messages of channels until SIGINT. After a lost connection it comes back and first prints what it missed;\nwhen that cannot be had it says so on standard error.",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -35,7 +35,7 @@ func (c *command) subCommand() *cobra.Command {
 		},
 	}
 	open := c.clientFlags(cmd)
-	token := cmd.Flags().String("token", "", "`token` to show (MAGPIE_TOKEN)")
+	showToken := c.tokenFlag(cmd)
 	since := cmd.Flags().String("since", "", "start after this `EPOCH.OFFSET` (one channel only)")
 	plain := cmd.Flags().Bool("plain", false, "print payloads alone")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -49,7 +49,8 @@ func (c *command) subCommand() *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		l := listener{client: cl, token: either(*token, c.getenv("MAGPIE_TOKEN")), plain: *plain, out: c.out, err: c.err}
+		showToken(cl)
+		l := listener{client: cl, plain: *plain, out: c.out, err: c.err}
 		return l.listen(ctx, args, start)
 	}
 	return cmd
@@ -73,7 +74,6 @@ func parseSince(since string, channels int) (*message.Position, error) {
 // connection of its own: then one position says where each stands.
 type listener struct {
 	client *client
-	token  string
 	plain  bool
 
 	mu  sync.Mutex // one line at a time

@@ -11,6 +11,21 @@ import (
 	"magpie/internal/config"
 )
 
+// tokenSettings are those that matter to tokens.
+const tokenSettings = "token-secret,token-public-keys,token-jwks,token-audience,token-issuer"
+
+// lifetime is a flag that takes durations as settings do.
+type lifetime struct{ time.Duration }
+
+func (l *lifetime) Type() string { return "duration" }
+
+func (l *lifetime) Set(s string) (err error) {
+	l.Duration, err = config.ParseDuration(s)
+	return err
+}
+
+func (l *lifetime) String() string { return config.FormatDuration(l.Duration) }
+
 // longestTTL keeps a slip of the keyboard from making a key to the house.
 const longestTTL = 366 * 24 * time.Hour
 
@@ -44,23 +59,23 @@ func (c *command) tokenNew() *cobra.Command {
 	}
 	var d auth.Draft
 	var info string
-	var ttl time.Duration
+	ttl := lifetime{time.Hour}
 	flags := cmd.Flags()
 	flags.StringVar(&d.User, "user", "", "`name` of the user (sub); without it the token is a guest's")
 	flags.StringVar(&d.Channel, "channel", "", "make a subscription token for this `channel`")
-	flags.DurationVar(&ttl, "ttl", time.Hour, "how long the token is good")
+	flags.Var(&ttl, "ttl", "how long the token is good, such as 10m or 1d")
 	flags.StringVar(&info, "info", "", "`JSON` that others see of the user, such as '{\"name\":\"Ann\"}'")
 	flags.StringSliceVar(&d.Channels, "channels", nil, "`channels` that the session is subscribed to by its token")
-	load := c.withSettings(cmd)
+	load := c.withSettings(cmd, tokenSettings)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		cfg, err := load()
 		if err != nil {
 			return err
 		}
-		if ttl < time.Second || ttl > longestTTL {
-			return usagef("a token is good for 1s to %dh; %s is outside", int(longestTTL.Hours()), ttl)
+		if ttl.Duration < time.Second || ttl.Duration > longestTTL {
+			return usagef("a token is good for 1s to %s; %s is outside", config.FormatDuration(longestTTL), &ttl)
 		}
-		d.Expires = time.Now().Add(ttl)
+		d.Expires = time.Now().Add(ttl.Duration)
 		if info != "" {
 			d.Info = []byte(info)
 		}

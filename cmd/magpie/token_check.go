@@ -31,7 +31,7 @@ func (c *command) tokenCheck() *cobra.Command {
 			return nil
 		},
 	}
-	load := c.withSettings(cmd)
+	load := c.withSettings(cmd, tokenSettings)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		cfg, err := load()
 		if err != nil {

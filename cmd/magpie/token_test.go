@@ -33,7 +33,7 @@ func TestTokenNewAndCheck(t *testing.T) {
 	for want, args := range map[string][]string{
 		"good: a connection token of a user":  {"--user", "42", "--info", `{"name":"Ann"}`, "--channels", "news,sport"},
 		"good: a connection token of a guest": {},
-		"good: a subscription token":          {"--user=42", "--channel=$team", "--ttl=90s"},
+		"good: a subscription token":          {"--user=42", "--channel=$team", "--ttl=1d12h"},
 	} {
 		made := magpie(t, env, append([]string{"token", "new"}, args...)...)
 		token := strings.TrimSpace(made.out)
@@ -134,7 +134,8 @@ func TestTokenUsage(t *testing.T) {
 		"one token at a time":                         {"token", "check", "a", "b"},
 		"takes no \"42\"":                             {"token", "new", "42"},
 		"is good for 1s to":                           {"token", "new", "--ttl", "100ms"},
-		"8784h":                                       {"token", "new", "--ttl", "9000h"},
+		"366d":                                        {"token", "new", "--ttl", "9000h"},
+		"has no unit":                                 {"token", "new", "--ttl", "10"},
 		"the info is not JSON":                        {"token", "new", "--info", "{"},
 		"channel name not allowed":                    {"token", "new", "--channel", "a b"},
 		"leave the list of channels out":              {"token", "new", "--channel", "a", "--channels", "b"},

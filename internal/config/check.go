@@ -13,6 +13,10 @@ import (
 	"magpie/internal/tokenkey"
 )
 
+// minAPIKey is 96 bits in base64 or 64 in hex: too many to guess over a
+// network. A word that somebody thought of is mostly shorter.
+const minAPIKey = 16
+
 // minSecret is RFC 7518 section 3.2: an HS256 key is as long as its hash, at
 // least. A shorter one can be guessed offline from a single token.
 const minSecret = 32
@@ -42,31 +46,6 @@ func checkAddr(s string) (string, error) {
 func withoutZone(host string) string {
 	host, _, _ = strings.Cut(host, "%")
 	return host
-}
-
-// checkRedis looks at the URL's outside; which forms of it the engine speaks
-// is the engine's to say. What it holds is a secret, so no error quotes it.
-func checkRedis(s string) (string, error) {
-	if s == "" {
-		return s, nil
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return "", errors.New("the Redis URL cannot be read; write redis://user:password@host:6379/0, with %40 for an @ in the password")
-	}
-	switch u.Scheme {
-	case "redis", "rediss":
-		if u.Hostname() == "" {
-			return "", errors.New("the Redis URL names no host; write redis://localhost:6379")
-		}
-	case "unix":
-		if u.Path == "" {
-			return "", errors.New("the Redis URL names no socket; write unix:///run/redis/redis.sock")
-		}
-	default:
-		return "", errors.New("the Redis URL does not start with redis://, rediss:// or unix://; write redis://localhost:6379")
-	}
-	return s, nil
 }
 
 // RedactURL puts a mark in the place of a URL's password, so that it can be
@@ -116,8 +95,8 @@ func checkAPIKey(s string) (string, error) {
 			return "", errors.New("an API key holds a space or a character outside ASCII, which no header carries; make one with: openssl rand -hex 32")
 		}
 	}
-	if s == "" {
-		return "", errors.New("an API key is empty; remove it or make one with: openssl rand -hex 32")
+	if len(s) < minAPIKey {
+		return "", fmt.Errorf("an API key has %d characters and needs %d, better 32 or more; make one with: openssl rand -hex 32", len(s), minAPIKey)
 	}
 	return s, nil
 }

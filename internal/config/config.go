@@ -56,7 +56,8 @@ type Config struct {
 	Rules *channel.Rules
 
 	from      map[string]string // setting key -> where it was set; not there: default
-	ruleTexts []ruleText        // until Load has built Rules
+	warnings  Problems
+	ruleTexts []ruleText // until Load has built Rules
 }
 
 // Limits bound what one client may cost.
@@ -98,6 +99,10 @@ func (c *Config) OpenMode() bool {
 func (c *Config) Tokens() bool {
 	return len(c.TokenSecrets) > 0 || len(c.TokenKeyFiles) > 0 || c.TokenJWKS != ""
 }
+
+// Warnings are what is allowed and hardly meant, such as a rule that never
+// holds. Callers must not change them.
+func (c *Config) Warnings() Problems { return c.warnings }
 
 // TLS tells whether the server speaks TLS itself.
 func (c *Config) TLS() bool { return c.TLSCert != "" }

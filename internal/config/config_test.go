@@ -13,9 +13,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"magpie/internal/channel"
+	"magpie/internal/engine/redis"
 )
 
-const secret = "0123456789abcdef0123456789abcdef"
+const (
+	secret = "0123456789abcdef0123456789abcdef"
+	key    = "0123456789abcdef"
+)
 
 // load runs Load as the command does: flags parsed leniently, then scanned.
 func load(t *testing.T, file string, environ, args []string) (*Config, error) {
@@ -23,6 +27,7 @@ func load(t *testing.T, file string, environ, args []string) (*Config, error) {
 	set := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	set.ParseErrorsAllowlist.UnknownFlags = true
 	flags := Bind(set)
+	flags.CheckRedis = redis.CheckURL
 	if file != "" {
 		name := filepath.Join(t.TempDir(), "magpie.yaml")
 		if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
@@ -164,8 +169,13 @@ func TestBrokenValues(t *testing.T) {
 		{"--addr=localhost:70000", "ends in no port number"},
 		{"--addr=a/b:80", "is not the name or IP address"},
 		{"--addr=", "is not host:port"},
-		{"--redis=localhost:6379", "does not start with redis://"},
-		{"--redis=http://localhost:6379", "does not start with redis://"},
+		{"--redis=localhost:6379", "begins with none of redis://"},
+		{"--redis=http://localhost:6379", "begins with none of redis://"},
+		{"--redis=redis://a,b", "several addresses are not supported yet"},
+		{"--redis=redis://h?foo=1", `unknown parameter "foo"`},
+		{"--redis=redis-sentinel://h:26379/mymaster", "Redis Sentinel is not supported yet"},
+		{"--redis=redis-cluster://h:7000", "Redis Cluster and several addresses are not supported yet"},
+		{"--api-key=fifteen-letters", "has 15 characters and needs 16"},
 		{"--redis=redis://", "names no host"},
 		{"--redis=unix://", "names no socket"},
 		{"--node=a b", "cannot name a node"},
@@ -203,8 +213,8 @@ func TestRepeatedFlags(t *testing.T) {
 	if _, err := load(t, "", nil, []string{"--prefix=a", "--prefix=b"}); err == nil {
 		t.Error("two prefixes were taken")
 	}
-	c := mustLoad(t, "", nil, []string{"--api-key=a,b", "--api-key", "c"})
-	if !slices.Equal(c.APIKeys, []string{"a", "b", "c"}) {
+	c := mustLoad(t, "", nil, []string{"--api-key=" + key + "a," + key + "b", "--api-key", key + "c"})
+	if !slices.Equal(c.APIKeys, []string{key + "a", key + "b", key + "c"}) {
 		t.Errorf("keys %q", c.APIKeys)
 	}
 }
@@ -226,7 +236,7 @@ func TestOpenModeOnlyOnLoopbackOrWhenAsked(t *testing.T) {
 		{[]string{"--addr=0.0.0.0:8080"}, false, true},
 		{[]string{"--addr=[::]:8080"}, false, true},
 		{[]string{"--addr=localhost.example.com:8080"}, false, true},
-		{[]string{"--addr=10.0.0.1:8080", "--api-key=k"}, false, true},
+		{[]string{"--addr=10.0.0.1:8080", "--api-key=" + key}, false, true},
 		{[]string{"--addr=:8080", "--open"}, true, false},
 		{[]string{"--addr=:8080", "--token-secret=" + secret}, false, false},
 		{[]string{"--token-secret=" + secret}, false, false},
@@ -320,6 +330,7 @@ func TestEveryBrokenRuleIsReported(t *testing.T) {
   - {match: x, presense: true, match: y}
   - just text
   - {match: x, log: {age: 1ms}}
+  - {match: "news:*", publish: servers, log: {size: -1, agee: 7d}}
 `
 	_, err := load(t, file, nil, nil)
 	want := []string{
@@ -334,6 +345,9 @@ func TestEveryBrokenRuleIsReported(t *testing.T) {
 		`magpie.yaml:7: rule 6: match is written twice`,
 		`magpie.yaml:8: rule 7: it is not a rule`,
 		`magpie.yaml:9: rule 8: log age 1ms is under 1s`,
+		`magpie.yaml:10: rule 9: there is no "log.agee" in a rule; did you mean log.age?`,
+		`magpie.yaml:10: rule 9: log size -1 is outside`,
+		`magpie.yaml:10: rule 9: publish: "servers" is none of anyone`,
 	}
 	got := lines(err)
 	if len(got) != len(want) {
@@ -343,6 +357,31 @@ func TestEveryBrokenRuleIsReported(t *testing.T) {
 		if !strings.Contains(got[i], want[i]) {
 			t.Errorf("problem %d:\n got %s\nwant %s", i, got[i], want[i])
 		}
+	}
+}
+
+// A rule that an earlier one hides is allowed, and told.
+func TestRulesThatNeverHold(t *testing.T) {
+	file := `rules:
+  - match: "*"
+  - match: "room:*"
+  - match: "*"
+`
+	w := mustLoad(t, file, nil, nil).Warnings()
+	if len(w) != 2 || !strings.Contains(w[0].String(), `magpie.yaml:3: rule 2 (match "room:*") never holds: rule 1 (match "*") comes first`) || !strings.Contains(w[1].Text, "rule 3") {
+		t.Errorf("%v", w)
+	}
+	if w := mustLoad(t, `rules: [{match: "room:a*"}, {match: "room:*"}, {match: "typing:*"}]`, nil, nil).Warnings(); len(w) != 0 {
+		t.Errorf("%v", w)
+	}
+}
+
+// The name that a node makes up at its start is nobody's setting.
+func TestShowLeavesTheRandomNameOut(t *testing.T) {
+	var out bytes.Buffer
+	c := mustLoad(t, "", nil, nil)
+	if err := c.Show(&out); err != nil || c.Node == "" || !strings.Contains(out.String(), `node: "" # default`) {
+		t.Errorf("%v\n%s", err, &out)
 	}
 }
 
@@ -368,7 +407,7 @@ func TestFileThatIsNoFileOfSettings(t *testing.T) {
 
 // Secrets must reach neither the output of show nor the text of an error.
 func TestSecretsStaySecret(t *testing.T) {
-	args := []string{"--redis=redis://user:hunter2@localhost:6379/0", "--api-key=hunter2", "--token-secret=hunter2" + secret}
+	args := []string{"--redis=redis://user:hunter2@localhost:6379/0", "--api-key=hunter2" + key, "--token-secret=hunter2" + secret}
 	c := mustLoad(t, "", nil, args)
 	var out bytes.Buffer
 	if err := c.Show(&out); err != nil {
@@ -377,11 +416,11 @@ func TestSecretsStaySecret(t *testing.T) {
 	if strings.Contains(out.String(), "hunter2") {
 		t.Errorf("show:\n%s", &out)
 	}
-	if !strings.Contains(c.Redis, "hunter2") || c.APIKeys[0] != "hunter2" {
+	if !strings.Contains(c.Redis, "hunter2") || c.APIKeys[0] != "hunter2"+key {
 		t.Error("show changed the settings themselves")
 	}
 	for _, arg := range []string{
-		"--redis=redis://:hunter2@%zz", "--redis=hunter2@localhost", "--redis=redis://user:hunter2@", "--redis=redis://user:hunter2@host:port",
+		"--redis=redis://:hunter2@%zz", "--redis=hunter2@localhost", "--redis=redis://user:hunter2@", "--redis=redis://user:hunter2@host:port", "--redis=redis://user:1?hunter2@host",
 		"--token-secret=hunter2", "--api-key=hunter2 x", "--api-key=hunter2\x00",
 	} {
 		_, err := load(t, "", nil, []string{arg})

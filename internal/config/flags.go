@@ -9,6 +9,10 @@ import (
 // Flags is what the command line said. Bind makes it; Load reads it after the
 // command line was parsed.
 type Flags struct {
+	// CheckRedis is the engine's own word on a Redis URL; nil: any will do. Its
+	// errors hold nothing of the URL's password.
+	CheckRedis func(url string) error
+
 	set     *pflag.FlagSet
 	given   map[string]*flagValue
 	file    string
@@ -24,13 +28,23 @@ func Bind(set *pflag.FlagSet) *Flags {
 		s := &settings[i]
 		v := &flagValue{kind: s.value.kind(), def: s.def}
 		f.given[s.key] = v
-		help, _, _ := strings.Cut(s.help, ". ")
-		flag := set.VarPF(v, s.flag(), "", strings.TrimSuffix(help, ".")+" ("+s.env()+")")
+		flag := set.VarPF(v, s.flag(), "", s.help+" ("+s.env()+")")
+		flag.Annotations = map[string][]string{settingFlag: nil}
 		if v.kind == "true or false" {
 			flag.NoOptDefVal = "true"
 		}
 	}
 	return f
+}
+
+// settingFlag marks the flags that Bind made for settings.
+const settingFlag = "magpie setting"
+
+// IsSetting tells whether a flag is a setting's: one that Bind made, and not
+// --config.
+func IsSetting(f *pflag.Flag) bool {
+	_, ok := f.Annotations[settingFlag]
+	return ok
 }
 
 // Scan notes the flags in args that nobody defined, so that Load can report

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
@@ -19,8 +20,9 @@ func Load(flags *Flags, environ []string) (*Config, error) {
 	l := loader{config: &Config{from: make(map[string]string)}, broken: make(map[string]bool)}
 	l.defaults()
 	file := fromEnviron(environ, "MAGPIE_CONFIG")
-	if flags != nil && flags.file != "" {
-		file = flags.file
+	if flags != nil {
+		file = cmp.Or(flags.file, file)
+		l.checkRedis = flags.CheckRedis
 	}
 	if file != "" {
 		l.layer(readFile(file))
@@ -49,6 +51,8 @@ type loader struct {
 	config   *Config
 	problems Problems
 	broken   map[string]bool // settings that were given and could not be read
+
+	checkRedis func(string) error // may be nil
 }
 
 func (l *loader) defaults() {
@@ -75,6 +79,9 @@ func (l *loader) layer(raws map[string]raw, problems Problems) {
 func (l *loader) read(s *setting, r raw) {
 	l.config.from[s.key] = r.source
 	err := s.value.read(l.config, r)
+	if s.key == "redis" && err == nil && l.config.Redis != "" && l.checkRedis != nil {
+		err = l.checkRedis(l.config.Redis)
+	}
 	if err == nil {
 		delete(l.broken, s.key)
 		return

@@ -13,6 +13,9 @@ func Nearest(written string, known []string) string {
 		if len(w) >= 4 && strings.Contains(fold(k), w) {
 			d = 1 // "secret" means token_secret, however much longer that is
 		}
+		if len(k) >= 4 && beginsLike(w, fold(k)) {
+			d = min(d, 2) // "adress" means addr
+		}
 		if d < least {
 			best, least = k, d
 		}
@@ -22,6 +25,16 @@ func Nearest(written string, known []string) string {
 
 func fold(s string) string {
 	return strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToLower(s))
+}
+
+// beginsLike tells whether a begins with b, give or take one character.
+func beginsLike(a, b string) bool {
+	for n := len(b) - 1; n <= len(b) && n < len(a); n++ {
+		if distance(a[:n], b) <= 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // distance counts the insertions, deletions, replacements and swaps of

@@ -74,17 +74,15 @@ func (c *Config) buildRules() (p Problems) {
 	list := make([]channel.Rule, 0, len(c.ruleTexts))
 	for i, t := range c.ruleTexts {
 		rule := fallback
-		rule.Match = ""
 		reader := ruleReader{source: t.source, number: i + 1, problems: &p}
 		reader.read(&rule, t.node)
-		if !reader.failed {
-			reader.check(rule, fallback)
-		}
+		reader.check(rule, fallback)
 		list = append(list, rule)
 	}
 	if len(p) > 0 {
 		return p
 	}
+	c.warnings = neverHold(c.ruleTexts, list)
 	typing := channel.Typing(everybody)
 	if !slices.ContainsFunc(list, func(r channel.Rule) bool { return r.Match == typing.Match }) {
 		list = append(list, typing)
@@ -97,15 +95,27 @@ func (c *Config) buildRules() (p Problems) {
 	return p
 }
 
+// neverHold finds the rules behind one that matches all that they match.
+func neverHold(texts []ruleText, list []channel.Rule) (w Problems) {
+	for i, rule := range list {
+		for j, earlier := range list[:i] {
+			if channel.Covers(earlier.Match, rule.Match) {
+				w.addf(texts[i].source, "rule %d (match %q) never holds: rule %d (match %q) comes first and matches all of its channels; put rule %d before it, or remove it",
+					i+1, rule.Match, j+1, earlier.Match, i+1)
+				break
+			}
+		}
+	}
+	return w
+}
+
 type ruleReader struct {
 	source   string
 	number   int
 	problems *Problems
-	failed   bool
 }
 
 func (r *ruleReader) addf(format string, args ...any) {
-	r.failed = true
 	r.problems.addf(r.source, "rule %d: %s", r.number, fmt.Sprintf(format, args...))
 }
 
@@ -166,20 +176,17 @@ func (r *ruleReader) field(rule *channel.Rule, key, s string) {
 	case "match":
 		rule.Match = s
 	case "log.size":
-		rule.Log.Size, err = strconv.Atoi(s)
-		if err != nil {
-			err = fmt.Errorf("%q is not a number of messages; write one such as 1000, or 0 for no log", s)
-		}
+		err = keep(&rule.Log.Size, messages, s)
 	case "log.age":
-		rule.Log.Age, err = parseDuration(s)
+		err = keep(&rule.Log.Age, parseDuration, s)
 	case "recover":
-		rule.Recover, err = parseBool(s)
+		err = keep(&rule.Recover, parseBool, s)
 	case "delta":
-		rule.Delta, err = parseBool(s)
+		err = keep(&rule.Delta, parseBool, s)
 	case "presence":
-		rule.Presence, err = parseBool(s)
+		err = keep(&rule.Presence, parseBool, s)
 	case "join_leave":
-		rule.JoinLeave, err = parseBool(s)
+		err = keep(&rule.JoinLeave, parseBool, s)
 	case "subscribe":
 		rule.Subscribe = who(s)
 	case "publish":
@@ -197,6 +204,24 @@ func (r *ruleReader) field(rule *channel.Rule, key, s string) {
 	}
 }
 
+// keep leaves what cannot be read at the default's value, so that the rule's
+// own check does not complain of it a second time.
+func keep[T any](to *T, parse func(string) (T, error), s string) error {
+	v, err := parse(s)
+	if err == nil {
+		*to = v
+	}
+	return err
+}
+
+func messages(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number of messages; write one such as 1000, or 0 for no log", s)
+	}
+	return n, nil
+}
+
 // who takes any word; the rule's own check says which there are.
 func who(s string) channel.Who { return channel.Who(strings.ToLower(s)) }
 
@@ -209,5 +234,7 @@ func (r *ruleReader) check(rule, fallback channel.Rule) {
 	if inner := errors.Unwrap(err); inner != nil {
 		err = inner // without its count of rules, which is not ours
 	}
-	r.addf("%s", err)
+	for _, e := range each(err) {
+		r.addf("%s", e)
+	}
 }

@@ -27,11 +27,11 @@ var settings = []setting{
 		value: text(func(c *Config) *string { return &c.Addr }, checkAddr),
 		help:  "Address to listen on, host:port. Use :8080 to be reached from other machines; port 0 asks the system for a free one."},
 	{key: "redis",
-		value: one[string]{func(c *Config) *string { return &c.Redis }, checkRedis, RedactURL, "URL"},
+		value: one[string]{func(c *Config) *string { return &c.Redis }, anyText, RedactURL, "URL"},
 		help:  "URL of the Redis that the nodes share, such as redis://user:password@host:6379/0, rediss:// for TLS or unix:///path. Empty: everything stays in this process."},
-	{key: "prefix", def: "magpie",
+	{key: "prefix", def: DefaultPrefix,
 		value: text(func(c *Config) *string { return &c.Prefix }, checkPrefix),
-		help:  "Start of every key of ours in Redis and of the function's name. Servers with different prefixes do not see each other's logs."},
+		help:  "Beginning of all of Magpie's keys in Redis, and of the function's name (magpie_publish). Servers with different prefixes do not see each other's logs."},
 	{key: "node",
 		value: text(func(c *Config) *string { return &c.Node }, checkNode),
 		help:  "Name of this server among the nodes; two nodes must not share one. Empty: the host's name and a random end."},
@@ -55,13 +55,13 @@ var settings = []setting{
 		help:  "What every token must have as its iss claim. Empty: anything."},
 	{key: "personal_channel", def: "user:",
 		value: text(func(c *Config) *string { return &c.Personal }, checkPersonal),
-		help:  "Prefix of channels that belong to one user each: with user: the channel user:42 is user 42's. Nobody else may listen to it; into others' only servers may publish, and whoever likes where a rule lets anyone publish. Empty: there are none."},
+		help:  "Prefix of the channels that belong to one user each. Only user 42 may listen to user:42. Only that user and servers may publish there, unless a rule says publish: anyone. Empty: there are none."},
 	{key: "personal_subscribe", def: "false",
 		value: truth(func(c *Config) *bool { return &c.PersonalSubscribe }),
 		help:  "Subscribe users to their personal channel when they connect through the Centrifuge door, asked or not."},
 	{key: "api_key", secret: true,
 		value: many{func(c *Config) *[]string { return &c.APIKeys }, checkAPIKey},
-		help:  "Keys with which your servers publish and use the API (header X-API-Key). Give two while you rotate."},
+		help:  "Keys of at least 16 characters, better 32, with which your servers publish and use the API (header X-API-Key). Make one with: openssl rand -hex 32. Give two while you rotate."},
 	{key: "allowed_origins",
 		value: many{func(c *Config) *[]string { return &c.AllowedOrigins }, checkOrigin},
 		help:  "Origins of the pages that may connect, such as https://app.example.com; * allows all. Empty: the server's own origin and localhost."},
@@ -73,7 +73,7 @@ var settings = []setting{
 		help:  "PEM file with the certificate's private key."},
 	{key: "max_payload", def: "64KB",
 		value: size(func(c *Config) *int { return &c.Limits.MaxPayload }, 1, 64<<20),
-		help:  "Longest message. Longer ones are refused before they are read in full."},
+		help:  "Longest message, in bytes of its payload. Longer ones are refused before they are read in full."},
 	{key: "outbox", def: "1MB",
 		value: size(func(c *Config) *int { return &c.Limits.Outbox }, 1<<10, 1<<30),
 		help:  "How much may wait for one client before it counts as too slow and is asked to come back. Raised by itself to twice max_payload."},
@@ -85,10 +85,10 @@ var settings = []setting{
 		help:  "After this long without a word from a client it is pinged. Keep it under the idle timeout of the proxies in front."},
 	{key: "pong_timeout", def: "10s",
 		value: duration(func(c *Config) *time.Duration { return &c.Times.PongTimeout }, 100*time.Millisecond, time.Hour),
-		help:  "A client that does not answer a ping for this long is gone."},
+		help:  "A client that leaves a ping unanswered for this long is disconnected."},
 	{key: "write_timeout", def: "10s",
 		value: duration(func(c *Config) *time.Duration { return &c.Times.WriteTimeout }, 100*time.Millisecond, time.Hour),
-		help:  "A client that takes nothing for this long while something waits for it is gone."},
+		help:  "A client that takes nothing for this long, while something waits for it, is disconnected."},
 	{key: "drain_timeout", def: "15s",
 		value: duration(func(c *Config) *time.Duration { return &c.Times.DrainTimeout }, 0, time.Hour),
 		help:  "How long a shutdown may take: clients are told to come back elsewhere, spread over this time."},
@@ -97,7 +97,7 @@ var settings = []setting{
 		help:  "For this long a publish with the same idempotency key answers the first result."},
 	{key: "log_level", def: "info",
 		value: choice(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),
-		help:  "Least important line to log."},
+		help:  "Log lines of this level and above."},
 	{key: "log_format", def: "auto",
 		value: choice(func(c *Config) *string { return &c.Log.Format }, "auto", "text", "json"),
 		help:  "Form of the log, on standard error. auto: text on a terminal and JSON elsewhere."},
@@ -108,12 +108,15 @@ var settings = []setting{
 		value: many{func(c *Config) *[]string { return &c.Ingest.Channels }, checkGlob},
 		help:  "Globs of channels whose plain PUBLISH is kept in the log even while no client listens. Needs redis."},
 	{key: "rules", value: rules{},
-		help: "What holds in which channels, a list; the first entry whose match fits a channel's name holds. See below."},
+		help: "What holds in which channels: a list of rules; the first whose match fits a channel's name holds. They are described in docs/configuration.md."},
 }
 
 // fromOutside are MAGPIE_ variables that are no settings: the file's name,
 // what the client commands read, and the binary under test.
 var fromOutside = []string{"MAGPIE_CONFIG", "MAGPIE_URL", "MAGPIE_TOKEN", "MAGPIE_BIN"}
+
+// DefaultPrefix is the prefix of servers that were told none.
+const DefaultPrefix = "magpie"
 
 const envPrefix = "MAGPIE_"
 

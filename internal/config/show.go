@@ -40,6 +40,9 @@ func (c *Config) showSetting(b *strings.Builder, key string, s *setting) {
 		from = "default"
 	}
 	texts := s.value.show(c)
+	if s.key == "node" && c.from[s.key] == "" {
+		texts = []string{""} // the name that it has now is made anew at each start
+	}
 	if s.secret {
 		texts = slices.Repeat([]string{hidden}, len(texts))
 	}

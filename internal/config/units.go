@@ -51,6 +51,10 @@ func formatSize(n int) string {
 	return strconv.Itoa(n)
 }
 
+// ParseDuration reads a duration as settings are written: 25s, 5m, 1d12h. The
+// error says how to write one.
+func ParseDuration(s string) (time.Duration, error) { return parseDuration(s) }
+
 // parseDuration reads 250ms, 25s, 5m, 24h, 7d or a chain such as 1d12h. A
 // number without a unit is refused, because nobody remembers which it was.
 func parseDuration(s string) (time.Duration, error) {
@@ -82,6 +86,9 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	return days + d, nil
 }
+
+// FormatDuration writes a duration as ParseDuration reads it.
+func FormatDuration(d time.Duration) string { return formatDuration(d) }
 
 // formatDuration writes what parseDuration reads, without the zero parts that
 // time.Duration.String leaves (5m0s).

@@ -17,7 +17,7 @@ import (
 
 const (
 	apiSecret = "a-secret-of-at-least-thirty-two-bytes!"
-	apiKey    = "server-key"
+	apiKey    = "the-key-of-servers"
 )
 
 // servers starts two nodes on one redis-server that want a token from clients

@@ -132,7 +132,7 @@ func TestTooBigAFrame(t *testing.T) {
 // address need not be this machine's.
 func TestTokens(t *testing.T) {
 	const secret = "a secret of more than thirty-two bytes"
-	n := start(t, "--token-secret", secret, "--api-key", "server-key")
+	n := start(t, "--token-secret", secret, "--api-key", "the-key-of-servers")
 	if _, res, err := n.tryDial(""); err == nil || res.StatusCode != 401 {
 		t.Errorf("a guest came in: %v", err)
 	}
@@ -143,7 +143,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("the publisher is not stamped: %s", got)
 	}
 	req, _ := http.NewRequest("POST", n.url("/publish/chat"), strings.NewReader("from a server"))
-	req.Header.Set("X-API-Key", "server-key")
+	req.Header.Set("X-API-Key", "the-key-of-servers")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

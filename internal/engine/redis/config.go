@@ -124,6 +124,17 @@ var (
 
 const urlForm = "write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… for TLS, or unix:///path/to/redis.sock"
 
+// CheckURL tells whether New takes this URL. It connects to nothing, and its
+// errors hold nothing of a password.
+func CheckURL(url string) error {
+	_, _, err := parseURL(url)
+	return err
+}
+
+// FunctionName is what FCALL calls on a Redis that servers with this prefix
+// share.
+func FunctionName(prefix string) string { return functionName(prefix) }
+
 // parseURL reads a Redis URL. Its errors never repeat the URL, which may hold
 // a password. name is what messages call this Redis.
 func parseURL(s string) (opt rueidis.ClientOption, name string, err error) {
@@ -137,9 +148,9 @@ func parseURL(s string) (opt rueidis.ClientOption, name string, err error) {
 		return opt, "", errors.New("Redis Sentinel is not supported yet; name one Redis: " + urlForm)
 	case strings.Contains(u.Scheme, "cluster"), q.Has("cluster"), q.Has("addr"), strings.Contains(u.Host, ","):
 		return opt, "", errors.New("Redis Cluster and several addresses are not supported yet; name one Redis: " + urlForm)
-	case u.Fragment != "":
-		// A # in a password cuts the URL here; what is before it looks whole.
-		return opt, "", errors.New("the Redis URL has a #; write it as %23 in a password; " + urlForm)
+	case u.Fragment != "", strings.Contains(u.RawQuery, "@"):
+		// A # or ? in a password cuts the URL here; what is before it looks whole.
+		return opt, "", errors.New("the Redis URL has a # or a ? before its host; write %23 or %3F in a password; " + urlForm)
 	}
 	for key := range q {
 		if key != "db" {

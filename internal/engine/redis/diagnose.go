@@ -45,6 +45,9 @@ func Diagnose(ctx context.Context, url string) []Finding {
 	}
 	client, err := rueidis.NewClient(option)
 	if err != nil {
+		if strings.Contains(err.Error(), "DB index is out of range") {
+			return []Finding{{Wrong, fmt.Sprintf("%s is there, but it has no database %d; give one that it has (its setting databases), or leave the number out", name, option.SelectDB)}}
+		}
 		return []Finding{{Wrong, cannot(name, err)}}
 	}
 	defer client.Close()
@@ -151,7 +154,7 @@ func (d *diagnosis) durability(ctx context.Context) {
 	save, err := d.client.Do(ctx, d.client.B().ConfigGet().Parameter("save").Build()).AsStrMap()
 	switch {
 	case err != nil:
-		d.addf(Notable, "it writes no append-only file, so a restart may lose the newest messages; run: redis-cli CONFIG SET appendonly yes")
+		d.addf(Notable, "it writes no append-only file, so a restart may lose the newest messages; whether it saves snapshots cannot be seen (no CONFIG right)")
 	case save["save"] == "":
 		d.addf(Notable, "it writes nothing to disk, so a restart loses all logs (clients are told); run: redis-cli CONFIG SET appendonly yes")
 	default:

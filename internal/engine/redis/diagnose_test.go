@@ -64,11 +64,12 @@ func TestDiagnoseWhatIsWrong(t *testing.T) {
 		{[]string{"--save", ""}, Notable, "CONFIG SET appendonly yes"},
 		{[]string{"--save", "3600 1"}, Notable, "only writes snapshots"},
 		{[]string{"--rename-command", "FUNCTION", ""}, Notable, "FCALL cannot publish"},
-		{[]string{"--rename-command", "CONFIG", ""}, Notable, "no append-only file"},
+		{[]string{"--rename-command", "CONFIG", ""}, Notable, "whether it saves snapshots cannot be seen"},
 	} {
 		s := redistest.Start(t, test.args...)
 		expectFinding(t, diagnose(t, s.URL), test.level, test.want)
 	}
+	expectFinding(t, diagnose(t, main.URL+"/99"), Wrong, "it has no database 99")
 }
 
 func TestDiagnoseNobodyThere(t *testing.T) {
