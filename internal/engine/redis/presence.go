@@ -22,6 +22,9 @@ const (
 	// presenceTTL outlives upkeep's round by far; it only clears up after
 	// channels that no node holds any more.
 	presenceTTL = 24 * time.Hour
+	// rosterMost changes may wait. While Redis is away clients go on coming and
+	// going for hours; past the bound who is there is written anew instead.
+	rosterMost = 100_000
 	// rosterBatch members are written per round trip.
 	rosterBatch = 500
 )
@@ -44,6 +47,7 @@ type roster struct {
 	all     bool     // everything must be written
 	old     []string // ids whose leases must end
 	changes map[string]map[string]*engine.Member
+	waiting int // of changes, at least
 }
 
 func newRoster(e *Engine) *roster {
@@ -62,12 +66,16 @@ func (r *roster) idLocked() string { return r.e.node + "." + strconv.FormatUint(
 // rewrite has everything written anew.
 func (r *roster) rewrite() {
 	r.mu.Lock()
-	r.old = append(r.old, r.idLocked())
-	r.gen++
-	r.all = true
+	r.rewriteLocked()
 	r.mu.Unlock()
 	call(r.e.cfg.Metrics.PresenceRewrites)
 	r.wake()
+}
+
+func (r *roster) rewriteLocked() {
+	r.old = append(r.old, r.idLocked())
+	r.gen++
+	r.all = true
 }
 
 func (r *roster) wake() {
@@ -91,7 +99,16 @@ func (r *roster) change(ch, session string, m *engine.Member) {
 		r.changes[ch] = c
 	}
 	c[session] = m
+	r.waiting++
+	full := r.waiting > rosterMost
+	if full { // the sink's members, which are asked then, have all of these changes
+		r.rewriteLocked()
+		r.changes, r.waiting = map[string]map[string]*engine.Member{}, 0
+	}
 	r.mu.Unlock()
+	if full {
+		call(r.e.cfg.Metrics.PresenceRewrites)
+	}
 	r.wake()
 }
 
@@ -127,7 +144,7 @@ func (r *roster) run(ctx context.Context) {
 func (r *roster) flush(ctx context.Context) error {
 	r.mu.Lock()
 	id, all, old, changes := r.idLocked(), r.all, r.old, r.changes
-	r.all, r.old, r.changes = false, nil, map[string]map[string]*engine.Member{}
+	r.all, r.old, r.changes, r.waiting = false, nil, map[string]map[string]*engine.Member{}, 0
 	r.mu.Unlock()
 	err := r.write(ctx, id, all, old, changes)
 	if err != nil {
@@ -142,6 +159,7 @@ func (r *roster) takeBack(all bool, old []string, changes map[string]map[string]
 	r.all = r.all || all
 	r.old = append(r.old, old...)
 	for ch, sessions := range changes {
+		r.waiting += len(sessions)
 		for session, m := range sessions {
 			if r.changes[ch] == nil {
 				r.changes[ch] = map[string]*engine.Member{}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -133,4 +134,33 @@ func TestP4ManyMembers(t *testing.T) {
 		n.Leave("chat", s)
 	}
 	n.waitMembers("chat")
+}
+
+// P4: who comes and goes while Redis is away is kept up to a bound; past it
+// presence is written anew and is right all the same.
+func TestP4ChangesThatWaitAreBounded(t *testing.T) {
+	server := redistest.Start(t)
+	rewrites := make(chan struct{}, 10)
+	a := startNode(t, server, func(c *Config) { c.Metrics.PresenceRewrites = func() { rewrites <- struct{}{} } })
+	b := startNode(t, server, nil)
+	a.join("chat", "s1", "gone")
+	b.waitMembers("chat", "s1", "gone")
+	server.Freeze()
+	a.sink.SetMembers("chat", engine.Member{Session: "s1"}, engine.Member{Session: "s2"})
+	a.Leave("chat", "gone")
+	a.Join("chat", engine.Member{Session: "s2"})
+	for i := range 2 * rosterMost {
+		a.Leave("chat", strconv.Itoa(i))
+	}
+	a.roster.mu.Lock()
+	waiting := 0
+	for _, sessions := range a.roster.changes {
+		waiting += len(sessions)
+	}
+	a.roster.mu.Unlock()
+	server.Thaw()
+	if waiting > rosterMost || len(rewrites) == 0 {
+		t.Errorf("%d changes wait, presence was begun anew %d times", waiting, len(rewrites))
+	}
+	b.waitMembers("chat", "s1", "s2")
 }
