@@ -165,6 +165,6 @@ func lifetime(at time.Time) (expires bool, ttl uint32) {
 	if at.IsZero() {
 		return false, 0
 	}
-	seconds := (time.Until(at) + time.Second - 1) / time.Second
-	return true, uint32(min(max(seconds, 1), 1<<31-1))
+	left := min(time.Until(at), (1<<31-1)*time.Second) // before it is rounded up: a far end would overflow
+	return true, uint32(max((left+time.Second-1)/time.Second, 1))
 }

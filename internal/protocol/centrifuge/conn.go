@@ -201,6 +201,16 @@ type times struct {
 	subs int64 // the first subscription that expires, grace included
 }
 
+// end is at and the grace as one of times; zero is never. So is what lies
+// beyond the last nanosecond that can be counted, in the year 2262: tokens that
+// are meant to live for ever say 9999999999.
+func end(at time.Time, grace time.Duration) int64 {
+	if at.IsZero() || at.Year() > 2261 {
+		return 0
+	}
+	return at.Add(grace).UnixNano()
+}
+
 func (t *times) next(now int64) time.Duration {
 	next := t.ping
 	for _, at := range [...]int64{t.pong, t.end, t.subs} {

@@ -73,12 +73,7 @@ func (c *conn) begin(who auth.Identity) {
 }
 
 // setEndLocked notes when the session's token ends; zero is never.
-func (c *conn) setEndLocked(at time.Time) {
-	c.due.end = 0
-	if !at.IsZero() {
-		c.due.end = at.Add(c.door.Grace).UnixNano()
-	}
-}
+func (c *conn) setEndLocked(at time.Time) { c.due.end = end(at, c.door.Grace) }
 
 func (c *conn) connectResult(who auth.Identity, started []*started) *protocol.ConnectResult {
 	result := &protocol.ConnectResult{

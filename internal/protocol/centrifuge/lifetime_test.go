@@ -115,6 +115,25 @@ func TestSessionsExpire(t *testing.T) {
 	}
 }
 
+// Tokens that are meant to live for ever often end in the year 2286, which has
+// no count of nanoseconds; it is not over for that.
+func TestTokensOfTheFarFuture(t *testing.T) {
+	e := clocked(t, 20*time.Millisecond)
+	for _, exp := range []int64{9999999999, 253402300799} {
+		c := e.connected(ways[0], `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42", "exp": exp})+`"}}`)
+		c.say(`{"id":2,"subscribe":{"channel":"$f","token":"` + token(map[string]any{"sub": "42", "channel": "$f", "exp": exp}) + `"}}`)
+		if r := c.reply(); r.Subscribe == nil || !r.Subscribe.Expires || r.Subscribe.Ttl != 1<<31-1 {
+			t.Errorf("%v", r)
+		}
+		// The wheel turns once and more until a session behind it has ended.
+		e.connected(ways[0], `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42", "exp": in(0)})+`"}}`).ends(3005)
+		e.publish("$f", "1")
+		if r := c.reply(); r.Push == nil || r.Push.Pub == nil {
+			t.Errorf("exp %d: %v", exp, r)
+		}
+	}
+}
+
 func TestSubscriptionTokens(t *testing.T) {
 	everyWay(t, func(t *testing.T, e *endpoint, w way) {
 		c := e.connected(w, `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42"})+`"}}`)

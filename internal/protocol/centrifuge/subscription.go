@@ -212,10 +212,7 @@ func (c *conn) find(name string) *subscription {
 func (s *subscription) setExpiry(at time.Time) {
 	c := s.conn
 	c.mu.Lock()
-	s.expires = 0
-	if !at.IsZero() {
-		s.expires = at.Add(c.door.Grace).UnixNano()
-	}
+	s.expires = end(at, c.door.Grace)
 	c.due.subs = c.subs.nextExpiry()
 	c.mu.Unlock()
 	c.wake()
