@@ -27,8 +27,9 @@ func TestHelp(t *testing.T) {
 		if r.code != exitOK || r.errOut != "" {
 			t.Errorf("%q: %+v", what, r)
 		}
+		unfolded := strings.Join(strings.Fields(r.out), " ")
 		for _, part := range want.has {
-			if !strings.Contains(r.out, part) {
+			if !strings.Contains(r.out, part) && !strings.Contains(unfolded, part) {
 				t.Errorf("%q does not say %q:\n%s", what, part, r.out)
 			}
 		}

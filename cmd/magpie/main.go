@@ -16,6 +16,7 @@ import (
 
 	"magpie/internal/build"
 	"magpie/internal/config"
+	"magpie/internal/spelling"
 )
 
 // The exit codes, as docs/configuration.md has them.
@@ -116,7 +117,7 @@ func (c *command) rootArgs(root *cobra.Command) cobra.PositionalArgs {
 		for _, sub := range root.Commands() {
 			known = append(append(known, sub.Name()), sub.Aliases...)
 		}
-		if near := config.Nearest(args[0], known); near != "" {
+		if near := spelling.Nearest(args[0], known); near != "" {
 			return usagef("there is no command %q; did you mean magpie %s?", args[0], near)
 		}
 		return usagef("there is no command %q; see magpie --help", args[0])
@@ -132,7 +133,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	name := strings.TrimLeft(unknown.GetSpecifiedName(), "-")
-	if near := config.Nearest(name, known); near != "" {
+	if near := spelling.Nearest(name, known); near != "" {
 		return usagef("there is no flag --%s; did you mean --%s?", name, near)
 	}
 	return usagef("there is no flag --%s; see %s --help", name, cmd.CommandPath())

@@ -7,6 +7,7 @@ import (
 
 	"magpie/internal/config"
 	"magpie/internal/engine/redis"
+	"magpie/internal/spelling"
 )
 
 // withSettings gives cmd a flag for each setting and returns what loads them.
@@ -33,7 +34,7 @@ func (c *command) configCommand() *cobra.Command {
 			if len(args) == 0 {
 				return usagef("say what to do with the settings: magpie config check, show or doc")
 			}
-			near := config.Nearest(args[0], []string{"check", "show", "doc"})
+			near := spelling.Nearest(args[0], []string{"check", "show", "doc"})
 			if near == "" {
 				near = "check"
 			}

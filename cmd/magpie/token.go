@@ -9,6 +9,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/config"
+	"magpie/internal/spelling"
 )
 
 // tokenSettings are those that matter to tokens.
@@ -36,7 +37,7 @@ func (c *command) tokenCommand() *cobra.Command {
 			if len(args) == 0 {
 				return usagef("say what to do: magpie token new --user NAME, or magpie token check TOKEN")
 			}
-			near := config.Nearest(args[0], []string{"new", "check"})
+			near := spelling.Nearest(args[0], []string{"new", "check"})
 			if near == "" {
 				near = "new"
 			}

@@ -48,6 +48,9 @@ const (
 // {"offset":…,"epoch":…}, with "duplicate":true when the Idempotency-Key was
 // seen before.
 func (a *API) Publish(w http.ResponseWriter, r *http.Request) error {
+	if r.PathValue("channel") == "" {
+		return problem.New(http.StatusBadRequest, "bad_channel", "name the channel: POST /publish/chat")
+	}
 	who, err := a.who(w, r)
 	if err != nil {
 		return err
@@ -91,10 +94,14 @@ func (a *API) who(w http.ResponseWriter, r *http.Request) (auth.Identity, error)
 	if err := a.Origins.Check(r); err != nil {
 		return auth.Identity{}, err
 	}
-	if key := r.Header.Get("X-API-Key"); key != "" {
+	if key := keyOf(r); key != "" {
 		return a.Auth.Key(key)
 	}
-	return a.Auth.Identify(r.Context(), Token(r))
+	token, err := Token(r)
+	if err != nil {
+		return auth.Identity{}, err
+	}
+	return a.Auth.Identify(r.Context(), token)
 }
 
 // allow lets pages of allowed origins read the answer.
@@ -106,12 +113,20 @@ func (a *API) allow(w http.ResponseWriter, r *http.Request) {
 }
 
 // Token returns the request's token: the Authorization header's, or ?token=
-// for clients that cannot set headers (EventSource, WebSocket in a browser).
-func Token(r *http.Request) string {
-	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return bearer
+// for clients that cannot set headers (EventSource, WebSocket in a browser). A
+// header for somebody else, such as a proxy's Basic, is passed over; a token
+// without Bearer is an error, or its sender would be taken for a guest.
+func Token(r *http.Request) (string, error) {
+	h := r.Header.Get("Authorization")
+	scheme, rest, two := strings.Cut(h, " ")
+	switch {
+	case two && strings.EqualFold(scheme, "Bearer"):
+		return strings.TrimSpace(rest), nil
+	case !two && strings.Count(h, ".") == 2:
+		return "", &problem.Problem{Status: http.StatusUnauthorized, Code: "bad_token", Message: "Authorization must be Bearer TOKEN",
+			Header: "WWW-Authenticate", Value: "Bearer"}
 	}
-	return r.URL.Query().Get("token")
+	return r.URL.Query().Get("token"), nil
 }
 
 func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {

@@ -30,9 +30,13 @@ type doors struct {
 // routes answers all paths.
 func (d doors) routes() http.Handler {
 	mux := http.NewServeMux()
-	for path, methods := range d.table() {
+	table := d.table()
+	for path, methods := range table {
 		mux.Handle(path, problem.Handle(d.log, methods.serve))
 	}
+	// The mux would send these to /publish/, and many clients drop the body on
+	// the way; here they are told to name a channel.
+	mux.Handle("/publish", problem.Handle(d.log, table["/publish/{channel...}"].serve))
 	mux.Handle("/", d.pages)
 	return bound(mux)
 }
@@ -98,8 +102,11 @@ func (m methods) serve(w http.ResponseWriter, r *http.Request) error {
 		h = m[http.MethodGet]
 	}
 	if h == nil {
-		return &problem.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
-			Message: "This path answers " + m.names() + ".", Header: "Allow", Value: m.names()}
+		message := "This path answers " + m.names() + "."
+		if strings.HasPrefix(r.URL.Path, "/publish") {
+			message = "Publish with POST, as in: curl -d '{\"content\":\"hi\"}' URL/publish/chat"
+		}
+		return &problem.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: message, Header: "Allow", Value: m.names()}
 	}
 	return h(w, r)
 }

@@ -22,6 +22,7 @@ import (
 // Errors that callers tell apart; all others wrap one of them.
 var (
 	ErrToken       = errors.New("token not accepted") // say who you are, properly
+	ErrNoToken     = errors.New("no token")           // the ErrToken of who showed nothing
 	ErrExpired     = errors.New("token expired")      // get a new one
 	ErrKey         = errors.New("API key not accepted")
 	ErrForbidden   = errors.New("not allowed")

@@ -60,7 +60,7 @@ type Override struct {
 func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, error) {
 	if token == "" || isGuest(token) {
 		if len(a.guests) == 0 {
-			return Identity{}, fmt.Errorf("%w: no rule of this server lets guests in (anyone); send a user's token as Authorization: Bearer or ?token=", ErrToken)
+			return Identity{}, a.noGuests(token)
 		}
 		if token == "" {
 			return Identity{Kind: Guest}, nil
@@ -76,6 +76,22 @@ func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, erro
 	}
 	return c.identity()
 }
+
+// noGuests refuses guests, in other words who shows nothing and who shows a
+// guest's token of earlier days.
+func (a *Authorizer) noGuests(token string) error {
+	if token == "" {
+		return tokenNeeded("this server wants to know who you are: send a user's token as Authorization: Bearer or ?token=, or an API key as X-API-Key")
+	}
+	return fmt.Errorf("%w: no rule of this server lets guests in (anyone); send a user's token", ErrToken)
+}
+
+// tokenNeeded is an ErrNoToken, and so an ErrToken, in a sentence.
+type tokenNeeded string
+
+func (t tokenNeeded) Error() string { return string(t) }
+
+func (tokenNeeded) Is(target error) bool { return target == ErrNoToken || target == ErrToken }
 
 // let tells whether the identity's own token subscribes it to the channel.
 func (id *Identity) let(name string) bool {

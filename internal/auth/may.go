@@ -31,7 +31,7 @@ type Request struct {
 }
 
 // May answers nil if it may be done, or an error that names the rule and the
-// setting: ErrToken when a token could help, ErrForbidden otherwise. It does
+// setting: ErrNoToken when a token could help, ErrForbidden otherwise. It does
 // not block. Every door and the API ask here and nowhere else.
 //
 //  1. A server may do what the rule does not forbid to all (nobody).
@@ -136,8 +136,8 @@ func (r *Request) mayBy(who channel.Who) bool {
 
 func (r *Request) refusal(rule *channel.Rule, who channel.Who) error {
 	if r.Who.Kind == Guest && who == channel.Users {
-		return fmt.Errorf("%w: the rule for %q wants a token that names a user to %s (%s: %s); send it as Authorization: Bearer or ?token=",
-			ErrToken, rule.Match, verbs[r.Do], r.Do.setting(), who)
+		return tokenNeeded(fmt.Sprintf("the rule for %q wants a token that names a user to %s (%s: %s); send it as Authorization: Bearer or ?token=, or an API key as X-API-Key",
+			rule.Match, verbs[r.Do], r.Do.setting(), who))
 	}
 	return fmt.Errorf("%w to %s here: the rule for %q says %s: %s, and this is %s",
 		ErrForbidden, verbs[r.Do], rule.Match, r.Do.setting(), who, r.standing(who))

@@ -193,5 +193,5 @@ func TestGuests(t *testing.T) {
 func ExampleAuthorizer_May() {
 	a := auth.New(auth.Config{Rules: noRules()})
 	fmt.Println(a.May(auth.Request{Who: auth.Identity{Kind: auth.Guest}, Do: auth.Publish, Channel: "chat"}))
-	// Output: token not accepted: the rule for "*" wants a token that names a user to publish (publish: users); send it as Authorization: Bearer or ?token=
+	// Output: the rule for "*" wants a token that names a user to publish (publish: users); send it as Authorization: Bearer or ?token=, or an API key as X-API-Key
 }

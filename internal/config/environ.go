@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"magpie/internal/spelling"
 )
 
 // injected are the variables that container platforms set for a service that
@@ -28,7 +30,7 @@ func readEnviron(environ []string) (map[string]raw, Problems) {
 		case i >= 0 && val != "":
 			all[settings[i].key] = raw{source: name, texts: []string{val}}
 		case i < 0 && !injected.MatchString(name):
-			p.addf(name, "there is no such setting; %s", suggestion("", Nearest(name, append(known, "MAGPIE_CONFIG"))))
+			p.addf(name, "there is no such setting; %s", suggestion("", spelling.Nearest(name, append(known, "MAGPIE_CONFIG"))))
 		}
 	}
 	return all, p

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"magpie/internal/spelling"
 )
 
 // maxFile is far above what fifty settings and a long list of rules need; a
@@ -103,7 +105,7 @@ func (d *fileReader) entry(key string, k, v *yaml.Node) {
 	case isGroup(key):
 		d.problems.addf(d.at(k), "%s holds no settings; write %s below it, indented", key, strings.Join(inGroup(key), " and "))
 	default:
-		d.problems.addf(d.at(k), "there is no setting %q; %s", key, suggestion("", Nearest(key, names(func(s *setting) string { return s.key }))))
+		d.problems.addf(d.at(k), "there is no setting %q; %s", key, suggestion("", spelling.Nearest(key, names(func(s *setting) string { return s.key }))))
 	}
 }
 

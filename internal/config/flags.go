@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"magpie/internal/spelling"
 )
 
 // Flags is what the command line said. Bind makes it; Load reads it after the
@@ -72,7 +74,7 @@ func (f *Flags) problems() (p Problems) {
 	var known []string // the command's own flags too
 	f.set.VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
 	for _, name := range f.unknown {
-		p.addf(name, "there is no such flag; %s", suggestion("--", Nearest(strings.TrimLeft(name, "-"), known)))
+		p.addf(name, "there is no such flag; %s", suggestion("--", spelling.Nearest(strings.TrimLeft(name, "-"), known)))
 	}
 	return p
 }

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"magpie/internal/channel"
+	"magpie/internal/spelling"
 )
 
 // ruleText is a rule as it was written. What it leaves out it takes from the
@@ -196,7 +197,7 @@ func (r *ruleReader) field(rule *channel.Rule, key, s string) {
 	case "members":
 		rule.Members = who(s)
 	default:
-		r.addf("there is no %q in a rule; %s", key, suggestion("", Nearest(key, ruleKeys)))
+		r.addf("there is no %q in a rule; %s", key, suggestion("", spelling.Nearest(key, ruleKeys)))
 		return
 	}
 	if err != nil {

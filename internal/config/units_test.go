@@ -54,15 +54,3 @@ func FuzzUnits(f *testing.F) {
 		}
 	})
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"addr", "api_key", "allowed_origins", "max_payload"}
-	for in, want := range map[string]string{
-		"adr": "addr", "adress": "addr", "addresses": "addr", "api-key": "api_key", "apikey": "api_key", "MAX_PAYLOAD": "max_payload", "dadr": "addr",
-		"allowed.origin": "allowed_origins", "origins": "allowed_origins", "address": "addr", "kangaroo": "", "x": "",
-	} {
-		if got := Nearest(in, known); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}

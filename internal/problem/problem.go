@@ -45,6 +45,7 @@ var table = []struct {
 	{channel.ErrName, Problem{Status: http.StatusBadRequest, Code: "bad_channel"}},
 	{message.ErrPosition, Problem{Status: http.StatusBadRequest, Code: "bad_position"}},
 	{ErrTooBig, Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_big"}},
+	{auth.ErrNoToken, Problem{Status: http.StatusUnauthorized, Code: "token_needed", Header: "WWW-Authenticate", Value: "Bearer"}}, // before ErrToken, which it is too
 	{auth.ErrToken, Problem{Status: http.StatusUnauthorized, Code: "bad_token", Header: "WWW-Authenticate", Value: "Bearer"}},
 	{auth.ErrExpired, Problem{Status: http.StatusUnauthorized, Code: "token_expired", Header: "WWW-Authenticate", Value: "Bearer"}},
 	{auth.ErrUnavailable, Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Header: "Retry-After", Value: "1"}},

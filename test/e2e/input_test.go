@@ -51,6 +51,10 @@ func TestBadInput(t *testing.T) {
 		{"POST", "/publish/chat", "x", "X-API-Key: wrong", 401, "bad_key"},
 		{"POST", "/publish/chat", "x", "Authorization: Bearer a.b.c", 401, "bad_token"},
 		{"POST", "/publish/chat", "x", "Idempotency-Key: " + strings.Repeat("k", 256), 400, "bad_key"},
+		{"POST", "/publish", "x", "", 400, "bad_channel"},
+		{"POST", "/publish/chat", "x", "Authorization: a.b.c", 401, "bad_token"},
+		{"POST", "/publish/chat", "x", "Authorization: apikey wrong", 401, "bad_key"},
+		{"GET", "/publish", "", "", 405, "method_not_allowed"},
 		{"GET", "/publish/chat", "", "", 405, "method_not_allowed"},
 		{"TRACE", "/publish/chat", "", "", 405, "method_not_allowed"},
 		{"DELETE", "/history/chat", "", "", 405, "method_not_allowed"},
@@ -73,6 +77,11 @@ func TestBadInput(t *testing.T) {
 		{"GET", "/websocket", "", upgrade + "\nOrigin: https://evil.example", 403, "forbidden"},
 		{"GET", "/websocket", "", strings.Replace(upgrade, ": 13", ": 8", 1), 426, "bad_handshake"},
 		{"GET", "/websocket?token=a.b.c", "", upgrade, 401, "bad_token"},
+		{"GET", "/websocket", "", upgrade + "\nAuthorization: a.b.c", 401, "bad_token"},
+		{"GET", "/websocket?chanel=x", "", upgrade, 400, "bad_parameter"},
+		{"GET", "/websocket?last_event_id=x.1", "", upgrade, 400, "bad_parameter"},
+		{"GET", "/sse?since=x.1", "", "", 400, "bad_parameter"},
+		{"GET", "/sse?" + strings.Repeat("x", 500) + "=1", "", "", 400, "bad_parameter"},
 	} {
 		what := c.method + " " + c.path[:min(len(c.path), 40)] + " " + c.header[:min(len(c.header), 30)]
 		req, err := http.NewRequest(c.method, n.url(c.path), strings.NewReader(c.body))
@@ -113,6 +122,52 @@ func TestBadInput(t *testing.T) {
 }
 
 const upgrade = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+// Refusals name what was meant, and the way in.
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	n := start(t, "--token-secret", apiSecret, "--api-key", apiKey)
+	for _, c := range []struct{ method, path, header, code, message string }{
+		{"GET", "/websocket?chanel=a", upgrade, "bad_parameter", `unknown parameter "chanel"; did you mean channel?`},
+		{"GET", "/sse?foo=a", "", "bad_parameter", `unknown parameter "foo"; those there are: channel`},
+		{"GET", "/sse", "", "token_needed", "this server wants to know who you are: send a user's token"},
+		{"GET", "/websocket", upgrade, "token_needed", "or an API key as X-API-Key"},
+		{"POST", "/publish/chat", "", "token_needed", "this server wants"},
+		{"GET", "/history/chat", "", "token_needed", "this server wants"},
+		{"GET", "/history/chat", "Authorization: a.b.c", "bad_token", "Authorization must be Bearer TOKEN"},
+		{"GET", "/history/chat", "Authorization: Basic dTpw", "token_needed", "this server wants"},
+		{"GET", "/sse", "Authorization: a.b.c", "bad_token", "Authorization must be Bearer TOKEN"},
+		{"POST", "/publish", "", "bad_channel", "name the channel: POST /publish/chat"},
+		{"POST", "/publish/", "", "bad_channel", "name the channel: POST /publish/chat"},
+		{"GET", "/publish/chat", "", "method_not_allowed", "Publish with POST, as in: curl -d "},
+		{"GET", "/history/chat", "Authorization: ApiKey " + apiKey, "", ""},
+		{"POST", "/publish/chat", "Authorization: apikey " + apiKey, "", ""},
+		{"GET", "/history/chat", "Authorization: bearer " + sign(t, apiSecret, "42"), "", ""},
+	} {
+		req, err := http.NewRequest(c.method, n.url(c.path), strings.NewReader(map[string]string{"POST": "x"}[c.method]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(c.header) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+			req.Header.Set(name, value)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, body := read(res)
+		var answer struct {
+			Error struct{ Code, Message string }
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || answer.Error.Code != c.code || !strings.Contains(answer.Error.Message, c.message) {
+			t.Errorf("%s %s %.30s: %s", c.method, c.path, c.header, body)
+		}
+	}
+	// What pages add against caches is none of ours.
+	s := n.dial("channel=chat&_=123&token=" + sign(t, apiSecret, "42"))
+	s.send("hi")
+	s.wait(1)
+}
 
 // A message over the limit ends a raw session with 1009 and goes nowhere.
 func TestTooBigAFrame(t *testing.T) {

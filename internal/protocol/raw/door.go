@@ -24,7 +24,7 @@ type Config struct {
 	Origins auth.Origins
 	Server  *ws.Server
 	// Token finds a request's token.
-	Token func(*http.Request) string
+	Token func(*http.Request) (string, error)
 	// PublishTimeout bounds one publication. 0 means 5 s.
 	PublishTimeout time.Duration
 }
@@ -85,6 +85,9 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		return request{}, err
 	}
 	values := r.URL.Query()
+	if err := problem.CheckQuery(values, "channel", "format", "since", "token"); err != nil {
+		return request{}, err
+	}
 	q := request{channel: defaultChannel}
 	if values.Has("channel") {
 		q.channel = values.Get("channel")
@@ -103,8 +106,11 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		}
 		q.since = &p
 	}
-	var err error
-	if q.who, err = d.Auth.Identify(r.Context(), d.Token(r)); err != nil {
+	token, err := d.Token(r)
+	if err != nil {
+		return q, err
+	}
+	if q.who, err = d.Auth.Identify(r.Context(), token); err != nil {
 		return q, err
 	}
 	return q, d.Node.MayJoin(q.who, q.channel)

@@ -7,6 +7,7 @@
 package sse
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net/http"
@@ -31,7 +32,7 @@ type Config struct {
 	// comment tells proxies and dead clients apart. 0 means 10 s and 25 s.
 	WriteTimeout, Heartbeat time.Duration
 	// Token finds a request's token.
-	Token func(*http.Request) string
+	Token func(*http.Request) (string, error)
 }
 
 // Door accepts event streams.
@@ -93,6 +94,9 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		return request{}, err
 	}
 	values := r.URL.Query()
+	if err := problem.CheckQuery(values, "channel", "format", "last_event_id", "lastEventId", "token"); err != nil {
+		return request{}, err
+	}
 	q := request{channels: unique(values["channel"])}
 	if len(q.channels) == 0 {
 		q.channels = []string{"chat"}
@@ -108,13 +112,17 @@ func (d *Door) parse(r *http.Request) (request, error) {
 	// page gave once.
 	last := r.Header.Get("Last-Event-ID")
 	if last == "" {
-		last = values.Get("last_event_id")
+		last = cmp.Or(values.Get("last_event_id"), values.Get("lastEventId")) // the second is what a widespread EventSource for old browsers adds
 	}
 	var err error
 	if q.since, err = parsePositions(last); err != nil {
 		return q, err
 	}
-	if q.who, err = d.Auth.Identify(r.Context(), d.Token(r)); err != nil {
+	token, err := d.Token(r)
+	if err != nil {
+		return q, err
+	}
+	if q.who, err = d.Auth.Identify(r.Context(), token); err != nil {
 		return q, err
 	}
 	for _, name := range q.channels {

@@ -1,4 +1,8 @@
-package config
+// Package spelling finds the word that was meant: the flag, setting or
+// parameter nearest to one that does not exist.
+//
+// It never corrects anything by itself, and it starts no goroutine.
+package spelling
 
 import "strings"
 
