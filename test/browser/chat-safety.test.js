@@ -96,7 +96,7 @@ test("X1: through the composer, as a guest's name, as a room's name, in the addr
   await online(page);
   assert.equal(await page.inputValue("#text"), nasty);
   for (const p of [page, other.page]) assert.ok(await quiet(p));
-  for (const path of [`/r/${encodeURIComponent(nasty)}`, "/r/%3Csvg%20onload=alert(1)%3E", `/?room=${encodeURIComponent(nasty)}#${nasty}`, "/#token=<script>", "/r/..%2f..%2fetc"]) {
+  for (const path of [`/r/${encodeURIComponent(nasty)}`, "/r/%3Csvg%20onload=alert(1)%3E", `/?room=${encodeURIComponent(nasty)}#${nasty}`, "/#token=<script>"]) {
     const { page: visited, problems: trouble } = await open(t, browser, node.url + path);
     await visited.locator("#messages, #token-form").first().waitFor({ state: "attached" });
     assert.equal(await visited.evaluate(() => window.alarm), undefined, path);

@@ -17,6 +17,7 @@ const me = globalThis as unknown as Worker;
 
 const shelf = "magpie-1";
 const shell = "/";
+const anyway = { ignoreVary: true } as const; // compressed or not, it is the same file
 const patience = 4_000; // milliseconds until a page is shown from here
 
 me.addEventListener("install", (e) => e.waitUntil(me.skipWaiting()));
@@ -33,9 +34,9 @@ me.addEventListener("fetch", (e) => {
 async function fillShelf(): Promise<void> {
   const cache = await caches.open(shelf);
   await cache.add(new Request(shell, { cache: "no-cache" })).catch(() => {});
-  const text = await (await cache.match(shell))?.text() ?? "";
+  const text = await (await cache.match(shell, anyway))?.text() ?? "";
   const assets = [...text.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map((m) => m[1]!);
-  await Promise.all(assets.map(async (a) => (await cache.match(a)) ?? cache.add(a).catch(() => {})));
+  await Promise.all(assets.map(async (a) => (await cache.match(a, anyway)) ?? cache.add(a).catch(() => {})));
   await forget(cache, new Set([shell, ...assets]));
 }
 
@@ -50,7 +51,7 @@ async function page(request: Request): Promise<Response> {
     const answer = await fetch(request, { signal: AbortSignal.timeout(patience) });
     if (answer.ok) {
       const cache = await caches.open(shelf);
-      const known = await (await cache.match(shell))?.text();
+      const known = await (await cache.match(shell, anyway))?.text();
       if (known !== await answer.clone().text()) {
         await cache.put(shell, answer.clone());
         await fillShelf();
@@ -58,10 +59,10 @@ async function page(request: Request): Promise<Response> {
     }
     return answer;
   } catch {
-    return (await caches.match(shell)) ?? Response.error();
+    return (await caches.match(shell, anyway)) ?? Response.error();
   }
 }
 
 async function asset(request: Request): Promise<Response> {
-  return (await caches.match(request)) ?? fetch(request);
+  return (await caches.match(request, anyway)) ?? fetch(request);
 }

@@ -4,7 +4,7 @@
 import { computed, signal } from "@preact/signals";
 import * as http from "../client/http.ts";
 import type { Channel, Joined, Link, Place } from "../client/link.ts";
-import { type Message, personOf, read, type Wire } from "../state/message.ts";
+import { keyOf, type Message, personOf, read, type Wire } from "../state/message.ts";
 import { channelOf } from "../state/names.ts";
 import { emptyRoom, type Room, seen, withChange, withGap, withMessages, withOlder } from "../state/room.ts";
 import { page as pageSize } from "../state/window.ts";
@@ -43,6 +43,7 @@ export class RoomControl {
   #nth = 0;
   #details: ReturnType<typeof setTimeout> | null = null;
   #recovering = false;
+  #oldest: Place | null = null; // the first entry of the log that was read
   #moved: (() => void) | null = null;
 
   constructor(readonly name: string, mark: Mark | null, private readonly around: Around) {
@@ -77,14 +78,17 @@ export class RoomControl {
 
   /** A page of older messages; does nothing while one is on its way. */
   async older(): Promise<void> {
-    const { items, loading, whole, loaded } = this.room.value;
+    const { loading, whole, loaded } = this.room.value;
     if (loading || whole) return;
-    if (!loaded) return this.#first();
-    const first = items.find((i): i is Message => i.kind === "message" && i.offset > 0);
-    if (!first) return;
-    this.#set({ loading: true });
-    await this.#page({ since: { epoch: first.epoch, offset: first.offset }, limit: pageSize, reverse: true }, (p) => {
-      this.#takeOlder(p.messages, p.messages.length < pageSize);
+    const since = this.#oldest;
+    if (!loaded || !since) return this.#first();
+    this.#set({ loading: true, error: null });
+    await this.#page({ since, limit: pageSize, reverse: true }, (p) => {
+      // A page that leads no further back is the last one, whatever it holds.
+      const first = p.messages[0];
+      const further = first !== undefined && !(first.epoch === since.epoch && first.offset! >= since.offset);
+      if (further) this.#oldest = { epoch: first.epoch ?? "", offset: first.offset ?? 0 };
+      this.#takeOlder(p.messages, !further || p.gap || p.messages.length < pageSize);
     });
   }
 
@@ -120,6 +124,8 @@ export class RoomControl {
     if (this.room.value.loading) return;
     this.#set({ loading: true, error: null });
     await this.#page({ limit: pageSize, reverse: true }, (p) => {
+      const oldest = p.messages[0];
+      if (oldest?.offset && !this.#oldest) this.#oldest = { epoch: oldest.epoch ?? "", offset: oldest.offset };
       this.#take(p.messages, false);
       this.#set({ loading: false, loaded: true, whole: this.room.value.whole || p.messages.length < pageSize });
       // Who was never here has nothing unread: all that is there is history.
@@ -250,7 +256,9 @@ export class RoomControl {
       this.#details = null;
       try {
         const p = await http.history(this.channel, this.around.token(), { since, limit: 200 });
-        this.#take(p.messages, false);
+        // Only what is known: what is new comes by itself, and is then news.
+        const { keys } = this.room.value;
+        this.#take(p.messages.filter((w) => keys.has(keyOf(w.epoch ?? "", w.offset ?? 0))), false);
       } catch { /* the message itself is there */ }
     }, 150);
   }

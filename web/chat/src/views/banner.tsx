@@ -41,7 +41,7 @@ function Said({ banner: b }: { banner: ReturnType<typeof bannerFor> }) {
 export function AlarmLine() {
   const app = useApp();
   return (
-    <div class="alarm" id="alarm" role="alert">
+    <div class="alarm" id="failure" role="alert">
       {app.alarm.value !== "" && <p><Alert />{app.alarm.value}<button type="button" class="link" onClick={() => { app.alarm.value = ""; }}>{t("close")}</button></p>}
     </div>
   );

@@ -10,7 +10,8 @@ import { focusField, opened, useWorld } from "./context.ts";
 import { Close, Gear, Plus, Search } from "./icons.tsx";
 import { go } from "./navigate.ts";
 
-export function Sidebar() {
+/** id tells the one beside the room from the one in a window. */
+export function Sidebar({ id = "add-room" }: { id?: string }) {
   const { app, facts } = useWorld();
   return (
     <>
@@ -19,7 +20,7 @@ export function Sidebar() {
       <nav class="rooms" aria-label={t("rooms")}>
         <h2>{t("rooms")}</h2>
         <ul>{[...app.rooms.value.values()].map((r) => <RoomLink key={r.name} control={r} />)}</ul>
-        <AddRoom />
+        <AddRoom id={id} />
       </nav>
       <Self />
     </>
@@ -49,7 +50,7 @@ function RoomLink({ control }: { control: RoomControl }) {
   );
 }
 
-function AddRoom() {
+function AddRoom({ id }: { id: string }) {
   const { app } = useWorld();
   const bad = useMemo(() => signal(false), []);
   return (
@@ -63,9 +64,9 @@ function AddRoom() {
       go(app, name);
       focusField();
     }}>
-      <label class="visually-hidden" for="add-room">{t("rooms.add")}</label>
-      <Plus /><input id="add-room" name="room" maxLength={80} autocomplete="off" spellcheck={false} placeholder={t("rooms.add")} aria-invalid={bad.value} aria-describedby="add-room-bad" onInput={() => { bad.value = false; }} />
-      <p class="field-error" id="add-room-bad" role="alert">{bad.value ? t("rooms.bad") : ""}</p>
+      <label class="visually-hidden" for={id}>{t("rooms.add")}</label>
+      <Plus /><input id={id} name="room" maxLength={80} autocomplete="off" spellcheck={false} placeholder={t("rooms.add")} aria-invalid={bad.value} aria-describedby={`${id}-bad`} onInput={() => { bad.value = false; }} />
+      <p class="field-error" id={`${id}-bad`} role="alert">{bad.value ? t("rooms.bad") : ""}</p>
     </form>
   );
 }
@@ -74,10 +75,10 @@ function Self() {
   const { app } = useWorld();
   const me = app.identity.me.value;
   return (
-    <button type="button" class="self" aria-label={`${t("settings")}: ${me.name}`} onClick={() => { opened.value = "settings"; }}>
+    <button type="button" class="self" title={t("settings")} onClick={() => { opened.value = "settings"; }}>
       {me.name !== "" && <Avatar author={app.author()} name={me.name} />}
       <span class="self-name"><bdi>{me.name === "" ? t("settings") : me.name}</bdi>{me.guest && me.name !== "" && <small>{t("author.guest")}</small>}</span>
-      <Gear />
+      {me.name !== "" && <span class="visually-hidden">{t("settings")}</span>}<Gear />
     </button>
   );
 }

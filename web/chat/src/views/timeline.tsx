@@ -137,7 +137,8 @@ export class Timeline extends Component<Props> {
     const total = this.props.room.items.length;
     const short = box.scrollHeight <= box.clientHeight; // nothing to scroll by
     if (this.#scroll.at !== "reading" && !short) return;
-    if (box.scrollTop < ask && range(this.#window, total)[0] === 0) void this.props.control.older();
+    // After a failure only the reader, or the next connection, tries again.
+    if (box.scrollTop < ask && range(this.#window, total)[0] === 0 && this.props.room.error === null) void this.props.control.older();
     if (box.scrollTop < margin) this.#shift(up(this.#window, total));
   }
 

@@ -23,7 +23,7 @@ export function Windows() {
     case "help": return <Window name="help" title={t("help")} onClose={focusField}><Shortcuts /></Window>;
     case "settings": return <Window name="settings" title={t("settings")}><Settings /></Window>;
     case "bell": return <Window name="bell" title={t("bell")} class="aside"><BellList /></Window>;
-    case "rooms": return <Window name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar /></Window>;
+    case "rooms": return <Window name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar id="add-room-window" /></Window>;
     case "panel": return <Window name="panel" title={t("panel.open")} class="drawer"><Panel /></Window>;
     case "delete": return <Window name="delete" title={t("act.delete")} onClose={focusField}><Delete /></Window>;
   }
