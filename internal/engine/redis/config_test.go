@@ -87,6 +87,7 @@ func TestStartSaysWhatToDo(t *testing.T) {
 		{"no password", locked.URL, "password"},
 		{"wrong password", strings.Replace(locked.URL, "://", "://:falsch@", 1), "does not accept"},
 		{"cluster", cluster.URL, "cluster mode"},
+		{"no such database", replica.URL + "/99", "it has no database"},
 		{"replica", replica.URL, "read-only replica"},
 	} {
 		e, err := New(Config{URL: c.url, Rules: testRules(t), Log: slog.New(slog.DiscardHandler)})

@@ -26,6 +26,7 @@ var reasons = []struct{ word, text string }{
 	{"NOAUTH", "it wants a password; put it into the URL as redis://:PASSWORD@HOST"},
 	{"WRONGPASS", "it does not accept this user and password"},
 	{"NOPERM", "its ACL does not allow this user what Magpie needs; see docs/redis.md"},
+	{"DB index is out of range", "it has no database of the number in the URL; give one that it has (its setting databases), or leave the number out"},
 	{"max number of clients", "it has no free connection (maxclients)"},
 }
 
