@@ -167,3 +167,27 @@ func (l *lockedWriter) String() string {
 	defer l.mu.Unlock()
 	return l.w.String()
 }
+
+// D7: one channel whose key somebody overwrote keeps no other channel from
+// being checked; who asks for that one alone is told.
+func TestAForeignKeySpoilsOneChannelAlone(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	names := []string{"a", "spoilt", "z"}
+	for _, name := range names {
+		n.publish(name, "1")
+	}
+	server.Do("DEL", "magpie:{spoilt}:meta")
+	server.Do("SET", "magpie:{spoilt}:meta", "mine")
+	tops, err := n.Positions(t.Context(), names)
+	if err != nil || tops[0].Offset != 1 || tops[1].Offset != 0 || tops[2].Offset != 1 {
+		t.Errorf("%v, %v", tops, err)
+	}
+	if _, err := n.Positions(t.Context(), names[1:2]); err == nil {
+		t.Error("the spoilt one has a position")
+	}
+	server.Do("SCRIPT", "FLUSH")
+	if tops, err := n.Positions(t.Context(), names); err != nil || tops[2].Offset != 1 {
+		t.Errorf("without the script: %v, %v", tops, err)
+	}
+}

@@ -212,6 +212,53 @@ func (e *Engine) Positions(ctx context.Context, channels []string) ([]message.Po
 }
 
 func (e *Engine) positions(ctx context.Context, channels []string, batches [][]int, tops []message.Position) error {
+	replies, err := e.askPositions(ctx, channels, batches)
+	if err != nil {
+		return err
+	}
+	for b, reply := range replies {
+		err := decodePositions(reply, batches[b], tops)
+		if isForeign(err) && len(channels) > 1 {
+			err = e.positionsApart(ctx, channels, batches[b], tops)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isForeign tells whether a key of ours holds something that is not ours.
+func isForeign(err error) bool {
+	_, answered := rueidis.IsRedisErr(err)
+	return answered && strings.Contains(err.Error(), "WRONGTYPE")
+}
+
+// positionsApart asks for each channel by itself. One whose keys hold something
+// foreign keeps no other from its answer; its own stays zero, which is no log's
+// position, so that its reading says what is wrong.
+func (e *Engine) positionsApart(ctx context.Context, channels []string, batch []int, tops []message.Position) error {
+	alone := slices.Collect(slices.Chunk(batch, 1))
+	replies, err := e.askPositions(ctx, channels, alone)
+	if err != nil {
+		return err
+	}
+	for b, reply := range replies {
+		err := decodePositions(reply, alone[b], tops)
+		if isForeign(err) {
+			if e.broken.allow() {
+				e.cfg.Log.Error("a key of a channel holds something that is not Magpie's; delete it", "channel", channels[alone[b][0]], "error", err)
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) askPositions(ctx context.Context, channels []string, batches [][]int) ([]rueidis.RedisResult, error) {
 	commands := func() rueidis.Commands {
 		cmds := make(rueidis.Commands, 0, len(batches))
 		for _, batch := range batches {
@@ -227,25 +274,27 @@ func (e *Engine) positions(ctx context.Context, channels []string, batches [][]i
 	replies := e.client.DoMulti(ctx, commands()...)
 	if isNoScript(replies[0].Error()) {
 		if err := positionsScript.load(ctx, e.client); err != nil {
-			return err
+			return nil, err
 		}
 		replies = e.client.DoMulti(ctx, commands()...)
 	}
-	for b, reply := range replies {
-		if err := reply.Error(); err != nil {
-			return err
-		}
-		words, err := reply.AsStrSlice()
-		if err != nil || len(words) != 2*len(batches[b]) {
+	return replies, nil
+}
+
+func decodePositions(reply rueidis.RedisResult, batch []int, tops []message.Position) error {
+	if err := reply.Error(); err != nil {
+		return err
+	}
+	words, err := reply.AsStrSlice()
+	if err != nil || len(words) != 2*len(batch) {
+		return errReply
+	}
+	for k, i := range batch {
+		offset, err := parseDecimal(words[2*k+1])
+		if err != nil {
 			return errReply
 		}
-		for k, i := range batches[b] {
-			offset, err := parseDecimal(words[2*k+1])
-			if err != nil {
-				return errReply
-			}
-			tops[i] = message.Position{Epoch: words[2*k], Offset: offset}
-		}
+		tops[i] = message.Position{Epoch: words[2*k], Offset: offset}
 	}
 	return nil
 }
