@@ -67,6 +67,7 @@ func TestBadInput(t *testing.T) {
 		{"GET", "/history/a%0Ab", "", "", 400, "bad_channel"},
 		{"GET", "/sse?channel=a%20b", "", "", 400, "bad_channel"},
 		{"GET", "/sse?last_event_id=garbled", "", "", 400, "bad_position"},
+		{"GET", "/sse?lastEventId=garbled", "", "", 400, "bad_position"}, // as EventSource for old browsers sends it
 		{"GET", "/sse", "", "Last-Event-ID: chat=x", 400, "bad_position"},
 		{"GET", "/sse?format=xml", "", "", 400, "bad_format"},
 		{"GET", "/websocket", "", "", 400, "bad_handshake"},
