@@ -220,7 +220,7 @@ func redisTables(b *strings.Builder, f *redisFigures) {
 	for _, r := range f.Doors {
 		fmt.Fprintf(b, "| %s | %s | %s |\n", r.Way, digits3(r.CPUUs), percentiles(r.Latency))
 	}
-	b.WriteString("\n### What one redis-server carries\n\nThe publish script, driven by redis-benchmark (50 connections, pipelines of 16) and then by a node (`POST /api/broadcast`), on 1,000 channels.\n\n")
+	b.WriteString("\n### What one redis-server carries\n\nThe publish script, driven by redis-benchmark (50 connections, pipelines of 16) and then by a node (`POST /api/broadcast`), on 1,000 channels; medians of three turns.\n\n")
 	b.WriteString("| log | redis-benchmark, calls/s | Magpie, publications/s | share | Redis CPU per publication, µs: redis-benchmark | Magpie | node CPU, µs | a whole Redis core would carry |\n|---|---|---|---|---|---|---|---|\n")
 	for _, c := range f.Carried {
 		fmt.Fprintf(b, "| %s | %.0f | %.0f | %.0f %% | %s | %s | %s | %.0f |\n", map[bool]string{true: "yes", false: "no"}[c.Log], c.Benchmark, c.Magpie, 100*c.Magpie/c.Benchmark,

@@ -2,11 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"magpie/internal/bench"
 )
@@ -45,6 +49,20 @@ func TestBenchHoldsConnections(t *testing.T) {
 	_, url := serve(t)
 	r := magpie(t, nil, "bench", "--url", url, "-n", "10", "--rate", "0", "--duration", "100ms", "--settle", "0s")
 	if r.code != exitOK || !strings.Contains(r.out, "10 in ") || !strings.Contains(r.out, "0 sent") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A server that hangs up is a failure of the run, with its reason.
+func TestBenchFailsWhenConnectionsEnd(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, err := websocket.Accept(w, r, nil); err == nil {
+			conn.Close(4001, "too slow")
+		}
+	}))
+	defer server.Close()
+	r := magpie(t, nil, "bench", "--url", server.URL, "-n", "3", "--rate", "0", "--duration", "300ms", "--settle", "0s")
+	if r.code != exitFailed || !strings.Contains(r.out, "3 failed or ended") || !strings.Contains(r.out, "4001 too slow") {
 		t.Errorf("%+v", r)
 	}
 }

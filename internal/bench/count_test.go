@@ -57,6 +57,7 @@ func TestTallyTellsFreshLateAndRepeated(t *testing.T) {
 		"late and again": {[]uint32{3, 2, 2, 3}, []verdict{fresh, late, repeated, repeated}},
 		"twice":          {[]uint32{1, 1}, []verdict{fresh, repeated}},
 		"far ahead":      {[]uint32{1, 1000, 999, 1}, []verdict{fresh, fresh, late, repeated}},
+		"out of it":      {[]uint32{1, 65, 1, 2}, []verdict{fresh, fresh, repeated, late}},
 		"window's edge":  {[]uint32{1, 64, 1, 2}, []verdict{fresh, fresh, repeated, late}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,6 +85,18 @@ func TestPayloadsHaveTheirSizeAndTellTheirStamp(t *testing.T) {
 			if _, _, more := nextStamp(rest); more {
 				t.Error("one message is two")
 			}
+		}
+	}
+}
+
+// Nobody publishes a message 0: numbers count from 1.
+func TestWhatIsNoStampIsPassedOver(t *testing.T) {
+	for _, text := range []string{`{"mb":[0,0,1]`, `{"mb":[0,1]`, `{"mb":[60001,1,1]`, `{"mb":[,1,1]`, `{"mb":[-1,1,1]`, `{"mb":[0,4294967296,1]`} {
+		if s, _, ok := nextStamp([]byte(text)); ok {
+			t.Errorf("%s is %+v", text, s)
+		}
+		if s, _, ok := nextStamp([]byte(text + `{"mb":[1,2,3]`)); !ok || s != (stamp{1, 2, 3}) {
+			t.Errorf("behind %s: %+v", text, s)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package bench
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,6 +37,56 @@ func TestLoadCountsWhatAServerDoesWrong(t *testing.T) {
 	}
 	if l.Reactor().In == 0 || l.Reactor().Out == 0 {
 		t.Error("no bytes were counted")
+	}
+}
+
+// collector is a Handler that writes much at once.
+type collector struct {
+	out []byte
+	err error
+}
+
+func (c *collector) Connected(s *Socket) error  { return s.Write(c.out) }
+func (c *collector) Data(*Socket, []byte) error { return nil }
+func (c *collector) Ended(_ *Socket, err error) { c.err = err }
+
+// What the kernel does not take at once is sent later, in order.
+func TestWritesBeyondTheKernelsBufferArriveWhole(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	sent := make([]byte, 32<<20)
+	for i := range sent {
+		sent[i] = byte(i / 1021)
+	}
+	got := make(chan []byte, 1)
+	go func() {
+		c, err := listener.Accept()
+		if err != nil {
+			got <- nil
+			return
+		}
+		defer c.Close()
+		all := make([]byte, len(sent))
+		n, _ := io.ReadFull(c, all)
+		got <- all[:n]
+	}()
+	r, err := NewReactor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	c := &collector{out: sent}
+	if _, err := r.Dial(listener.Addr().(*net.TCPAddr).AddrPort(), 0, c); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Until(func() bool { return c.err != nil }, func() int64 { return r.Out }, 10*time.Second) {
+		t.Fatalf("%d of %d bytes left", r.Out, len(sent))
+	}
+	if all := <-got; !bytes.Equal(all, sent) {
+		t.Errorf("%d of %d bytes arrived, or others", len(all), len(sent))
 	}
 }
 
