@@ -19,7 +19,7 @@ LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 BENCH       ?= .
 BENCH_ROUNDS ?= 4
 
-.PHONY: run build web test test-go test-browser test-sdk check docs deps bench bench-hops clean
+.PHONY: run build web test test-go test-chat test-browser test-sdk check docs deps bench bench-hops clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
@@ -32,10 +32,14 @@ build: web
 web:
 	@scripts/build-web
 
-test: deps test-go test-browser test-sdk
+test: deps test-go test-chat test-browser test-sdk
 
 test-go:
 	$(GO) test -race -timeout 10m ./...
+
+# The chat app's types and its pure parts.
+test-chat: web
+	cd web/chat && npm run --silent check && npm test --silent
 
 test-browser: build
 	scripts/test-browser

@@ -36,6 +36,8 @@ func renderPages(o Options, hash string, built bool) map[string]*file {
 		return pages
 	}
 	pages["/"] = newFile(render("app.html", v), mimeHTML)
+	pages["/embed-demo"] = newFile(render("demo.html", v), mimeHTML)
+	pages["/embed-demo"].policy = policy("'none'") + "; frame-src 'self'"
 	v.Embedded = true
 	pages["/embed"] = newFile(render("app.html", v), mimeHTML)
 	pages["/embed"].policy = policy(ancestors(o.Embedders))

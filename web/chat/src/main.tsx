@@ -10,7 +10,7 @@ import { followLanguage } from "./i18n/index.ts";
 import { roomAt, roomName, lobby } from "./state/names.ts";
 import { type Facts, WorldProvider } from "./views/context.ts";
 import { followHistory } from "./views/navigate.ts";
-import { Page } from "./views/page.tsx";
+import { BellPage, Page } from "./views/page.tsx";
 import { hostOf } from "./embed/inside.ts";
 import { keepOffline } from "./offline.ts";
 
@@ -18,6 +18,7 @@ function factsOf(data: DOMStringMap): Facts {
   return {
     redisCLI: data.redisCli ?? "", open: data.open === "true", version: data.version ?? "", mark: data.mark ?? "",
     maxPayload: Number(data.maxPayload) || 65_536, embedded: data.embedded === "true",
+    bellOnly: data.embedded === "true" && new URLSearchParams(location.search).get("mode") === "bell",
   };
 }
 
@@ -40,7 +41,7 @@ async function start(): Promise<void> {
   const first = facts.embedded ? (roomName(new URLSearchParams(location.search).get("room") ?? "") ?? lobby) : roomAt(location.pathname);
   const given = tokenInAddress() || (host ? await host.firstToken() : "");
   const app = new App({
-    kept, tab, settings, first, only: facts.embedded,
+    kept, tab, settings, first, only: facts.embedded, bellOnly: facts.bellOnly,
     tabs: await openTabs(tab),
     socket: `${location.origin.replace(/^http/, "ws")}/connection/websocket`,
     askHost: host ? () => host.newToken() : null,
@@ -50,7 +51,7 @@ async function start(): Promise<void> {
   window.addEventListener("storage", (e) => { if (e.key?.startsWith("magpie.")) app.shelfChanged(e.key.slice("magpie.".length)); });
   app.enter();
   followHistory(app);
-  render(<WorldProvider value={{ app, facts }}><Page /></WorldProvider>, document.getElementById("app")!);
+  render(<WorldProvider value={{ app, facts }}>{facts.bellOnly ? <BellPage /> : <Page />}</WorldProvider>, document.getElementById("app")!);
   host?.follow(app);
   await app.start(given);
   if (!facts.embedded) keepOffline();

@@ -32,6 +32,7 @@ export interface Setup {
   readonly socket: string; // URL of the Centrifuge door
   readonly first: string; // the room of the address
   readonly only: boolean; // an embedded page shows one room
+  readonly bellOnly: boolean; // or none, but the bell
   askHost: (() => Promise<string>) | null;
 }
 
@@ -76,7 +77,8 @@ export class App {
 
   /** Makes the rooms; they are empty until start. */
   enter(): void {
-    const { kept, first, only } = this.setup;
+    const { kept, first, only, bellOnly } = this.setup;
+    if (bellOnly) return;
     const names = only ? [first] : [...new Set([lobby, ...kept.json("rooms", [], isNames), ...this.sender.rooms, first])].slice(0, mostRooms);
     batch(() => names.forEach((n) => this.#add(n)));
     this.goTo(first);

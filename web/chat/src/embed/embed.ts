@@ -10,15 +10,12 @@
 
 interface Settings { token?: string | (() => Promise<string> | string) }
 
-const script = document.currentScript as HTMLScriptElement | null;
-if (script) start(script);
-
 function start(script: HTMLScriptElement): void {
   const origin = new URL(script.src).origin;
   const mode = script.dataset.mode === "bell" ? "bell" : "room";
   const label = script.dataset.label ?? (mode === "bell" ? "Notifications" : "Chat");
   const host = document.createElement("div");
-  const root = host.attachShadow({ mode: "closed" }); // the page's styles stay out
+  const root = host.attachShadow({ mode: "open" }); // the page's styles stay out
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(style);
   root.adoptedStyleSheets = [sheet];
@@ -100,3 +97,7 @@ iframe { position: fixed; right: 20px; bottom: 88px; z-index: 2147483000; displa
 iframe.open { display: block; }
 @media (max-width: 480px) { iframe { inset: 0; width: 100%; height: 100%; border: 0; border-radius: 0; } iframe.open { height: calc(100% - 76px); } }
 `;
+
+// At the end, when all that stands above is there.
+const script = document.currentScript as HTMLScriptElement | null;
+if (script) start(script);

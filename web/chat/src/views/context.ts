@@ -13,6 +13,7 @@ export interface Facts {
   readonly mark: string; // URL of the logo
   readonly maxPayload: number; // bytes
   readonly embedded: boolean;
+  readonly bellOnly: boolean;
 }
 
 export interface World {

@@ -13,7 +13,7 @@ import { go } from "./navigate.ts";
 import { Panel } from "./panel.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { Timeline } from "./timeline.tsx";
-import { Windows } from "./windows.tsx";
+import { BellList, Windows } from "./windows.tsx";
 
 export function Page() {
   const { app, facts } = useWorld();
@@ -56,6 +56,16 @@ export function Page() {
       </div>
       <Windows />
     </>
+  );
+}
+
+/** The bell alone, in a frame on somebody else's page. */
+export function BellPage() {
+  return (
+    <main class="bell-page" aria-label={t("bell")}>
+      <h1>{t("bell")}</h1>
+      <ConnectionBanner /><TokenForm /><BellList />
+    </main>
   );
 }
 

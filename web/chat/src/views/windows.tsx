@@ -77,7 +77,8 @@ function Shortcuts() {
   return <dl class="shortcuts">{all.map(([what, keys]) => <div key={what}><dt>{what}</dt><dd>{keys.map((k) => <kbd key={k}>{k}</kbd>)}</dd></div>)}</dl>;
 }
 
-function BellList() {
+/** What the user was told, newest first. */
+export function BellList() {
   const { app } = useWorld();
   const bell = app.bell.bell.value;
   if (bell.notices.length === 0) return <div class="bell-empty"><Bell /><p class="notice-title">{t("bell.none")}</p><p>{t("bell.hint")}</p></div>;

@@ -1,0 +1,94 @@
+// The chat and the bell on somebody else's page.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { createServer } from "node:http";
+import { after, before, test } from "node:test";
+import { enter, say, shows } from "./support/app.js";
+import { launch, open } from "./support/browser.js";
+import { startMagpie } from "./support/magpie.js";
+import { freePort, until } from "./support/process.js";
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser?.close());
+
+const secret = "a secret of the test that is long enough";
+const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+function sign(claims) {
+  const head = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp: Math.floor(Date.now() / 1000) + 3600, ...claims })}`;
+  return `${head}.${createHmac("sha256", secret).update(head).digest("base64url")}`;
+}
+
+// A page of another origin, with a policy of its own.
+async function foreign(t, html) {
+  const port = await freePort();
+  const page = { html };
+  const server = createServer((_, answer) => answer.writeHead(200, { "Content-Type": "text/html" }).end(page.html));
+  await new Promise((resolve) => server.listen(port, "localhost", resolve));
+  t.after(() => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }));
+  return { url: `http://localhost:${port}`, page };
+}
+const scriptTag = (node, attributes) => `<!doctype html><title>shop</title><h1>A shop</h1><script src="${node.url}/embed.js" ${attributes} defer></script>`;
+
+test("a click opens the room in a frame; what is said there is said in the room", async (t) => {
+  const shop = await foreign(t, "");
+  const node = await startMagpie(t, { env: { MAGPIE_ALLOWED_ORIGINS: shop.url } });
+  shop.page.html = scriptTag(node, 'data-room="support"');
+  const { page, problems } = await open(t, browser, shop.url);
+  assert.equal(page.frames().length, 1); // nothing is loaded before the click
+  await page.getByRole("button", { name: "Chat" }).click();
+  const frame = page.frameLocator("iframe");
+  await frame.locator('#line[data-line="online"]').waitFor();
+  await frame.locator("#text").fill("do you ship to 上海?");
+  await frame.locator("#text").press("Enter");
+  const desk = await enter(t, browser, node.url, { room: "support" });
+  await shows(desk.page, ["do you ship to 上海?"]);
+  await say(desk.page, "we do");
+  await frame.getByText("we do").waitFor();
+  await page.keyboard.press("Escape");
+  assert.deepEqual(problems.filter((p) => !/favicon/.test(p)), []);
+});
+
+test("the host's user is the frame's user, by the host's token; the count shows on the button", async (t) => {
+  const shop = await foreign(t, "");
+  const node = await startMagpie(t, { env: { MAGPIE_ALLOWED_ORIGINS: shop.url, MAGPIE_TOKEN_SECRET: secret } });
+  const token = sign({ sub: "42", info: { name: "Ann of the shop" } });
+  shop.page.html = `<script>window.magpie = { token: () => Promise.resolve(${JSON.stringify(token)}) }</script>${scriptTag(node, 'data-room="support" data-label="Ask us"')}`;
+  const { page } = await open(t, browser, shop.url);
+  await page.getByRole("button", { name: "Ask us" }).click();
+  const frame = page.frameLocator("iframe");
+  await frame.locator('#line[data-line="online"]').waitFor();
+  await frame.locator("#text").fill("it is me");
+  await frame.locator("#text").press("Enter");
+  await frame.locator(".author", { hasText: "Ann of the shop" }).waitFor();
+  assert.equal(await page.evaluate(() => JSON.stringify({ ...localStorage })), "{}");
+});
+
+test("a page that is not named may not frame it, nor give it a token", async (t) => {
+  const shop = await foreign(t, "");
+  const node = await startMagpie(t);
+  shop.page.html = scriptTag(node, 'data-room="support"');
+  const { page } = await open(t, browser, shop.url);
+  const refused = page.waitForEvent("console", (m) => /frame-ancestors/i.test(m.text()));
+  await page.getByRole("button", { name: "Chat" }).click();
+  await refused;
+  assert.equal(await page.frameLocator("iframe").locator("#text").count(), 0);
+  assert.equal((await fetch(`${node.url}/`)).headers.get("content-security-policy").includes("frame-ancestors 'none'"), true);
+});
+
+test("the demo page works as it stands, and the bell alone", async (t) => {
+  const node = await startMagpie(t);
+  const { page, problems, hosts } = await open(t, browser, `${node.url}/embed-demo`);
+  await page.getByRole("button", { name: "Chat" }).click();
+  await page.frameLocator("iframe").locator('#line[data-line="online"]').waitFor();
+  const bell = await open(t, browser, `${node.url}/embed?mode=bell`);
+  await bell.page.getByText("Nothing new.").waitFor();
+  const user = await bell.page.evaluate(() => JSON.parse(localStorage["magpie.guest"]).user);
+  await until("the notice is there", async () => {
+    await node.publish('{"title":"Order shipped"}', `user:${encodeURIComponent(user)}`);
+    return (await bell.page.locator(".bell-title").count()) > 0;
+  });
+  assert.deepEqual([...problems, ...bell.problems], []);
+  assert.deepEqual([...hosts], [new URL(node.url).host]);
+});
