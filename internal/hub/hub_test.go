@@ -618,3 +618,97 @@ func TestAnOverflowIsNotForgotten(t *testing.T) {
 	close(slow.let)
 	slow.waitOffset(inbox + 2)
 }
+
+// D1, D2, D10: joins with and without a position, on a bad wire, while the log is
+// lost again and again: nobody sees an offset twice or a hole that was not told,
+// and nobody passes from one timeline to another without being told.
+func TestJoinsWhileTheLogIsLost(t *testing.T) {
+	h, f := setup(t, 0.1)
+	var all sync.WaitGroup
+	over := make(chan struct{})
+	all.Go(func() {
+		defer close(over)
+		for i := range 60 {
+			f.publish(t, "chat", 20)
+			runtime.Gosched()
+			if i%6 == 5 {
+				if err := f.Remove(context.Background(), "chat"); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for range 8 {
+		all.Go(func() {
+			var back *message.Position
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				l := &strict{listener: newListener(t)}
+				if err := l.join(h, back); err != nil {
+					t.Error(err)
+					return
+				}
+				for l.count() < 5 {
+					select {
+					case <-over:
+						return
+					default:
+						runtime.Gosched()
+					}
+				}
+				l.sub.Leave()
+				l.mu.Lock()
+				at := l.at
+				l.mu.Unlock()
+				if back = &at; at.Offset%3 == 0 {
+					back = nil
+				}
+			}
+		})
+	}
+	all.Wait()
+	f.mu.Lock()
+	f.loss = 0
+	f.mu.Unlock()
+	last := join(t, h, "chat", nil)
+	end, err := f.Publish(t.Context(), engine.Publication{Channel: "chat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.wait("the end", func() bool { return last.at == end.Position }) // itself, or the gap that it is in
+}
+
+// strict is a listener that minds timelines, too.
+type strict struct{ *listener }
+
+func (s *strict) join(h *hub.Hub, since *message.Position) error {
+	joined, err := h.Join(context.Background(), "chat", s, since)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.sub = joined.Subscription
+	if s.at = joined.Position; since != nil && joined.Gap == nil && len(joined.Missed) > 0 {
+		if first := joined.Missed[0]; first.Offset != since.Offset+1 || joined.Missed[len(joined.Missed)-1].Position != joined.Position {
+			s.t.Errorf("missed %v to %v, from %v", first.Position, joined.Position, since)
+		}
+	}
+	s.mu.Unlock()
+	joined.Subscription.Live()
+	return nil
+}
+
+func (s *strict) Deliver(b *message.Batch) {
+	s.mu.Lock()
+	for _, m := range b.Messages {
+		if m.Epoch != s.at.Epoch {
+			s.t.Errorf("%v after %v, and nothing was told", m.Position, s.at)
+		}
+	}
+	s.mu.Unlock()
+	s.listener.Deliver(b)
+}
