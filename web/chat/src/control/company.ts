@@ -83,7 +83,7 @@ export class Company {
   #take(room: RoomControl, now: Members): void {
     if (room !== this.#room) return;
     const before = room.members.value;
-    if (!before || difference(before, now).joined.length + difference(before, now).left.length > 0 || sessions(before) !== sessions(now)) room.members.value = now;
+    if (!before || !isSame(before, now)) room.members.value = now;
     this.#announce(room, now);
   }
 
@@ -121,4 +121,9 @@ export class Company {
   }
 }
 
-const sessions = (m: Members) => [...m.values()].reduce((n, x) => n + x.sessions, 0);
+// A list that shows the same is not drawn again.
+const isSame = (a: Members, b: Members): boolean =>
+  a.size === b.size && [...b.values()].every((m) => {
+    const known = a.get(m.person);
+    return known !== undefined && known.sessions === m.sessions && known.author.name === m.author.name;
+  });

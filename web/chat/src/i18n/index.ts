@@ -34,7 +34,9 @@ const formats = computed(() => ({
 
 export const timeOf = (ms: number): string => formats.value.time.format(ms);
 export const fullTimeOf = (ms: number): string => formats.value.full.format(ms);
-export const shortTimeOf = (ms: number): string => formats.value.short.format(ms);
+/** The time for today, the day and the time for any other. */
+export const shortTimeOf = (ms: number, now: number): string =>
+  new Date(ms).toDateString() === new Date(now).toDateString() ? timeOf(ms) : formats.value.short.format(ms);
 export const compare = (a: string, b: string): number => formats.value.compare(a, b);
 
 export function dayOf(ms: number, now: number): string {

@@ -97,7 +97,7 @@ function NoticeRow({ notice: n, unread }: { notice: Notice; unread: boolean }) {
         {unread && <span class="dot"><span class="visually-hidden">{t("bell.unread")}</span></span>}
         <strong class="bell-title" dir="auto">{n.title || n.text}</strong>
         {n.priority === "high" && <span class="badge high">{t("bell.high")}</span>}
-        <time dateTime={new Date(n.time).toISOString()}>{shortTimeOf(n.time)}</time>
+        <time dateTime={new Date(n.time).toISOString()}>{shortTimeOf(n.time, Date.now())}</time>
       </div>
       {n.title !== "" && n.text !== "" && <p class="bell-text" dir="auto">{n.text}</p>}
       {n.link !== null && <a href={n.link} target="_blank" rel="noopener noreferrer">{t("bell.open")}</a>}
