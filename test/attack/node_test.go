@@ -24,6 +24,8 @@ import (
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
+
+	_ "magpie/internal/app" // so that a cached result is not one of another binary
 )
 
 var program string // built once, with the race detector

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	_ "magpie/internal/app" // so that a cached result is not one of another binary
 )
 
 var binary string // built once, with the race detector
