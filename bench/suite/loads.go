@@ -19,6 +19,7 @@ type loadFigure struct {
 	Target string       `json:"target"`
 	Round  int          `json:"round"`
 	Kernel float64      `json:"kernel_per_connection,omitempty"`
+	Others float64      `json:"others"` // share of the machine that other programs took
 	Result bench.Result `json:"result"`
 }
 
@@ -34,10 +35,11 @@ var loads = []struct {
 }
 
 func measureLoads(o options, f *figures) error {
+	f.Loads = nil
 	for round := range o.rounds {
 		for _, l := range loads {
 			for _, t := range targets {
-				one, err := runLoad(o, t, l.plan)
+				one, err := runQuietly(o, t, l.plan)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", l.name, t.name, err)
 				}
@@ -75,10 +77,32 @@ func runLoad(o options, t target, p bench.Plan) (loadFigure, error) {
 	l.Settle()
 	// Both ends of each connection are in this kernel.
 	kernel := float64(kernelMemory()-before) / float64(2*p.Connections)
+	others := quiet(s)
 	if err := l.Publish(nil); err != nil {
 		return loadFigure{}, err
 	}
-	return loadFigure{Kernel: kernel, Result: l.Result()}, nil
+	return loadFigure{Kernel: kernel, Others: others(), Result: l.Result()}, nil
+}
+
+// On a machine that does other things, too, latency tells of them. A load
+// that others took more than tooMuch of the machine from is run again, and
+// the quieter run counts; spare bounds how often in all, so that a machine
+// that never is quiet gets an end.
+const tooMuch = 0.1
+
+var spare = 12
+
+func runQuietly(o options, t target, p bench.Plan) (loadFigure, error) {
+	best, err := runLoad(o, t, p)
+	for err == nil && best.Others > tooMuch && spare > 0 && !o.short {
+		spare--
+		log.Printf("other programs took %.0f %% of the machine: once more", 100*best.Others)
+		var again loadFigure
+		if again, err = runLoad(o, t, p); err == nil && again.Others < best.Others {
+			best = again
+		}
+	}
+	return best, err
 }
 
 // shorten makes a load small, to try the suite itself.

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"magpie/internal/bench"
 )
 
 // machine is where and when the figures were measured.
@@ -53,6 +55,30 @@ func loadAverage() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(text), " ")
 	return first
+}
+
+// processorTime is what all programs of the machine have used, without the
+// kernel's own interrupts, which serve our packets too.
+func processorTime() time.Duration {
+	text, _ := os.ReadFile("/proc/stat")
+	var user, nice, system int64
+	fmt.Sscanf(string(text), "cpu %d %d %d", &user, &nice, &system)
+	return time.Duration(user+nice+system) * 10 * time.Millisecond
+}
+
+// quiet tells what share of the machine other programs than the server and
+// this client took since it was called.
+func quiet(s *server) (others func() float64) {
+	ours := func() time.Duration {
+		client, _ := bench.UsageOf(os.Getpid())
+		server, _ := bench.UsageOf(s.pid())
+		return client.CPU + server.CPU
+	}
+	began, all, own := time.Now(), processorTime(), ours()
+	return func() float64 {
+		rest := processorTime() - all - (ours() - own)
+		return max(rest.Seconds()/(time.Since(began).Seconds()*float64(runtime.NumCPU())), 0)
+	}
 }
 
 func redisVersion() string {

@@ -12,8 +12,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log"
 	"os"
 	"runtime"
@@ -30,12 +32,16 @@ type options struct {
 	short  bool
 }
 
+// everything names all parts.
+const everything = "loads,curves,redis,polling"
+
 func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of the five loads")
-	flag.StringVar(&o.only, "only", "loads,curves,redis,polling", "parts to run")
+	flag.StringVar(&o.only, "only", everything, "parts to run; the others are taken from -out")
 	flag.StringVar(&o.out, "out", "bin/bench.json", "where all figures are kept")
 	flag.StringVar(&o.doc, "doc", "", "page whose tables are replaced")
+	tablesOnly := flag.Bool("tables", false, "measure nothing; make the tables of -out again")
 	flag.BoolVar(&o.short, "short", false, "a tenth of everything, to see that it runs")
 	flag.StringVar(&binary, "magpie", binary, "the program to measure")
 	polling := flag.String("serve-polling", "", "be the server that polling is measured with, on this address")
@@ -43,6 +49,12 @@ func main() {
 	log.SetFlags(log.Ltime)
 	if *polling != "" {
 		log.Fatal(servePolling(*polling))
+	}
+	if *tablesOnly {
+		if err := tablesAgain(o); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	// The client leaves the other core to the server, and its garbage, of
 	// which there is little, until the end of a load.
@@ -56,6 +68,7 @@ func main() {
 // figures is all that is measured.
 type figures struct {
 	Machine machine         `json:"machine"`
+	Kept    []string        `json:"kept,omitempty"` // parts of an earlier run, and when that was
 	Loads   []loadFigure    `json:"loads"`
 	Curves  []curveFigure   `json:"curves"`
 	Rates   []rateFigure    `json:"rates"`
@@ -63,8 +76,36 @@ type figures struct {
 	Polling []pollingFigure `json:"polling,omitempty"`
 }
 
+// load reads the figures of an earlier run.
+func load(name string) (f figures, err error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return f, err
+	}
+	if err := json.Unmarshal(text, &f); err != nil {
+		return f, fmt.Errorf("%s: %w", name, err)
+	}
+	return f, nil
+}
+
+func tablesAgain(o options) error {
+	f, err := load(o.out)
+	if err != nil {
+		return err
+	}
+	return report(o, &f)
+}
+
 func measure(o options) error {
-	f := figures{Machine: thisMachine(o)}
+	var f figures
+	if o.only != everything {
+		var err error
+		if f, err = load(o.out); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	earlier := f.Machine
+	f.Machine, f.Kept = thisMachine(o), nil
 	log.Printf("on %s", f.Machine)
 	parts := []struct {
 		name string
@@ -74,6 +115,9 @@ func measure(o options) error {
 	}
 	for _, p := range parts {
 		if !strings.Contains(o.only, p.name) {
+			if !earlier.Began.IsZero() {
+				f.Kept = append(f.Kept, fmt.Sprintf("%s, of %s, load average %s before and %s after", p.name, earlier.Began.Format("15:04"), earlier.LoadBefore, earlier.LoadAfter))
+			}
 			continue
 		}
 		if err := p.run(o, &f); err != nil {

@@ -35,6 +35,7 @@ type pollingFigure struct {
 // work than any real one has, so the comparison favours it.
 func measurePolling(o options, f *figures) error {
 	plan := shorten(o, bench.Plan{Connections: 1000, Settle: 2 * time.Second, Rate: 1, Duration: 10 * time.Second, Size: payload, Dialing: 200, Name: "polling"})
+	f.Polling = nil
 	for _, way := range []func(bench.Plan) (pollingFigure, error){
 		func(p bench.Plan) (pollingFigure, error) {
 			return poll(p, "HTTP polling, every second", "/messages?after=", time.Second)

@@ -46,7 +46,11 @@ func tables(f *figures) string {
 	m := f.Machine
 	fmt.Fprintf(&b, "\nMeasured on %s with %s. Client and servers share %d cores (%s). Load average before %s, after %s; %d rounds; %s in all.\n",
 		m.Began.Format("2 January 2006, 15:04 MST"), m.Magpie, m.Cores, m, m.LoadBefore, m.LoadAfter, m.Rounds, m.Took.Round(time.Second))
+	for _, p := range f.Kept {
+		fmt.Fprintf(&b, "Kept from an earlier run: %s.\n", p)
+	}
 	if len(f.Loads) > 0 {
+		othersLine(&b, f.Loads)
 		connectionTable(&b, f.Loads)
 		deliveryTable(&b, f.Loads)
 	}
@@ -61,6 +65,22 @@ func tables(f *figures) string {
 	}
 	b.WriteByte('\n')
 	return b.String()
+}
+
+// othersLine says how far the machine was ours, which latency depends on.
+func othersLine(b *strings.Builder, loads []loadFigure) {
+	var all []float64
+	for _, l := range loads {
+		all = append(all, 100*l.Others)
+	}
+	slices.Sort(all)
+	if all[len(all)-1] == 0 {
+		return // figures of before this was looked at
+	}
+	fmt.Fprintf(b, "During the loads other programs took %.0f %% of the machine in the median, %.0f %% at most.\n", all[len(all)/2], all[len(all)-1])
+	if all[len(all)/2] > 100*tooMuch {
+		b.WriteString("\n**The machine was not quiet: latencies tell more about the other programs than about the servers.** CPU, memory and counts hold.\n")
+	}
 }
 
 // spread is what one figure was over the rounds.
