@@ -18,6 +18,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 BENCH       ?= .
 BENCH_ROUNDS ?= 4
+BENCH_FLAGS ?=
 
 .PHONY: run build web test test-go test-chat test-browser test-sdk check docs deps bench bench-hops clean
 
@@ -68,7 +69,7 @@ bench: build
 	cc -O2 -o bin/bench-floor bench/floor/floor.c
 	cd bench/peer && $(GO) build -o ../../bin/bench-peer .
 	$(GO) build -o bin/bench-suite ./bench/suite
-	bin/bench-suite -rounds $(BENCH_ROUNDS) -doc docs/performance.md
+	bin/bench-suite -rounds $(BENCH_ROUNDS) -doc docs/performance.md $(BENCH_FLAGS)
 
 bench-hops:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
