@@ -160,6 +160,18 @@ func TestFrozenRedis(t *testing.T) {
 	if status, body := read(res); status != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("publish: %d %s, Retry-After %q", status, body, res.Header.Get("Retry-After"))
 	}
+	// An EventSource would give up for good at a 503: it is asked to come back.
+	req, _ = http.NewRequest("GET", n.url("/sse?channel=fresh"), nil)
+	req.Header.Set("Accept", "text/event-stream")
+	if res, err = http.DefaultClient.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := read(res); status != 200 || !strings.Contains(body, "retry: ") || !strings.Contains(body, "event: unavailable") {
+		t.Errorf("an EventSource while Redis is frozen: %d %q", status, body)
+	}
+	if status, _ := n.get("/sse?channel=fresh"); status != 503 {
+		t.Errorf("another client: %d, want 503", status)
+	}
 	r.Thaw()
 	n.waitReady()
 	n.publish("chat", "3")

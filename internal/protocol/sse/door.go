@@ -9,9 +9,11 @@ package sse
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"magpie/internal/auth"
@@ -58,6 +60,29 @@ type request struct {
 
 // Serve answers GET /sse and returns when the stream ends.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
+	err := d.serve(w, r)
+	if err != nil && problem.Of(err).Status == http.StatusServiceUnavailable && isEventSource(r) {
+		comeBack(w, problem.Of(err))
+		return nil
+	}
+	return err
+}
+
+// isEventSource tells browsers' event sources from other clients.
+func isEventSource(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+}
+
+// comeBack asks an event source to try again in some seconds. A status of 503
+// would end it for good (WHATWG HTML 9.2.3: any status but 200 fails the
+// connection), and a page would stay silent after an outage of a moment.
+func comeBack(w http.ResponseWriter, p *problem.Problem) {
+	setHeaders(w.Header())
+	w.WriteHeader(http.StatusOK)
+	fmt.Fprintf(w, "retry: %d\nevent: unavailable\ndata: %s\n\n", 1000+rand.IntN(4000), p.Body())
+}
+
+func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Origin")
 	if origin, ok := d.Origins.Allows(r); ok {
 		w.Header().Set("Access-Control-Allow-Origin", origin) // else its page could connect and not read
