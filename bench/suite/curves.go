@@ -38,8 +38,8 @@ var (
 
 func measureCurves(o options, f *figures) error {
 	f.Curves, f.Rates = nil, nil
-	for _, i := range curved {
-		for _, n := range curveSizes {
+	for _, n := range curveSizes {
+		for _, i := range curved {
 			one, err := runQuietly(o, targets[i], bench.Plan{Connections: n, Settle: 3 * time.Second, Rate: 1, Duration: 6 * time.Second})
 			if err != nil {
 				return fmt.Errorf("%d connections, %s: %w", n, targets[i].name, err)
@@ -48,7 +48,9 @@ func measureCurves(o options, f *figures) error {
 			f.Curves = append(f.Curves, curveFigure{targets[i].name, one.Result.Connections, s.RSSIdle, s.CPUShare})
 			log.Printf("%5d connections %-18s %6.1f MB, %.3f cores", n, targets[i].name, float64(s.RSSIdle)/(1<<20), s.CPUShare)
 		}
-		for _, rate := range curveRates {
+	}
+	for _, rate := range curveRates {
+		for _, i := range curved {
 			one, err := runQuietly(o, targets[i], bench.Plan{Connections: 100, Settle: 500 * time.Millisecond, Rate: rate, Duration: 2500 * time.Millisecond})
 			if err != nil {
 				return fmt.Errorf("%.0f messages a second, %s: %w", rate, targets[i].name, err)
