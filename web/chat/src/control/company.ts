@@ -35,9 +35,16 @@ export class Company {
     this.#announced = null;
     this.#missing.clear();
     this.#throttle = throttle();
+    // Where the channel has a log, what was missed comes back at once behind
+    // joined: nobody types that any more.
+    let past = false;
     this.#typing = this.link.join(typingChannelOf(room.name), {
-      joined: () => {},
+      joined: () => {
+        past = true;
+        setTimeout(() => { past = false; });
+      },
       message: (wire) => {
+        if (past) return;
         const fields = wire.data as { type?: unknown } | null;
         if (fields?.type !== "typing" || !("ignored" in read(wire, "", 0))) return;
         const author = authorOf(wire.info, null);

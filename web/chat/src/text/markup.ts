@@ -116,4 +116,5 @@ export function hrefOf(s: string): string | null {
 
 /** Nothing but one to five emoji: shown large. */
 export const isOnlyEmoji = (text: string): boolean =>
-  text.length <= 60 && /^(?:\p{RGI_Emoji}\s?){1,5}$/v.test(text.trim());
+  text.length <= 60 && /^\s*[\p{Extended_Pictographic}\p{Regional_Indicator}]/u.test(text) && // most texts are told by their first letter
+  /^(?:\p{RGI_Emoji}\s?){1,5}$/v.test(text.trim());

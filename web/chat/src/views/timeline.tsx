@@ -2,7 +2,7 @@
 // reading position that does not move, whatever comes in above or below.
 
 import { type Signal, signal } from "@preact/signals";
-import { Component, createRef } from "preact";
+import { Component, createRef, type VNode } from "preact";
 import type { App } from "../control/app.ts";
 import type { RoomControl } from "../control/room.ts";
 import type { Message } from "../state/message.ts";
@@ -27,6 +27,12 @@ interface Props {
   readonly atBottom: Signal<boolean>;
 }
 
+interface Drawn {
+  readonly of: readonly unknown[]; // what it was made of
+  readonly rows: readonly VNode[];
+  readonly empty: boolean;
+}
+
 interface Anchor { readonly key: string; readonly top: number }
 
 export class Timeline extends Component<Props> {
@@ -38,6 +44,7 @@ export class Timeline extends Component<Props> {
   #sight: ResizeObserver | null = null;
   #unseen = signal(0);
   #away = signal(false);
+  #drawn: Drawn | null = null;
 
   override componentDidMount(): void {
     this.#sight = new ResizeObserver(() => { if (this.#scroll.at !== "reading") this.#toEnd(); });
@@ -179,20 +186,33 @@ export class Timeline extends Component<Props> {
 
   render({ app, control, room, unread, editing }: Props) {
     const [start, end] = range(this.#window, room.items.length);
-    const rows = [...rowsOf(room.items, start, end, unread), ...(end === room.items.length ? pendingRows(room) : [])];
-    const last = rows.findLast((r) => r.type === "message")?.key;
-    const empty = room.loaded && rows.every((r) => r.type === "other" && r.item.kind === "traffic") && room.whole;
+    const drawn = this.#draw(app, room, start, end, unread, editing);
+    const empty = drawn.empty && room.loaded && room.whole;
     return (
       <div class="timeline">
         <div class="scroll" id="scroll" ref={this.#box} tabIndex={0} role="log" aria-live="off" aria-label={t("messages.of", room.name)} aria-busy={room.loading}
           onScroll={this.#onScroll} onKeyDown={this.#onKeyDown} onPointerOver={this.#onPoint} onFocusIn={this.#onPoint} onPointerLeave={() => { hot.value = ""; }}>
           {start === 0 && !empty && <Start control={control} room={room} />}
           {empty && <EmptyRoom room={room} />}
-          <ol class="messages" id="messages" ref={this.#list}>{rows.map((row) => this.#row(app, room, row, editing, row.key === last))}</ol>
+          <ol class="messages" id="messages" ref={this.#list}>{drawn.rows}</ol>
         </div>
         <Jump away={this.#away} unseen={this.#unseen} jump={this.jump} />
       </div>
     );
+  }
+
+  // The same rows as the last time are the same nodes, and not looked at again.
+  #draw(app: App, room: Room, start: number, end: number, unread: string | null, editing: string | null): Drawn {
+    const of = [room.items, room.pending, start, end, unread, editing, app.identity.me.value.user];
+    if (this.#drawn?.of.every((v, i) => v === of[i])) return this.#drawn;
+    const rows = [...rowsOf(room.items, start, end, unread), ...(end === room.items.length ? pendingRows(room) : [])];
+    const last = rows.findLast((r) => r.type === "message")?.key;
+    this.#drawn = {
+      of,
+      rows: rows.map((row) => this.#row(app, room, row, editing, row.key === last)),
+      empty: rows.every((r) => r.type === "other" && r.item.kind === "traffic"),
+    };
+    return this.#drawn;
   }
 
   #row(app: App, room: Room, row: Row, editing: string | null, last: boolean) {

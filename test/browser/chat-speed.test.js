@@ -1,0 +1,103 @@
+// How quick the app is. Tasks are measured in the time that the page's thread
+// had the processor: a machine that is busy with other things tells nothing
+// about the app. Run alone, after the others.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, open } from "./support/browser.js";
+import { startMagpie } from "./support/magpie.js";
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser?.close());
+
+// One after the other, so that their order is known.
+async function publishAll(node, name, n) {
+  for (let i = 0; i < n; i++) await node.publish(JSON.stringify({ content: `${name}${i}`, name: `p${Math.floor(i / 3)}` }));
+}
+
+// The best of three measurements; it has to be within the bound.
+async function best(t, measure, bound) {
+  let found = Infinity;
+  for (let i = 0; i < 3 && found > bound; i++) found = Math.min(found, await measure());
+  assert.ok(found <= bound, `${found} at best; ${bound} is the bound`);
+  return found;
+}
+
+test("5: 10,000 messages scrolled back: all of them, in order, at most 300 rows, no task over 50 ms", async (t) => {
+  const node = await startMagpie(t, { flags: ["--config", await config(t, "rules:\n  - match: chat\n    log: { size: 20000, age: 24h }\n")] });
+  await publishAll(node, "m", 10_000);
+  const { page, context } = await open(t, browser, `${node.url}/r/lobby`);
+  await page.getByText("m9999", { exact: true }).waitFor();
+  const busy = await threadClock(page, context);
+  const steps = [];
+  let most = 0;
+  let lowest = Infinity;
+  while (lowest > 0 && steps.length < 2_000) {
+    const before = await busy();
+    await page.evaluate(scrollUp);
+    steps.push((await busy()) - before);
+    const rows = await page.evaluate(look);
+    most = Math.max(most, rows.count);
+    lowest = Math.min(lowest, rows.numbers[0]);
+    assert.ok(rows.numbers.every((n, i) => i === 0 || n === rows.numbers[i - 1] + 1), "in order, none missing");
+  }
+  assert.equal(lowest, 0);
+  assert.ok(most <= 300, `${most} rows`);
+  // A step is several tasks, so this is more than is asked.
+  const longest = Math.max(...steps);
+  const late = steps.filter((ms) => ms > 50).length;
+  t.diagnostic(`${steps.length} steps, the longest ${longest.toFixed(1)} ms, ${most} rows at most`);
+  assert.ok(late <= steps.length / 100 && longest <= 100, `${late} of ${steps.length} steps over 50 ms, the longest ${longest} ms`);
+  await page.evaluate(() => { document.getElementById("scroll").scrollTop = 0; });
+  await page.getByText("This is where the room begins.").waitFor();
+  await page.getByRole("button", { name: "Latest messages" }).click();
+  await page.getByText("m9999", { exact: true }).waitFor();
+});
+
+// One step, and the tasks that it brings: two frames and what waits between.
+const scrollUp = async () => {
+  const box = document.getElementById("scroll");
+  box.scrollTop = Math.max(0, box.scrollTop - 1_500);
+  for (let i = 0; i < 2; i++) await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)));
+};
+
+const look = () => {
+  const rows = [...document.querySelectorAll("#messages > li")];
+  return { count: rows.length, numbers: rows.filter((r) => r.matches(".message")).map((r) => Number(r.querySelector(".text").textContent.slice(1))) };
+};
+
+// Milliseconds of processor time that the page's tasks have had.
+async function threadClock(page, context) {
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
+  return async () => {
+    const { metrics } = await devtools.send("Performance.getMetrics");
+    return metrics.find((m) => m.name === "TaskDuration").value * 1000;
+  };
+}
+
+test("the first message is on the screen within 1 s", async (t) => {
+  const node = await startMagpie(t);
+  await publishAll(node, "m", 100);
+  const took = await best(t, async () => {
+    const { page } = await open(t, browser, `${node.url}/classic`); // the browser is warm, the app is not
+    const began = Date.now();
+    await page.goto(`${node.url}/`);
+    await page.locator("#messages .message").first().waitFor();
+    const ms = Date.now() - began;
+    await page.close();
+    return ms;
+  }, 999);
+  t.diagnostic(`first message after ${took} ms`);
+});
+
+async function config(t, text) {
+  const { mkdtemp, rm, writeFile } = await import("node:fs/promises");
+  const { tmpdir } = await import("node:os");
+  const { join } = await import("node:path");
+  const dir = await mkdtemp(join(tmpdir(), "magpie-"));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  await writeFile(join(dir, "magpie.yaml"), text);
+  return join(dir, "magpie.yaml");
+}
