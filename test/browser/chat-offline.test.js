@@ -90,6 +90,20 @@ test("8: an answer that was lost is looked for before it is sent again: never a 
   assert.deepEqual(await inLog(node), ["into the void"]);
 });
 
+test("8: after a reload, what is in the log already is not sent again, however far back it is", async (t) => {
+  const node = await startMagpie(t);
+  const proxy = await startProxy(t, node.port);
+  const { page } = await enter(t, browser, proxy.url, { name: "Ann" });
+  proxy.mute(); // the server hears the page, the page hears nothing
+  await say(page, "it arrived");
+  await until("the server has it", async () => (await inLog(node)).length === 1);
+  for (let i = 0; i < 60; i++) await node.publish(`{"content":"${i}"}`); // more than a page of history
+  await page.reload();
+  await online(page);
+  await until("it is settled", async () => (await page.evaluate(() => Object.keys(localStorage).filter((k) => k.startsWith("magpie.outbox")).length)) === 0);
+  assert.deepEqual((await inLog(node)).filter((text) => text === "it arrived"), ["it arrived"]);
+});
+
 test("8: what the server refuses stays with its writer, with the reason, and can be sent again or discarded", async (t) => {
   const node = await startMagpie(t);
   const { page } = await enter(t, browser, node.url, { name: "Ann" });

@@ -75,3 +75,16 @@ test("a token that ends while the connection is away is asked for again", async 
   proxy.restore(); // the next handshake is refused, and the browser does not say why
   await page.getByLabel("This server asks for a token.").waitFor();
 });
+
+test("a moderator, by the claim in the host's token, deletes what others say", async (t) => {
+  const node = await start(t);
+  const ann = await open(t, browser, `${node.url}/#token=${sign({ sub: "ann", exp: inAnHour() })}`);
+  const mia = await open(t, browser, `${node.url}/#token=${sign({ sub: "mia", exp: inAnHour(), info: { name: "Mia", moderator: true } })}`);
+  await Promise.all([online(ann.page), online(mia.page)]);
+  await say(ann.page, "buy cheap watches");
+  await shows(mia.page, ["buy cheap watches"]);
+  await mia.page.locator(".message").hover();
+  await mia.page.getByRole("button", { name: "Delete" }).click();
+  await mia.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await ann.page.locator("p.deleted").waitFor();
+});

@@ -19,8 +19,11 @@ export async function startProxy(t, target) {
       upstream.destroy();
     };
     for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
-    client.on("data", (bytes) => { if (!deaf) upstream.write(bytes); });
-    upstream.pipe(client);
+    client.on("data", (bytes) => {
+      pair.socket ||= /^upgrade: websocket/im.test(bytes.toString("latin1"));
+      if (!deaf) upstream.write(bytes);
+    });
+    upstream.on("data", (bytes) => { if (!pair.mute) client.write(bytes); });
   });
   await new Promise((resolve) => server.listen(0, "localhost", resolve));
   const cut = () => {
@@ -42,6 +45,10 @@ export async function startProxy(t, target) {
     },
     /** Swallows what the clients send, without a word to anyone. */
     swallow() { deaf = true; },
+    /** Lets nothing more through to the WebSockets that are open now. */
+    mute() {
+      for (const pair of pairs) pair.mute = pair.socket;
+    },
     restore() { down = deaf = false; },
     /** Leads new connections to another port, as a balancer does. */
     lead(port) { to = port; },

@@ -45,6 +45,7 @@ test("no other scheme becomes a link, however it is written (X2)", () => {
     for (const m of parse(s)) if (m.type === "link") expect(hrefOf(m.href)).toMatch(/^(https?:\/\/|mailto:)/);
     expect(hrefOf(s.replace("https:javascript", "javascript")) ?? "").not.toMatch(/script:/i);
   }
+  for (const s of ["ws://example.org/", "ftp://example.org/", "file://host/x"]) expect(hrefOf(s)).toBe(null);
   expect(hrefOf("javascript:alert(1)")).toBe(null);
   expect(hrefOf(" data:text/html,x")).toBe(null);
 });

@@ -31,6 +31,13 @@ test("typing is said at most every 3 s and believed for 5 s", () => {
   expect([...stopped(t, "user a").keys()]).toEqual(["user b"]);
 });
 
+test("a crowd of typists is two names and a number", () => {
+  expect(en.typing(["Ann"], 0)).toBe("Ann is typing…");
+  expect(en.typing(["Ann", "Bo", "Cy"], 0)).toBe("Ann, Bo and Cy are typing…");
+  expect(en.typing(["Ann", "Bo"], 3)).toBe("Ann, Bo and 3 others are typing…");
+  expect(zh.typing(["Ann", "Bo"], 3)).toBe("Ann、Bo 和另外 3 人 正在输入…");
+});
+
 test("presence has one entry for a person, whatever the number of tabs", () => {
   const before = membersOf({ c1: { user: "ann" }, c2: { user: "ann" }, c3: { user: "bob" } });
   expect(before.size).toBe(2);

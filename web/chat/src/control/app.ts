@@ -107,8 +107,8 @@ export class App {
   }
 
   author(): Author {
-    const { user, name, color, guest } = this.identity.me.value;
-    return { user, client: "", name: name === "" ? null : name, color: user === "" ? toneOf(name) : color, guest, stamped: user !== "", moderator: false };
+    const { user, name, color, guest, moderator } = this.identity.me.value;
+    return { user, client: "", name: name === "" ? null : name, color: user === "" ? toneOf(name) : color, guest, stamped: user !== "", moderator };
   }
 
   readonly isOwn = (m: Message): boolean => {

@@ -10,10 +10,11 @@ export interface Me {
   readonly name: string;
   readonly color: number;
   readonly guest: boolean;
+  readonly moderator: boolean;
   readonly token: string;
 }
 
-const nobody: Me = { user: "", name: "", color: 0, guest: true, token: "" };
+const nobody: Me = { user: "", name: "", color: 0, guest: true, moderator: false, token: "" };
 
 const isGuest = (v: unknown): v is http.Guest => {
   if (v === null || typeof v !== "object") return false;
@@ -106,7 +107,7 @@ export class Identity {
   }
 
   #take(g: http.Guest): void {
-    this.#me.value = { user: g.user, name: g.name, color: g.color, guest: true, token: g.token };
+    this.#me.value = { user: g.user, name: g.name, color: g.color, guest: true, moderator: false, token: g.token };
     this.#locked.value = "";
   }
 }
@@ -116,10 +117,10 @@ export class Identity {
 export function readToken(token: string): Me {
   try {
     const bytes = Uint8Array.from(atob(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-    const claims = JSON.parse(new TextDecoder().decode(bytes)) as { sub?: unknown; info?: { name?: unknown; color?: unknown } };
+    const claims = JSON.parse(new TextDecoder().decode(bytes)) as { sub?: unknown; info?: { name?: unknown; color?: unknown; moderator?: unknown } };
     const user = typeof claims.sub === "string" ? claims.sub : "";
     const name = typeof claims.info?.name === "string" ? claims.info.name.slice(0, 80) : user;
-    return { user, name, color: typeof claims.info?.color === "number" ? claims.info.color : 0, guest: false, token };
+    return { user, name, color: typeof claims.info?.color === "number" ? claims.info.color : 0, guest: false, moderator: claims.info?.moderator === true, token };
   } catch {
     return { ...nobody, guest: false, token };
   }
