@@ -33,6 +33,7 @@ test("a notice from Redis rings on two nodes; what is read on one screen is read
   await online(phone);
 
   await redis.cli("PUBLISH", `user:${user}`, JSON.stringify({ title: "Invoice 1042", text: "It is paid.", link: "/classic", priority: "high" }));
+  await counts(page, "Notifications, 1 unread"); // a plain PUBLISH gets its place in the log a moment later
   await one.publish('{"title":"Backup finished"}', `user:${encodeURIComponent(user)}`);
   for (const p of [page, second, phone]) await counts(p, "Notifications, 2 unread");
   assert.equal(await page.title(), "(2) #lobby · Magpie");
