@@ -105,7 +105,7 @@ test("4: typing shows to others, ends by itself, is said at most every 3 s", asy
   await ann.page.locator("#text").pressSequentially("a long sentence ", { delay: 100 });
   await bob.page.getByText("Ann is typing…").waitFor();
   assert.equal(await ann.page.getByText("is typing").count(), 0);
-  await bob.page.getByText("Ann is typing…").waitFor({ state: "detached", timeout: 7_000 });
+  await bob.page.getByText("Ann is typing…").waitFor({ state: "detached", timeout: 20_000 });
   assert.equal(frames.filter((f) => f.includes('"typing"')).length, 1);
   await say(ann.page, "done");
   await shows(bob.page, ["done"]);

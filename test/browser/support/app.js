@@ -13,7 +13,7 @@ export async function enter(t, browser, url, { room = "lobby", name, ...options 
 }
 
 /** Waits until the page is connected. */
-export const online = (page) => page.locator('#line[data-line="online"]').waitFor({ timeout: 15_000 });
+export const online = (page) => page.locator('#line[data-line="online"]').waitFor({ timeout: 40_000 });
 
 /** What stands in the list, in order, without what still waits. */
 export const said = (page) => page.locator('#messages .message[data-fate="sent"] .text').allTextContents();
