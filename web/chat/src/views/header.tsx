@@ -26,7 +26,7 @@ export function Header() {
 }
 
 function togglePanel(): void {
-  if (matchMedia("(min-width: 68rem)").matches) panelBeside.value = !panelBeside.value;
+  if (matchMedia("(min-width: 76rem)").matches) panelBeside.value = !panelBeside.value;
   else opened.value = "panel";
 }
 
