@@ -258,7 +258,7 @@ test("18: an empty room says what to do, with three ways to publish; a history t
   await other.page.goto(node.url);
   await other.page.getByText("could not be loaded").waitFor();
   await other.page.unroute(/history.chat/);
-  // The connection may have come up meanwhile, and the page have tried by itself.
+  // The page tries by itself, too, and may be quicker.
   await other.page.getByRole("button", { name: "Try again" }).click({ timeout: 2_000 }).catch(() => {});
   await shows(other.page, ["first"]);
 });

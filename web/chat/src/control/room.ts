@@ -12,6 +12,7 @@ import { stopped, type Typing } from "../state/typing.ts";
 import type { Members } from "../state/presence.ts";
 import { advance, countUnread, type Mark } from "../state/unread.ts";
 
+const pause = 5_000; // milliseconds until a history that failed is asked for again
 const mostFill = 5; // pages that are read to close a hole before it is marked
 
 export interface Around {
@@ -41,6 +42,7 @@ export class RoomControl {
   #queue: Wire[] = [];
   #flush = 0;
   #nth = 0;
+  #again = 0;
   #details: ReturnType<typeof setTimeout> | null = null;
   #recovering = false;
   #oldest: Place | null = null; // the first entry of the log that was read
@@ -71,6 +73,7 @@ export class RoomControl {
     this.#sub?.leave();
     this.#sub = null;
     clearTimeout(this.#flush);
+    clearTimeout(this.#again);
     if (this.#details) clearTimeout(this.#details);
   }
 
@@ -141,6 +144,10 @@ export class RoomControl {
     } catch (e) {
       const forbidden = e instanceof http.Refused && (e.status === 401 || e.status === 403);
       this.#set({ loading: false, error: forbidden ? "forbidden" : "history", loaded: this.room.value.loaded || forbidden, whole: forbidden });
+      if (forbidden) return;
+      // Nobody has to click: the button is for those who do not want to wait.
+      clearTimeout(this.#again);
+      this.#again = window.setTimeout(() => { if (this.room.value.error === "history") void this.older(); }, pause * (0.75 + Math.random() / 2));
     }
   }
 
