@@ -3,6 +3,7 @@
 
 import { signal } from "@preact/signals";
 import { Refused } from "../client/http.ts";
+import { newId } from "../client/id.ts";
 import type { Link, Refusal } from "../client/link.ts";
 import type { Shelf } from "../client/shelf.ts";
 import type { Author, Message } from "../state/message.ts";
@@ -44,7 +45,7 @@ export class Sender {
   }
 
   write(room: string, content: string, re: string | null): void {
-    this.#keep(write(this.#box.value, { id: crypto.randomUUID(), room, content, re, written: Date.now() }));
+    this.#keep(write(this.#box.value, { id: newId(), room, content, re, written: Date.now() }));
     this.pump();
   }
 

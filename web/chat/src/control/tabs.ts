@@ -1,6 +1,8 @@
 // The tabs of one browser: each has a name of its own, one of them speaks for
 // all, and what a closed one left behind is found.
 
+import { newId } from "../client/id.ts";
+
 export interface Tabs {
   readonly id: string;
   /** This tab is the one that notifies. */
@@ -16,12 +18,12 @@ const lockOf = (id: string) => `magpie-tab-${id}`;
 /** Finds this tab's id and holds it while the tab lives. */
 export async function openTabs(storage: { get(name: string): string | null; set(name: string, value: string | null): void }): Promise<Tabs> {
   const locks = navigator.locks as LockManager | undefined; // only where the page is secure
-  let id = storage.get("tab") ?? crypto.randomUUID();
+  let id = storage.get("tab") ?? newId();
   let leads = locks === undefined;
   if (locks) {
     // A duplicated tab comes with its twin's storage and must not take its id.
     if (!(await hold(locks, lockOf(id)))) {
-      id = crypto.randomUUID();
+      id = newId();
       await hold(locks, lockOf(id));
     }
     void locks.request("magpie-lead", () => {
