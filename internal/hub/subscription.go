@@ -43,6 +43,7 @@ type joining struct {
 // event is a message or a gap, kept in order. With both, the gap comes first.
 type event struct {
 	message *message.Message
+	before  []byte // message.Batch.Before, for this message
 	gap     *message.Gap
 }
 
@@ -111,8 +112,12 @@ func (s *Subscription) deliver(b *message.Batch) {
 		s.to.Deliver(b)
 		return
 	}
+	before := b.Before
 	for _, m := range b.Messages {
-		s.pass(event{message: m})
+		s.pass(event{message: m, before: before})
+		if s.room.rule.Delta && m.Kind == message.Published {
+			before = m.Payload
+		}
 	}
 }
 
@@ -155,30 +160,34 @@ func (j *joining) hold(e event, logs bool) {
 
 // handOn delivers what is new to the subscriber, messages in one batch.
 func (s *Subscription) handOn(events []event) {
-	var batch []*message.Message
+	var batch message.Batch
 	for _, e := range events {
 		e, ok := s.filter(e)
 		if !ok {
 			continue
 		}
 		if e.gap != nil {
-			s.flush(batch)
-			batch = nil
+			s.flush(&batch)
 			if s.state.Load() != left {
 				s.to.Gap(*e.gap)
 			}
 		}
 		if e.message != nil {
-			batch = append(batch, e.message)
+			if len(batch.Messages) == 0 {
+				batch.Before = e.before
+			}
+			batch.Messages = append(batch.Messages, e.message)
 		}
 	}
-	s.flush(batch)
+	s.flush(&batch)
 }
 
-func (s *Subscription) flush(batch []*message.Message) {
-	if len(batch) > 0 && s.state.Load() != left {
-		s.to.Deliver(&message.Batch{Messages: batch})
+// flush delivers the batch, if there is something in it, and empties it.
+func (s *Subscription) flush(batch *message.Batch) {
+	if len(batch.Messages) > 0 && s.state.Load() != left {
+		s.to.Deliver(&message.Batch{Messages: batch.Messages, Before: batch.Before})
 	}
+	batch.Messages, batch.Before = nil, nil
 }
 
 // filter leaves out what the subscriber has. From the first event that is new
