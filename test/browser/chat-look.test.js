@@ -137,6 +137,22 @@ test("13: every word follows the language, and the choice is kept", async (t) =>
   assert.deepEqual(problems, []);
 });
 
+test("a window that follows another at once opens", async (t) => {
+  const node = await startMagpie(t);
+  const { page } = await enter(t, browser, node.url);
+  for (let i = 0; i < 10; i++) {
+    await open_.help(page);
+    await page.locator("dialog[open]").waitFor();
+    await page.evaluate(() => { // in one task: the first one's close event is still to come
+      document.querySelector("dialog[open]").close();
+      document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "k", ctrlKey: true, bubbles: true }));
+    });
+    await page.locator("dialog.switcher[open]").waitFor({ timeout: 10_000 });
+    await page.keyboard.press("Escape");
+    await page.locator("dialog[open]").waitFor({ state: "detached" });
+  }
+});
+
 test("12: Enter in an input method's composition never sends; Shift+Enter is a line; the field grows to 8 lines", async (t) => {
   const node = await startMagpie(t);
   const { page, context } = await enter(t, browser, node.url);

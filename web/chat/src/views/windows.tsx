@@ -16,16 +16,18 @@ import { Sidebar } from "./sidebar.tsx";
 import { toDelete } from "./tools.tsx";
 import { Window } from "./window.tsx";
 
+// The keys make each window a dialog of its own: one that has just been closed
+// must not be taken for the next.
 export function Windows() {
   switch (opened.value) {
     case "": return null;
-    case "switch": return <Window name="switch" title={t("rooms.switch")} class="switcher" bare onClose={focusField}><Switcher /></Window>;
-    case "help": return <Window name="help" title={t("help")} onClose={focusField}><Shortcuts /></Window>;
-    case "settings": return <Window name="settings" title={t("settings")}><Settings /></Window>;
-    case "bell": return <Window name="bell" title={t("bell")} class="aside"><BellList /></Window>;
-    case "rooms": return <Window name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar id="add-room-window" /></Window>;
-    case "panel": return <Window name="panel" title={t("panel.open")} class="drawer"><Panel /></Window>;
-    case "delete": return <Window name="delete" title={t("act.delete")} onClose={focusField}><Delete /></Window>;
+    case "switch": return <Window key="switch" name="switch" title={t("rooms.switch")} class="switcher" bare onClose={focusField}><Switcher /></Window>;
+    case "help": return <Window key="help" name="help" title={t("help")} onClose={focusField}><Shortcuts /></Window>;
+    case "settings": return <Window key="settings" name="settings" title={t("settings")}><Settings /></Window>;
+    case "bell": return <Window key="bell" name="bell" title={t("bell")} class="aside"><BellList /></Window>;
+    case "rooms": return <Window key="rooms" name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar id="add-room-window" /></Window>;
+    case "panel": return <Window key="panel" name="panel" title={t("panel.open")} class="drawer"><Panel /></Window>;
+    case "delete": return <Window key="delete" name="delete" title={t("act.delete")} onClose={focusField}><Delete /></Window>;
   }
 }
 
