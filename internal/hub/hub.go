@@ -237,10 +237,12 @@ type Joined struct {
 	Gap *message.Gap
 }
 
-// Join makes to a subscriber of the channel (D3). since, when given, is the
-// last position it has; an empty epoch in it stands for the present one. Nothing is delivered before Live is called on the
-// subscription, so that the caller can hand on what was missed first; from
-// then on everything after Joined.Position comes, once and in order.
+// Join adds a subscriber to the channel (D3). since, when given, is the last
+// position that it has; an empty epoch in it stands for the present one.
+// Nothing is delivered before Live is called on the subscription, so that the
+// caller can hand on what was missed first; from then on everything after
+// Joined.Position comes, once and in order. It blocks while the engine is asked
+// and fails with engine.ErrUnavailable or ErrClosed.
 func (h *Hub) Join(ctx context.Context, name string, to Subscriber, since *message.Position) (Joined, error) {
 	r, err := h.enter(ctx, name)
 	if err != nil {

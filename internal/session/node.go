@@ -92,9 +92,6 @@ func NewNode(c Config) *Node {
 		subsLimit: c.Subscriptions, users: map[string]*Session{}, empty: make(chan struct{}), reading: make(chan struct{}, readersMost)}
 }
 
-// Hub returns the hub behind the sessions.
-func (n *Node) Hub() *hub.Hub { return n.hub }
-
 // MaxPayload is the limit of one message in bytes.
 func (n *Node) MaxPayload() int { return n.maxPayload }
 
