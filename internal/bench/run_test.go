@@ -16,6 +16,7 @@ import (
 // the n-th message for its first receiver.
 type faulty struct {
 	mu    sync.Mutex
+	all   *sync.Cond // that everybody is in conns
 	conns []*websocket.Conn
 	count int
 	held  []byte
@@ -30,6 +31,7 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.CloseNow()
 	f.mu.Lock()
 	f.conns = append(f.conns, c)
+	f.all.Broadcast()
 	f.mu.Unlock()
 	for {
 		_, payload, err := c.Read(r.Context())
@@ -43,6 +45,10 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *faulty) broadcast(payload []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	// A client knows that it is in before this side has noted it.
+	for len(f.conns) < faultyConnections {
+		f.all.Wait()
+	}
 	f.count++
 	for i, c := range f.conns {
 		out := [][]byte{payload}
@@ -66,18 +72,21 @@ func (f *faulty) broadcast(payload []byte) {
 
 func faultyServer(t *testing.T) string {
 	f := &faulty{fault: map[int]string{3: "lose", 5: "repeat", 7: "hold", 8: "release"}}
+	f.all = sync.NewCond(&f.mu)
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
 	return s.URL
 }
 
+const faultyConnections = 5
+
 func faultyPlan(url string) Plan {
-	return Plan{Connections: 5, Rate: 100, Size: 100, Duration: 200 * time.Millisecond, Target: Target{URL: url, Door: "raw"}}
+	return Plan{Connections: faultyConnections, Rate: 100, Size: 100, Duration: 200 * time.Millisecond, Target: Target{URL: url, Door: "raw"}}
 }
 
 func checkFaulty(t *testing.T, r Result) {
 	t.Helper()
-	if r.Joined != 5 || r.Sent != 20 || r.Expected != 100 || r.Received != 99 || r.Lost != 1 || r.Repeated != 1 || r.Reordered != 1 || r.Refused != 0 {
+	if r.Joined != faultyConnections || r.Sent != 20 || r.Expected != 100 || r.Received != 99 || r.Lost != 1 || r.Repeated != 1 || r.Reordered != 1 || r.Refused != 0 {
 		t.Errorf("%+v", r)
 	}
 	if l := r.Latency; l.P50 <= 0 || l.P50 > l.P99 || l.P99 > l.Max {
