@@ -39,6 +39,9 @@ func measureLoads(o options, f *figures) error {
 	for round := range o.rounds {
 		for _, l := range loads {
 			for _, t := range targets {
+				if !o.match.MatchString(l.name + " " + t.name) {
+					continue
+				}
 				one, err := runQuietly(o, t, l.plan)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", l.name, t.name, err)

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"log"
 	"os"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -30,6 +31,7 @@ type options struct {
 	out    string
 	doc    string
 	short  bool
+	match  *regexp.Regexp // of the loads, those whose "W2 Magpie, raw" it matches
 }
 
 // everything names all parts.
@@ -43,10 +45,12 @@ func main() {
 	flag.StringVar(&o.doc, "doc", "", "page whose tables are replaced")
 	tablesOnly := flag.Bool("tables", false, "measure nothing; make the tables of -out again")
 	flag.BoolVar(&o.short, "short", false, "a tenth of everything, to see that it runs")
+	match := flag.String("match", "", "of the loads, only those whose name (\"W2 Magpie, raw\") this expression matches")
 	flag.StringVar(&binary, "magpie", binary, "the program to measure")
 	polling := flag.String("serve-polling", "", "be the server that polling is measured with, on this address")
 	flag.Parse()
 	log.SetFlags(log.Ltime)
+	o.match = regexp.MustCompile(*match)
 	if *polling != "" {
 		log.Fatal(servePolling(*polling))
 	}
