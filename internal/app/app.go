@@ -69,7 +69,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.wheel = wheel.New(wheelTick)
-	a.hub = hub.New(hub.Config{Engine: a.engine, Rules: cfg.Rules, Log: log})
+	a.hub = hub.New(hub.Config{Engine: a.engine, Rules: cfg.Rules, Log: log, Coalesce: cfg.Times.Coalesce})
 	who, err := newAuthorizer(cfg, log)
 	if err != nil {
 		return nil, err

@@ -56,6 +56,12 @@ func (w wire) Receive(m *message.Message) {
 	}
 }
 
+func (w wire) ReceiveHere(m *message.Message) {
+	for _, m := range w.f.bend(m) {
+		w.Sink.ReceiveHere(m)
+	}
+}
+
 func (f *faulty) bend(m *message.Message) []*message.Message {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,6 +122,9 @@ func (f *faulty) Positions(ctx context.Context, names []string) ([]message.Posit
 	return f.Engine.Positions(ctx, names)
 }
 
+// window is as it is by default: all tests run with it.
+const window = 5 * time.Millisecond
+
 // setup starts an engine and a hub. Channels keep 1,000 messages, those whose
 // names begin with short five, with none no message.
 func setup(t *testing.T, loss float64) (*hub.Hub, *faulty) {
@@ -128,7 +137,7 @@ func setup(t *testing.T, loss float64) (*hub.Hub, *faulty) {
 		t.Fatal(err)
 	}
 	f := &faulty{Engine: memory.New(memory.Config{Rules: rules}), rand: rand.New(rand.NewPCG(1, 2)), loss: loss}
-	h := hub.New(hub.Config{Engine: f, Rules: rules, Log: slog.New(slog.DiscardHandler)})
+	h := hub.New(hub.Config{Engine: f, Rules: rules, Log: slog.New(slog.DiscardHandler), Coalesce: window})
 	if err := f.Start(context.Background(), h); err != nil {
 		t.Fatal(err)
 	}
@@ -605,6 +614,9 @@ func TestAnOverflowIsNotForgotten(t *testing.T) {
 	}
 	slow.at = joined.Position
 	joined.Subscription.Live()
+	for range 40 { // else the publisher would deliver by itself, and wait
+		enroll(t, h, &timed{})
+	}
 	f.publish(t, "chat", 1)
 	<-slow.begun
 	const inbox = 8192

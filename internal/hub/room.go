@@ -36,8 +36,9 @@ type room struct {
 	inbox    []*message.Message
 	bytes    int  // payload bytes in inbox
 	check    bool // the log may have more, or another timeline
-	working  bool // a worker is in run
+	working  bool // somebody takes turns
 	retrying bool // a worker waits to read the log again
+	pace     pace
 }
 
 // inboxLimit bounds what waits for a channel's worker, in payload bytes and
@@ -128,6 +129,9 @@ func (r *room) stopTimer() {
 	if r.leave != nil {
 		r.leave.Stop()
 	}
+	if r.pace.timer != nil {
+		r.pace.timer.Stop()
+	}
 }
 
 // depart ends listening if still nobody uses the room. A join that comes
@@ -194,14 +198,51 @@ func (r *room) snapshot() []*Subscription {
 func (r *room) receive(m *message.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.queueLocked(m)
+	r.scheduleLocked()
+}
+
+// hereMost is how many receivers a publisher's goroutine serves by itself: as
+// long as that takes less than it takes another one to begin.
+const hereMost = 32
+
+// receiveHere is receive on a publisher's goroutine, which delivers to a few.
+func (r *room) receiveHere(m *message.Message) {
+	r.mu.Lock()
+	r.queueLocked(m)
+	if len(r.subs) > hereMost {
+		r.scheduleLocked()
+		r.mu.Unlock()
+		return
+	}
+	mine := r.dueLocked() && r.hub.begin()
+	r.working = r.working || mine
+	r.mu.Unlock()
+	if mine {
+		r.turnHere()
+		r.hub.running.Done()
+	}
+}
+
+// turnHere takes one turn and leaves what came meanwhile to a worker.
+func (r *room) turnHere() {
+	if !r.turn() {
+		return
+	}
+	r.mu.Lock()
+	r.working = false
+	r.scheduleLocked()
+	r.mu.Unlock()
+}
+
+func (r *room) queueLocked(m *message.Message) {
 	if len(r.inbox) >= inboxMessages || r.bytes+len(m.Payload) > inboxBytes && len(r.inbox) > 0 {
 		r.hub.Metrics.Overflows.Add(1)
 		r.check = r.check || m.Logged() // what is owed already stays owed
-	} else {
-		r.inbox = append(r.inbox, m)
-		r.bytes += len(m.Payload)
+		return
 	}
-	r.scheduleLocked()
+	r.inbox = append(r.inbox, m)
+	r.bytes += len(m.Payload)
 }
 
 // recheck makes a worker compare with the log.
@@ -212,8 +253,14 @@ func (r *room) recheck() {
 	r.scheduleLocked()
 }
 
+// scheduleLocked starts a worker if there is work for one.
 func (r *room) scheduleLocked() {
-	if r.ready && !r.working && !r.retrying && (len(r.inbox) > 0 || r.check) {
+	if r.dueLocked() {
 		r.working = r.hub.start(r.run)
 	}
+}
+
+// dueLocked tells whether somebody has to begin to work.
+func (r *room) dueLocked() bool {
+	return r.ready && !r.working && !r.retrying && (len(r.inbox) > 0 || r.check) && !r.holdLocked()
 }
