@@ -1,8 +1,11 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -212,4 +215,29 @@ func TestAFewAreServedByThePublisher(t *testing.T) {
 	}
 	say(t, f) // would not return
 	close(gate)
+}
+
+// broken is a receiver with a fault of ours.
+type broken struct{ timed }
+
+func (*broken) Deliver(*message.Batch) { panic("a fault of ours") }
+
+// A delivery that panics ends the process wherever it runs; else its channel
+// would stand still, and nobody would know.
+func TestADeliveryThatPanicsIsNotHidden(t *testing.T) {
+	if os.Getenv("HUB_TEST_PANIC") != "" {
+		h, f := setup(t, 0)
+		enroll(t, h, &broken{})
+		func() {
+			defer func() { recover() }() // as a server of requests does
+			say(t, f)
+		}()
+		t.Fatal("it was hidden")
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestADeliveryThatPanicsIsNotHidden$")
+	cmd.Env = append(os.Environ(), "HUB_TEST_PANIC=1")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte(`delivery in "chat": a fault of ours`)) {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -224,8 +226,17 @@ func (r *room) receiveHere(m *message.Message) {
 	}
 }
 
-// turnHere takes one turn and leaves what came meanwhile to a worker.
+// turnHere takes one turn and leaves what came meanwhile to a worker. A panic
+// ends the process, as it does on a worker: somebody has missed something, and
+// the publisher's goroutine would take it for a fault of the publisher's.
 func (r *room) turnHere() {
+	defer func() {
+		if fault := recover(); fault != nil {
+			text := fmt.Sprintf("delivery in %q: %v\n%s", r.name, fault, debug.Stack())
+			go panic(text)
+			select {}
+		}
+	}()
 	if !r.turn() {
 		return
 	}

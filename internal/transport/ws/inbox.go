@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// fairShare is how many messages of one connection a worker handles before it
-// looks at the others.
+// fairShare is how many messages of one connection a worker, or its reader,
+// handles before it looks at the others.
 const fairShare = 16
 
 type item struct {
@@ -49,7 +49,8 @@ func (c *Conn) push(it item) (full bool) {
 		c.mu.Unlock()
 		return false
 	}
-	if prompt && !c.running {
+	if prompt && !c.running && c.prompted < fairShare {
+		c.prompted++
 		c.running = true // the handler is ours, as it is a worker's else
 		c.mu.Unlock()
 		it.payload = c.now(h, it)

@@ -131,3 +131,30 @@ func TestPromptHandlerEndsTheConnection(t *testing.T) {
 		}
 	})
 }
+
+// Who sends much at once does not keep the others from the reader: after its
+// share, workers have the rest.
+func TestPromptMessagesOfOneAreBounded(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		var now, later atomic.Int32
+		done := make(chan struct{})
+		p := new(prompt).unexpected(t)
+		p.now = func(string) []byte { now.Add(1); return nil }
+		p.message = func(s string) {
+			if later.Add(1); s == "end" {
+				close(done)
+			}
+		}
+		e := listen(t, Config{forcePortable: portable}, p.as())
+		var all []byte
+		for range 60 { // few enough for one read
+			all = append(all, text("x")...)
+		}
+		c := dial(t, e.addr, append(all, text("end")...)...)
+		defer c.Close()
+		<-done
+		if now.Load() > 2*fairShare || later.Load() == 0 {
+			t.Errorf("%d at once, %d by workers", now.Load(), later.Load())
+		}
+	})
+}
