@@ -65,7 +65,7 @@ func runLoad(o options, t target, p bench.Plan) (loadFigure, error) {
 	defer s.stop()
 	p = shorten(o, p)
 	p.Size, p.PID, p.Dialing, p.Name = payload, s.pid(), 500, "bench"
-	p.Target = bench.Target{URL: "http://" + s.addr, Door: t.door}
+	p.Target = bench.Target{URL: "http://" + s.addr, Door: t.door, Recoverable: t.recoverable}
 	// A server has its own moment to start up before it is looked at.
 	time.Sleep(300 * time.Millisecond)
 	before := kernelMemory()
