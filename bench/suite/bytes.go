@@ -38,7 +38,7 @@ func measureBytes(o options, f *figures) error {
 			log.Print(strings.TrimSpace(strings.TrimPrefix(line, bytesBegin)))
 		}
 	}
-	return nil
+	return measureResident(o, f)
 }
 
 // onlyTables leaves out what the testing package says in between.

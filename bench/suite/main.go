@@ -51,7 +51,7 @@ var parts = []part{
 	{name: "curves", run: measureCurves, once: 200 * time.Second},
 	{name: "redis", run: measureRedis, once: 120 * time.Second},
 	{name: "polling", run: measurePolling, once: 45 * time.Second},
-	{name: "bytes", run: measureBytes, once: 30 * time.Second},
+	{name: "bytes", run: measureBytes, once: 50 * time.Second},
 }
 
 // everything names all parts.
@@ -130,16 +130,17 @@ func main() {
 
 // figures is all that is measured.
 type figures struct {
-	Machine machine         `json:"machine"`
-	Kept    []string        `json:"kept,omitempty"` // parts of an earlier run, and when that was
-	Loads   []loadFigure    `json:"loads"`
-	Rest    []restFigure    `json:"rest,omitempty"`
-	TLS     []tlsFigure     `json:"tls,omitempty"`
-	Bytes   string          `json:"bytes,omitempty"` // tables as they are
-	Curves  []curveFigure   `json:"curves"`
-	Rates   []rateFigure    `json:"rates"`
-	Redis   *redisFigures   `json:"redis,omitempty"`
-	Polling []pollingFigure `json:"polling,omitempty"`
+	Machine  machine          `json:"machine"`
+	Kept     []string         `json:"kept,omitempty"` // parts of an earlier run, and when that was
+	Loads    []loadFigure     `json:"loads"`
+	Rest     []restFigure     `json:"rest,omitempty"`
+	TLS      []tlsFigure      `json:"tls,omitempty"`
+	Bytes    string           `json:"bytes,omitempty"` // tables as they are
+	Resident []residentFigure `json:"resident,omitempty"`
+	Curves   []curveFigure    `json:"curves"`
+	Rates    []rateFigure     `json:"rates"`
+	Redis    *redisFigures    `json:"redis,omitempty"`
+	Polling  []pollingFigure  `json:"polling,omitempty"`
 }
 
 // load reads the figures of an earlier run.
@@ -173,7 +174,7 @@ func measure(o options) error {
 	earlier := f.Machine
 	f.Machine, f.Kept = thisMachine(o), nil
 	log.Printf("on %s", f.Machine)
-	log.Printf("this takes about %.0f minutes, and up to two more where a noisy moment has to be measured again", o.expected().Minutes())
+	log.Printf("this takes about %.0f minutes, and up to two more where a noisy moment has to be measured again", max(o.expected().Minutes(), 1))
 	for _, p := range parts {
 		if !o.chosen(p) {
 			if !earlier.Began.IsZero() {

@@ -76,6 +76,7 @@ func tables(f *figures) string {
 	}
 	if f.Bytes != "" {
 		b.WriteString("\n### A connection's bytes\n" + f.Bytes)
+		residentTable(&b, f.Resident)
 	}
 	b.WriteByte('\n')
 	return b.String()
