@@ -58,10 +58,7 @@ func resident(o options, t target) (residentFigure, error) {
 	p := shorten(o, bench.Plan{Connections: 10_000, Settle: 8 * time.Second})
 	p.Size, p.PID, p.Dialing, p.Name = payload, s.pid(), 500, "resident"
 	p.Target = bench.Target{URL: "http://" + s.addr, Door: t.door, Recoverable: t.recoverable}
-	if _, err := memory(s); err != nil { // what asking takes is no connection's
-		return residentFigure{}, err
-	}
-	before, err := memory(s)
+	before, err := memoryBefore(http.DefaultClient, "http://"+s.addr, s)
 	if err != nil {
 		return residentFigure{}, err
 	}
@@ -74,7 +71,7 @@ func resident(o options, t target) (residentFigure, error) {
 		return residentFigure{}, err
 	}
 	l.Settle()
-	after, err := memory(s)
+	after, err := memory(http.DefaultClient, "http://"+s.addr, s)
 	if err != nil {
 		return residentFigure{}, err
 	}
@@ -93,9 +90,17 @@ func split(name string, connections int, before, after map[string]float64) resid
 	return r
 }
 
+// memoryBefore asks twice: what asking takes is no connection's.
+func memoryBefore(client *http.Client, url string, s *server) (map[string]float64, error) {
+	if _, err := memory(client, url, s); err != nil {
+		return nil, err
+	}
+	return memory(client, url, s)
+}
+
 // memory asks a server for its memory, and the kernel for what of it is there.
-func memory(s *server) (map[string]float64, error) {
-	resp, err := http.Get("http://" + s.addr + "/metrics")
+func memory(client *http.Client, url string, s *server) (map[string]float64, error) {
+	resp, err := client.Get(url + "/metrics")
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +128,15 @@ func memory(s *server) (map[string]float64, error) {
 	return m, err
 }
 
+const residentHead = "| server | live objects, and dead ones not yet collected | room in their pages | free pages not given back | goroutine stacks | the runtime's tables | else | resident |\n|---|---|---|---|---|---|---|---|\n"
+
 func residentTable(b *strings.Builder, all []residentFigure) {
 	b.WriteString("\n#### From live bytes to resident memory\n\n10,000 idle connections in a process of their own, as in W1; bytes for each.\n\n")
-	b.WriteString("| server | live objects, and dead ones not yet collected | room in their pages | free pages not given back | goroutine stacks | the runtime's tables | else | resident |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString(residentHead)
+	residentRows(b, all)
+}
+
+func residentRows(b *strings.Builder, all []residentFigure) {
 	for _, r := range all {
 		fmt.Fprintf(b, "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | **%.0f** |\n", r.Target, r.Live, r.Slack, r.Spare, r.Stacks, r.Runtime, r.Elsewise, r.RSS)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -14,6 +15,7 @@ import (
 	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +31,8 @@ type tlsFigure struct {
 	TLS        bool    `json:"tls"`
 	RSSPerConn float64 `json:"rss_per_connection"`
 	ConnectUs  float64 `json:"connect_cpu_us"`
+	// Resident is what the memory is made of, where the server tells.
+	Resident *residentFigure `json:"resident,omitempty"`
 }
 
 // certificate is a pair of PEM files for 127.0.0.1, and who trusts it.
@@ -67,6 +71,9 @@ func measureTLS(o options, f *figures) error {
 				return fmt.Errorf("%s, TLS %t: %w", t.name, secure, err)
 			}
 			one.Target = t.name
+			if one.Resident != nil {
+				one.Resident.Target = t.name + map[bool]string{true: ", TLS", false: ", plain"}[secure]
+			}
 			f.TLS = append(f.TLS, one)
 			log.Printf("%-18s TLS %-5t %5.1f KB and %.0f µs a connection", t.name, secure, one.RSSPerConn/1024, one.ConnectUs)
 		}
@@ -87,14 +94,32 @@ func overTLS(o options, to bench.Target, secure bool, start func() (*server, err
 	p := shorten(o, bench.Plan{Connections: 2000, Settle: 8 * time.Second})
 	p.Target, p.Size, p.PID, p.Dialing, p.Name = to, payload, s.pid(), 50, "tls"
 	time.Sleep(300 * time.Millisecond) // as in runLoad
-	r, err := bench.Run(context.Background(), p, nil)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: to.Roots}}}
+	defer client.CloseIdleConnections()
+	before, beforeErr := memoryBefore(client, to.URL, s)
+	var after map[string]float64
+	var settling time.Duration // since when
+	r, err := bench.Run(context.Background(), p, func(now bench.Progress) {
+		if settling == 0 && now.Phase == "settling" {
+			settling = now.Elapsed
+		}
+		// Once, and near the end: each time is work for the server.
+		if settling > 0 && after == nil && beforeErr == nil && now.Elapsed-settling > p.Settle*3/4 {
+			after, _ = memory(client, to.URL, s)
+		}
+	})
 	if err != nil {
 		return tlsFigure{}, err
 	}
 	if r.Joined < p.Connections {
 		return tlsFigure{}, fmt.Errorf("%d of %d connections got in; %v", r.Joined, p.Connections, r.Trouble)
 	}
-	return tlsFigure{TLS: secure, RSSPerConn: r.Server.RSSPerConn, ConnectUs: r.Server.ConnectCPUUs}, nil
+	f := tlsFigure{TLS: secure, RSSPerConn: r.Server.RSSPerConn, ConnectUs: r.Server.ConnectCPUUs}
+	if after != nil {
+		made := split("", p.Connections, before, after)
+		f.Resident = &made
+	}
+	return f, nil
 }
 
 func tlsTable(b *strings.Builder, all []tlsFigure) {
@@ -106,6 +131,12 @@ func tlsTable(b *strings.Builder, all []tlsFigure) {
 			over = "TLS"
 		}
 		fmt.Fprintf(b, "| %s | %s | **%s** | **%s** |\n", t.Target, over, digits3(t.RSSPerConn/1024), digits3(t.ConnectUs))
+	}
+	b.WriteString("\nWhat the memory is made of, in bytes for each connection:\n\n" + residentHead)
+	for _, t := range all {
+		if t.Resident != nil {
+			residentRows(b, []residentFigure{*t.Resident})
+		}
 	}
 }
 
