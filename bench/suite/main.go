@@ -45,13 +45,13 @@ type part struct {
 }
 
 var parts = []part{
-	{name: "loads", run: measureLoads, round: 150 * time.Second},
+	{name: "loads", run: measureLoads, round: 170 * time.Second},
 	{name: "idle", run: measureRest, once: 530 * time.Second},
-	{name: "tls", run: measureTLS, once: 75 * time.Second},
-	{name: "curves", run: measureCurves, once: 200 * time.Second},
+	{name: "tls", run: measureTLS, once: 65 * time.Second},
+	{name: "curves", run: measureCurves, once: 190 * time.Second},
 	{name: "redis", run: measureRedis, once: 120 * time.Second},
 	{name: "polling", run: measurePolling, once: 45 * time.Second},
-	{name: "bytes", run: measureBytes, once: 50 * time.Second},
+	{name: "bytes", run: measureBytes, once: 35 * time.Second},
 }
 
 // everything names all parts.

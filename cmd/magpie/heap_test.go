@@ -86,7 +86,8 @@ func allocator(stack []uintptr) (s site, ok bool) {
 		case asker == "" && (strings.HasPrefix(name, "crypto/tls.") || strings.HasPrefix(name, "net/http.")):
 			asker = name
 		}
-		if leaf == "" || inRuntime(leaf) { // the runtime works for others
+		// The runtime works for others, unless it is for itself.
+		if leaf == "" && !isAllocation(name) || inRuntime(leaf) && !inRuntime(name) {
 			leaf = name
 		}
 	}
@@ -95,6 +96,17 @@ func allocator(stack []uintptr) (s site, ok bool) {
 		function += ", for " + strings.TrimPrefix(asker, "magpie/internal/")
 	}
 	return site{pkg, function}, true
+}
+
+// isAllocation tells the runtime's ways to allocate from what it allocates for
+// itself, such as goroutines.
+func isAllocation(function string) bool {
+	for _, name := range []string{"malloc", "newobject", "newarray", "makeslice", "growslice", "makemap", "profilealloc", "rawbyteslice", "rawstring", "concatstring", "slicebytetostring", "stringtoslicebyte", "mapassign"} {
+		if strings.HasPrefix(function, "runtime."+name) {
+			return true
+		}
+	}
+	return false
 }
 
 func inRuntime(function string) bool {
@@ -250,12 +262,16 @@ func (h held) table(before held, connections int) string {
 	for s, a := range h.sites {
 		r := row{s, float64(a.bytes-before.sites[s].bytes) / n, float64(a.objects-before.sites[s].objects) / n}
 		all.bytes, all.objects = all.bytes+r.bytes, all.objects+r.objects
-		if r.bytes >= 8 {
-			rows = append(rows, r)
-			continue
+		rows = append(rows, r)
+	}
+	small := max(8, all.bytes/200)
+	rows = slices.DeleteFunc(rows, func(r row) bool {
+		if r.bytes >= small {
+			return false
 		}
 		rest.bytes, rest.objects = rest.bytes+r.bytes, rest.objects+r.objects
-	}
+		return true
+	})
 	slices.SortFunc(rows, func(x, y row) int {
 		return cmp.Or(cmp.Compare(y.bytes, x.bytes), strings.Compare(x.pkg+x.function, y.pkg+y.function))
 	})
@@ -264,7 +280,7 @@ func (h held) table(before held, connections int) string {
 	for _, r := range rows {
 		fmt.Fprintf(&b, "| %.0f | %.2f | `%s` | `%s` |\n", r.bytes, r.objects, r.pkg, r.function)
 	}
-	fmt.Fprintf(&b, "| %.0f | %.2f | | the rest, below 8 bytes each |\n| **%.0f** | **%.2f** | | **heap in all** |\n", rest.bytes, rest.objects, all.bytes, all.objects)
+	fmt.Fprintf(&b, "| %.0f | %.2f | | the rest, below %.0f bytes each |\n| **%.0f** | **%.2f** | | **heap in all** |\n", rest.bytes, rest.objects, small, all.bytes, all.objects)
 	fmt.Fprintf(&b, "| %.0f | %.2f | | stacks of goroutines%s |\n", float64(h.stacks-before.stacks)/n, float64(h.all-before.all)/n, h.errands(before, connections))
 	return b.String()
 }
