@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"log"
+	"slices"
 	"time"
 
 	"magpie/internal/bench"
@@ -35,7 +36,8 @@ var loads = []struct {
 }
 
 func measureLoads(o options, f *figures) error {
-	f.Loads = nil
+	// What -match leaves out stays as it was.
+	f.Loads = slices.DeleteFunc(f.Loads, func(l loadFigure) bool { return o.match.MatchString(l.Load + " " + l.Target) })
 	for round := range o.rounds {
 		for _, l := range loads {
 			for _, t := range targets {

@@ -100,7 +100,7 @@ func main() {
 	flag.StringVar(&o.doc, "doc", "", "page whose tables are replaced")
 	tablesOnly := flag.Bool("tables", false, "measure nothing; make the tables of -out again")
 	flag.BoolVar(&o.short, "short", false, "a tenth of everything, to see that it runs")
-	match := flag.String("match", "", "of the loads and the idle part, only what this expression matches (\"W2 Magpie, raw\", \"idle 10000 peer\")")
+	match := flag.String("match", "", "measure again, of the loads and the idle part, only what this expression matches (\"W2 Magpie, raw\", \"idle 10000 peer\")")
 	flag.StringVar(&goTool, "go", goTool, "the go command, for the part bytes")
 	flag.StringVar(&binary, "magpie", binary, "the program to measure")
 	polling := flag.String("serve-polling", "", "be the server that polling is measured with, on this address")
@@ -130,17 +130,24 @@ func main() {
 
 // figures is all that is measured.
 type figures struct {
-	Machine  machine          `json:"machine"`
-	Kept     []string         `json:"kept,omitempty"` // parts of an earlier run, and when that was
-	Loads    []loadFigure     `json:"loads"`
-	Rest     []restFigure     `json:"rest,omitempty"`
-	TLS      []tlsFigure      `json:"tls,omitempty"`
-	Bytes    string           `json:"bytes,omitempty"` // tables as they are
-	Resident []residentFigure `json:"resident,omitempty"`
-	Curves   []curveFigure    `json:"curves"`
-	Rates    []rateFigure     `json:"rates"`
-	Redis    *redisFigures    `json:"redis,omitempty"`
-	Polling  []pollingFigure  `json:"polling,omitempty"`
+	Machine  machine             `json:"machine"`
+	Parts    map[string]occasion `json:"parts,omitempty"` // when each was measured
+	Loads    []loadFigure        `json:"loads"`
+	Rest     []restFigure        `json:"rest,omitempty"`
+	TLS      []tlsFigure         `json:"tls,omitempty"`
+	Bytes    string              `json:"bytes,omitempty"` // tables as they are
+	Resident []residentFigure    `json:"resident,omitempty"`
+	Curves   []curveFigure       `json:"curves"`
+	Rates    []rateFigure        `json:"rates"`
+	Redis    *redisFigures       `json:"redis,omitempty"`
+	Polling  []pollingFigure     `json:"polling,omitempty"`
+}
+
+// occasion is when a part was measured, and what else the machine did.
+type occasion struct {
+	Began      time.Time `json:"began"`
+	LoadBefore string    `json:"load_before"`
+	LoadAfter  string    `json:"load_after"`
 }
 
 // load reads the figures of an earlier run.
@@ -165,26 +172,28 @@ func tablesAgain(o options) error {
 
 func measure(o options) error {
 	var f figures
-	if o.only != everything() {
+	if o.only != everything() || o.match.String() != "" {
 		var err error
 		if f, err = load(o.out); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	earlier := f.Machine
-	f.Machine, f.Kept = thisMachine(o), nil
+	f.Machine = thisMachine(o)
+	if f.Parts == nil {
+		f.Parts = make(map[string]occasion)
+	}
 	log.Printf("on %s", f.Machine)
 	log.Printf("this takes about %.0f minutes, and up to two more where a noisy moment has to be measured again", max(o.expected().Minutes(), 1))
 	for _, p := range parts {
 		if !o.chosen(p) {
-			if !earlier.Began.IsZero() {
-				f.Kept = append(f.Kept, fmt.Sprintf("%s, of %s, load average %s before and %s after", p.name, earlier.Began.Format("15:04"), earlier.LoadBefore, earlier.LoadAfter))
-			}
 			continue
 		}
+		when := occasion{Began: time.Now().UTC(), LoadBefore: loadAverage()}
 		if err := p.run(o, &f); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		when.LoadAfter = loadAverage()
+		f.Parts[p.name] = when
 	}
 	f.Machine.LoadAfter, f.Machine.Took = loadAverage(), time.Since(f.Machine.Began).Round(time.Second)
 	text, err := json.MarshalIndent(f, "", "\t")

@@ -46,8 +46,10 @@ func tables(f *figures) string {
 	m := f.Machine
 	fmt.Fprintf(&b, "\nMeasured on %s with %s. Client and servers share %d cores (%s). Load average before %s, after %s; rounds: %d; %s in all.\n",
 		m.Began.Format("2 January 2006, 15:04 MST"), m.Magpie, m.Cores, m, m.LoadBefore, m.LoadAfter, m.Rounds, m.Took.Round(time.Second))
-	for _, p := range f.Kept {
-		fmt.Fprintf(&b, "Kept from an earlier run: %s.\n", p)
+	for _, p := range parts {
+		if when, ok := f.Parts[p.name]; ok && when.Began.Before(m.Began) {
+			fmt.Fprintf(&b, "Kept from an earlier run: %s, of %s, load average %s before and %s after.\n", p.name, when.Began.Format("2 January, 15:04 MST"), when.LoadBefore, when.LoadAfter)
+		}
 	}
 	if len(f.Loads) > 0 {
 		othersLine(&b, f.Loads)

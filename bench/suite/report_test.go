@@ -161,3 +161,31 @@ func TestCertificateIsForThisMachine(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The idle table has the floor first, whatever was measured again last, and
+// says by how much of it each server is above.
+func TestTheIdleTableIsInOrder(t *testing.T) {
+	var b strings.Builder
+	restTable(&b, []restFigure{
+		{Target: "Magpie, raw", Connections: 19_000, Rest: bench.Rest{Seconds: 50, Cores: 0.019, Pings: 38_000}},
+		{Target: "Magpie, raw", Connections: 10_000, Rest: bench.Rest{Seconds: 50, Cores: 0.008, Pings: 20_000}},
+		{Target: "floor", Connections: 10_000, Rest: bench.Rest{Seconds: 50, Cores: 0.004, Pings: 20_000}},
+	})
+	_, rows, _ := strings.Cut(b.String(), "|---|---|---|---|---|---|\n")
+	want := "| 10000 | floor | **0.40** | 1.00 | 2.00 | 0.00 |\n| 10000 | Magpie, raw | **0.80** | 2.00 | 2.00 | 0.00 |\n| 19000 | Magpie, raw | **1.90** | 2.50 | 2.00 | 0.00 |\n"
+	if rows != want {
+		t.Errorf("got\n%swant\n%s", rows, want)
+	}
+}
+
+// A part that is not of this run says so.
+func TestKeptPartsAreNamed(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	f := &figures{Machine: machine{Began: now}, Parts: map[string]occasion{
+		"loads": {Began: now.Add(-time.Hour), LoadBefore: "0.1", LoadAfter: "1.5"}, "tls": {Began: now.Add(time.Minute)},
+	}}
+	text := tables(f)
+	if !strings.Contains(text, "Kept from an earlier run: loads, of 2 January, 02:04 UTC, load average 0.1 before and 1.5 after.") || strings.Count(text, "Kept") != 1 {
+		t.Error(text)
+	}
+}
