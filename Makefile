@@ -35,8 +35,10 @@ web:
 
 test: deps test-go test-chat test-browser test-sdk
 
+# The race detector makes things larger; what counts bytes and allocations runs without it.
 test-go:
 	$(GO) test -race -timeout 10m ./...
+	$(GO) test -count=1 -run 'Idle|Alloc' ./cmd/magpie ./internal/...
 
 # The chat app's types and its pure parts.
 test-chat: web

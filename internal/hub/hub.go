@@ -13,6 +13,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,6 +146,15 @@ func (h *Hub) find(name string) *room {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.channels[name]
+}
+
+// Intern returns the name as this node has it already where somebody listens,
+// and else a copy. Names come cut out of requests, which they would keep alive.
+func (h *Hub) Intern(name string) string {
+	if r := h.find(name); r != nil {
+		return r.name
+	}
+	return strings.Clone(name)
 }
 
 // start runs f as one of the hub's goroutines unless the hub is closed.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"go.uber.org/goleak"
 
@@ -723,4 +724,20 @@ func (s *strict) Deliver(b *message.Batch) {
 	}
 	s.mu.Unlock()
 	s.listener.Deliver(b)
+}
+
+// All who listen to a channel share its name, and none keeps the request alive
+// that it was cut out of.
+func TestNamesAreShared(t *testing.T) {
+	h, _ := setup(t, 0)
+	request := "GET /websocket?channel=chat HTTP/1.1"
+	cut := request[23:27]
+	first := h.Intern(cut)
+	if first != "chat" || unsafe.StringData(first) == unsafe.StringData(cut) {
+		t.Fatalf("%q is a part of the request", first)
+	}
+	join(t, h, first, nil)
+	if again := h.Intern(cut); unsafe.StringData(again) != unsafe.StringData(first) {
+		t.Error("the name was copied again")
+	}
 }

@@ -94,6 +94,9 @@ func NewNode(c Config) *Node {
 		subsLimit: c.Subscriptions, users: map[string]*Session{}, empty: make(chan struct{}), reading: make(chan struct{}, readersMost)}
 }
 
+// Intern returns a name of its own or the one that all share; see hub.Intern.
+func (n *Node) Intern(name string) string { return n.hub.Intern(name) }
+
 // Prompt tells whether publishing takes no waiting here.
 func (n *Node) Prompt() bool { return n.prompt }
 
