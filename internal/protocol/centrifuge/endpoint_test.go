@@ -23,6 +23,7 @@ import (
 	"magpie/internal/problem"
 	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/session"
+	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
 	"magpie/internal/wheel"
 )
@@ -87,10 +88,14 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	if err != nil {
 		t.Fatal(err)
 	}
+	streams, err := stream.New(stream.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := e.engine.Start(ctx, e.hub); err != nil {
 		t.Fatal(err)
 	}
-	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Wheel: clock, Version: "test", Personal: true}
+	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Streams: streams, Wheel: clock, Version: "test", Personal: true}
 	for _, f := range adjust {
 		f(&config)
 	}
@@ -100,7 +105,7 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	t.Cleanup(func() {
 		done, stop := context.WithTimeout(context.Background(), patience)
 		defer stop()
-		for _, err := range []error{e.node.Drain(done), sockets.Close(done), e.door.Close(done)} {
+		for _, err := range []error{e.node.Drain(done), sockets.Close(done), streams.Close(done), e.door.Close(done)} {
 			if err != nil {
 				t.Error(err)
 			}
