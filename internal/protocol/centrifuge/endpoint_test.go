@@ -135,8 +135,25 @@ func routes(d *centrifuge.Door) http.Handler {
 	} {
 		mux.Handle(path, problem.Handle(slog.New(slog.DiscardHandler), h))
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(keptHeader) != "" {
+			w = kept{w}
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
+
+// keptHeader asks the tests' server to keep the connection.
+const keptHeader = "X-Kept"
+
+// kept is a ResponseWriter that does not give its connection away.
+type kept struct{ http.ResponseWriter }
+
+func (k kept) control() *http.ResponseController { return http.NewResponseController(k.ResponseWriter) }
+
+func (k kept) FlushError() error                   { return k.control().Flush() }
+func (k kept) SetReadDeadline(at time.Time) error  { return k.control().SetReadDeadline(at) }
+func (k kept) SetWriteDeadline(at time.Time) error { return k.control().SetWriteDeadline(at) }
 
 // publish publishes as a server does.
 func (e *endpoint) publish(name, payload string) message.Position {

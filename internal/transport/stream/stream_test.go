@@ -74,22 +74,16 @@ func (e *endpoint) Gone(r session.Reason) {
 	}
 }
 
-// plain is a ResponseWriter whose connection cannot be taken over.
+// plain is a ResponseWriter that does not give its connection away.
 type plain struct{ http.ResponseWriter }
 
-func (p plain) Unwrap() http.ResponseWriter { return flusher{p.ResponseWriter} }
+func (p plain) control() *http.ResponseController {
+	return http.NewResponseController(p.ResponseWriter)
+}
 
-type flusher struct{ http.ResponseWriter }
-
-func (f flusher) FlushError() error {
-	return http.NewResponseController(f.ResponseWriter).Flush()
-}
-func (f flusher) SetReadDeadline(at time.Time) error {
-	return http.NewResponseController(f.ResponseWriter).SetReadDeadline(at)
-}
-func (f flusher) SetWriteDeadline(at time.Time) error {
-	return http.NewResponseController(f.ResponseWriter).SetWriteDeadline(at)
-}
+func (p plain) FlushError() error                   { return p.control().Flush() }
+func (p plain) SetReadDeadline(at time.Time) error  { return p.control().SetReadDeadline(at) }
+func (p plain) SetWriteDeadline(at time.Time) error { return p.control().SetWriteDeadline(at) }
 
 func listen(t testing.TB, w way) *endpoint {
 	t.Helper()
