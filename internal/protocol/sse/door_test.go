@@ -143,6 +143,13 @@ func TestHeartbeats(t *testing.T) {
 				t.Fatalf("%q, %v", text, err)
 			}
 		}
+		e.node.Each(func(s *session.Session) bool {
+			s.Close(session.ReasonClient)
+			if next := s.Link().(*conn).Tick(time.Now()); next != 0 {
+				t.Errorf("after the end another heartbeat is due in %v", next)
+			}
+			return true
+		})
 	})
 }
 
