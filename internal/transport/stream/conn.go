@@ -42,7 +42,7 @@ type Conn struct {
 	mu sync.Mutex
 	// guarded by mu
 	gone  bool
-	end   *end        // how it ends; nil: not yet
+	last  []byte      // what Finish said
 	timer *time.Timer // that of the end
 }
 

@@ -6,19 +6,10 @@ import (
 	"magpie/internal/transport/socket"
 )
 
-// The two waits of an end: lastWrite for a write that is under way and the
-// last word, lastWait for the client to end its direction, too. Closed at
-// once, what it sends meanwhile could make it lose the last word.
-const (
-	lastWrite = time.Second
-	lastWait  = time.Second
-)
-
-// end is the last word and until when it may be said.
-type end struct {
-	last  []byte
-	until time.Time
-}
+// endWait is how long an end may take: a write that is under way, the last
+// word, and the client's own end. Closed before that, what the client sends
+// meanwhile could make it lose the last word.
+const endWait = 2 * time.Second
 
 // Close ends the answer. It does not block and may be called more than once.
 func (c *Conn) Close() { c.Finish(nil) }
@@ -31,33 +22,21 @@ func (c *Conn) Finish(last []byte) {
 		c.kept.finish(last)
 		return
 	}
-	e := &end{last, time.Now().Add(lastWrite)}
 	c.mu.Lock()
-	if c.end != nil || c.gone {
+	if c.gone || c.ending.Swap(true) {
 		c.mu.Unlock()
 		return
 	}
-	c.end = e
-	c.ending.Store(true)
-	c.timer = time.AfterFunc(lastWrite+lastWait, c.drop)
+	c.last = last
+	c.timer = time.AfterFunc(c.srv.cfg.endWait, c.drop) // a Write under way breaks off then
 	c.mu.Unlock()
-	c.nc.SetWriteDeadline(e.until) // also of a Write under way
 	c.conclude()
 }
 
-// extend sets the write deadline of a Write under way. Finish, whose own is
-// shorter, may come at any time: so it is looked for behind.
-func (c *Conn) extend() {
-	c.nc.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
-	if c.ending.Load() {
-		c.nc.SetWriteDeadline(c.ended().until)
-	}
-}
-
-func (c *Conn) ended() *end {
+func (c *Conn) lastWord() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.end
+	return c.last
 }
 
 // conclude writes the end, unless somebody has the token, who then does it
@@ -71,15 +50,14 @@ func (c *Conn) conclude() {
 		return
 	}
 	c.shut = true
-	if c.chunk.open() && c.chunk.left() > 0 {
+	if c.chunk.left() > 0 {
 		c.token.Unlock()
 		c.drop() // in the middle of a frame: a broken body says so
 		return
 	}
-	e := c.ended()
-	b := c.appendEnd(e.last)
+	b := c.appendEnd(c.lastWord())
 	c.token.Unlock()
-	c.sayEnd(b, e.until)
+	c.sayEnd(b)
 }
 
 // appendEnd returns the last octets of the body. Token held.
@@ -100,7 +78,7 @@ func (c *Conn) appendEnd(last []byte) []byte {
 
 // sayEnd writes b and ends our direction, now or, when the socket does not
 // take all of it now, on a goroutine of its own.
-func (c *Conn) sayEnd(b []byte, until time.Time) {
+func (c *Conn) sayEnd(b []byte) {
 	b, err := c.tryEnd(b)
 	switch {
 	case err != nil:
@@ -109,7 +87,7 @@ func (c *Conn) sayEnd(b []byte, until time.Time) {
 		c.said()
 	default:
 		c.srv.spawn(func() {
-			c.nc.SetWriteDeadline(until)
+			c.nc.SetWriteDeadline(time.Time{}) // that of a Write before
 			if _, err := c.nc.Write(b); err != nil {
 				c.drop()
 				return

@@ -36,7 +36,7 @@ var ours = map[string]bool{"Connection": true, "Transfer-Encoding": true, "Conte
 // answer writes the head. The connection serves nothing after this answer, and
 // says so.
 func (c *Conn) answer(w *bufio.Writer, h http.Header) error {
-	c.nc.SetDeadline(time.Now().Add(headTimeout))
+	c.nc.SetDeadline(time.Now().Add(c.srv.cfg.headTimeout))
 	if c.bare {
 		w.WriteString("HTTP/1.0 200 OK\r\n")
 	} else {

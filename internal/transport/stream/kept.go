@@ -9,6 +9,10 @@ import (
 	"magpie/internal/session"
 )
 
+// lastWrite is how long a write may go on after the end, so that a client that
+// takes nothing does not hold the handler.
+const lastWrite = time.Second
+
 // kept is a stream whose connection net/http keeps: others go over the same
 // one (HTTP/2), or its writes may block (TLS).
 type kept struct {

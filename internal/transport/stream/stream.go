@@ -48,6 +48,8 @@ type Config struct {
 	// forcePortable makes connections that are taken over do without pollers
 	// and without writes that do not block.
 	forcePortable bool
+	// headTimeout and endWait are the constants but for tests.
+	headTimeout, endWait time.Duration
 }
 
 // Server holds what streams share. All methods are safe for concurrent use.
@@ -75,6 +77,12 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.headTimeout == 0 {
+		cfg.headTimeout = headTimeout
+	}
+	if cfg.endWait == 0 {
+		cfg.endWait = endWait
 	}
 	s := &Server{cfg: cfg, idle: make(chan struct{})}
 	for range runtime.GOMAXPROCS(0) {

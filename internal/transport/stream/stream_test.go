@@ -87,7 +87,7 @@ func (p plain) SetWriteDeadline(at time.Time) error { return p.control().SetWrit
 
 func listen(t testing.TB, w way) *endpoint {
 	t.Helper()
-	srv, err := New(Config{WriteTimeout: 500 * time.Millisecond, forcePortable: w.portable})
+	srv, err := New(Config{WriteTimeout: 500 * time.Millisecond, forcePortable: w.portable, headTimeout: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestCloseCutsAWriteShort(t *testing.T) {
 	for _, w := range ways[:2] {
 		t.Run(w.name, func(t *testing.T) {
 			e := listen(t, w)
-			e.srv.cfg.WriteTimeout = time.Hour
+			e.srv.cfg.WriteTimeout, e.srv.cfg.endWait = time.Hour, 50*time.Millisecond
 			c, _, _ := e.ask(t, request)
 			written := make(chan error, 1)
 			go func() { written <- c.Write([][]byte{make([]byte, 64<<20)}) }()
@@ -482,16 +482,31 @@ func TestAHalfClosedClientHasGone(t *testing.T) {
 // A client that never ends its direction does not hold the socket.
 func TestAnEndIsNotWaitedForLong(t *testing.T) {
 	e := listen(t, ways[0])
+	e.srv.cfg.endWait = 50 * time.Millisecond
+	c, _, _ := e.ask(t, request)
+	c.Close()
+	eventually(t, "the end", func() bool { return e.srv.Len() == 0 })
+}
+
+// What a client sends while the last word is on its way does not take that
+// from it: closed at once, the socket would answer with a reset.
+func TestAnEndWaitsForTheClients(t *testing.T) {
+	e := listen(t, ways[0])
+	e.srv.cfg.endWait = time.Hour
 	c, nc, in := e.ask(t, request)
 	c.Finish([]byte("last"))
 	res, err := http.ReadResponse(in, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(nc, "unread, this would turn the last word into a reset")
+	io.WriteString(nc, "meanwhile")
 	if all, err := io.ReadAll(res.Body); string(all) != "last" || err != nil {
 		t.Errorf("%q, %v", all, err)
 	}
+	if e.srv.Len() != 1 {
+		t.Error("closed before the client had ended")
+	}
+	nc.Close()
 	eventually(t, "the end", func() bool { return e.srv.Len() == 0 })
 }
 
@@ -508,16 +523,18 @@ func TestABrokenFrameBreaksTheBody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if m, err := c.TryWrite(frame); m != 0 || err != nil {
-		t.Errorf("inside a frame TryWrite took %d, %v", m, err)
-	}
-	c.Finish([]byte("last"))
 	res, err := http.ReadResponse(in, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadAll(res.Body); err == nil {
-		t.Error("a broken body looks whole")
+	io.CopyN(io.Discard, res.Body, 64<<10) // there is room again
+	if m, err := c.TryWrite(bytes.Repeat([]byte("x"), 10)); m != 0 || err != nil {
+		t.Errorf("inside a frame TryWrite took %d, %v", m, err)
+	}
+	c.Finish([]byte("last"))
+	rest, err := io.ReadAll(res.Body)
+	if err == nil || strings.Trim(string(rest), "\x00") != "" {
+		t.Errorf("a broken body looks whole, or has more than what was written: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"sync"
+	"time"
 
 	"magpie/internal/transport/socket"
 )
@@ -19,7 +20,7 @@ func (c *Conn) TryWrite(frame []byte) (int, error) {
 	case c.shut:
 		c.token.Unlock()
 		return 0, ErrClosed
-	case c.chunk.open():
+	case c.chunk.left() > 0:
 		c.token.Unlock()
 		return 0, nil
 	}
@@ -157,5 +158,5 @@ func (b *batch) wrote(n int) int {
 }
 
 // Extend implements socket.Source: a client that has just taken something has
-// another WriteTimeout, unless the stream is to end.
-func (b *batch) Extend() { b.c.extend() }
+// another WriteTimeout.
+func (b *batch) Extend() { b.c.nc.SetWriteDeadline(time.Now().Add(b.c.srv.cfg.WriteTimeout)) }
