@@ -37,6 +37,9 @@ func (r *recorder) CloseCode(c Cause) (uint16, string) {
 func inBubble(t *testing.T, h Handler, f func(s *Server, c *Conn, peer *client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		if r, ok := h.(*recorder); ok { // its channels have to be of the bubble: else a wait for one is none
+			*r = recorder{messages: make(chan string, 1000), closed: make(chan CloseInfo, 10), codes: r.codes}
+		}
 		w := wheel.New(100 * time.Millisecond)
 		go w.Run(context.Background())
 		s, err := New(Config{Wheel: w, forcePortable: true})
@@ -253,9 +256,9 @@ func TestServerClose(t *testing.T) {
 
 // Server.Close is over with its context, even when a handler is not.
 func TestServerCloseIsBounded(t *testing.T) {
-	release := make(chan struct{})
-	h := handlerFunc(func(string) { <-release })
 	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{}) // of the bubble: else a wait for it is none
+		h := handlerFunc(func(string) { <-release })
 		w := wheel.New(100 * time.Millisecond)
 		go w.Run(context.Background())
 		s, _ := New(Config{Wheel: w, forcePortable: true})
@@ -263,6 +266,7 @@ func TestServerCloseIsBounded(t *testing.T) {
 		c, _ := s.adopt(ours, nil, "", h)
 		c.Start()
 		theirs.Write(text("stuck"))
+		synctest.Wait() // the handler has it
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
