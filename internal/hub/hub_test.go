@@ -87,11 +87,11 @@ func (f *faulty) failure() error {
 	return f.down
 }
 
-func (f *faulty) Subscribe(ctx context.Context, name string) error {
+func (f *faulty) Subscribe(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
 	if err := f.failure(); err != nil {
-		return err
+		return engine.Page{}, err
 	}
-	return f.Engine.Subscribe(ctx, name)
+	return f.Engine.Subscribe(ctx, name, q)
 }
 
 func (f *faulty) Unsubscribe(name string) {

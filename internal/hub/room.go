@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"magpie/internal/channel"
+	"magpie/internal/engine"
 	"magpie/internal/message"
 )
 
@@ -59,17 +60,13 @@ func newRoom(h *Hub, name string) *room {
 func (r *room) open() {
 	ctx, cancel := context.WithTimeout(r.hub.life, openTimeout)
 	defer cancel()
-	err := r.hub.engine.Subscribe(ctx, r.name)
-	var tops []message.Position
-	if err == nil {
-		tops, err = r.hub.engine.Positions(ctx, []string{r.name})
-	}
+	page, err := r.hub.engine.Subscribe(ctx, r.name, engine.Query{})
 	if err != nil {
 		r.fail(err)
 		return
 	}
 	r.mu.Lock()
-	r.at = tops[0]
+	r.at = page.Top
 	r.ready = true
 	r.scheduleLocked()
 	if r.uses == 0 { // whoever asked gave up meanwhile

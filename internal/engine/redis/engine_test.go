@@ -73,7 +73,7 @@ func (n *node) subscribe(names ...string) {
 	n.t.Helper()
 	for _, name := range names {
 		n.sink.Listen(name)
-		if err := n.Subscribe(n.t.Context(), name); err != nil {
+		if _, err := n.Subscribe(n.t.Context(), name, engine.Query{}); err != nil {
 			n.t.Fatal(err)
 		}
 	}

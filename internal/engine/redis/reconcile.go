@@ -2,52 +2,111 @@ package redis
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redis/rueidis"
 )
 
+// round is what one step of reconcile does.
+type round struct {
+	join, leave []*name
+	readings    []*reading // of channels whose names are all asked for by then
+	left        []string   // channels whose plain name is off and not wanted
+}
+
+func (r *round) empty() bool { return r.join == nil && r.leave == nil && r.left == nil }
+
 // reconcile sends what is needed to make the connection as it is wanted.
 func (s *subscriber) reconcile(ctx context.Context, conn rueidis.DedicatedClient) error {
 	for {
-		join, leave, left := s.batch()
-		for _, ch := range left {
+		r := s.batch()
+		for _, ch := range r.left {
 			s.leftPlain(ch)
 		}
-		if join == nil && leave == nil && left == nil {
+		if r.empty() {
 			return nil
 		}
-		if err := s.send(ctx, conn, join, true); err != nil {
+		if err := s.sendJoin(ctx, conn, r.join, r.readings); err != nil {
 			return err
 		}
-		if err := s.send(ctx, conn, leave, false); err != nil {
+		if err := s.send(ctx, conn, r.leave, false); err != nil {
 			return err
 		}
 	}
 }
 
-// batch takes the next names to subscribe to and to leave, and the channels
-// whose plain name is off and not wanted.
-func (s *subscriber) batch() (join, leave []*name, left []string) {
+// batch takes what to do next.
+func (s *subscriber) batch() (r round) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.dirty) > 0 && len(join) < subscribeBatch && len(leave) < subscribeBatch {
+	for len(s.dirty) > 0 && len(r.join) < subscribeBatch && len(r.leave) < subscribeBatch {
 		n := s.dirty[0]
 		s.dirty = s.dirty[1:]
 		switch {
 		case n.want && n.state == off && n.err == nil:
 			n.state = asking
-			join = append(join, n)
+			r.join = append(r.join, n)
 		case !n.want && n.state == on:
 			n.state = leaving
-			leave = append(leave, n)
+			r.leave = append(r.leave, n)
 		case !n.want && n.state == off:
 			s.goneLocked(n)
 			if n.plain {
-				left = append(left, n.channel)
+				r.left = append(r.left, n.channel)
 			}
 		}
 	}
-	return join, leave, left
+	for _, n := range r.join {
+		if l := s.channels[n.channel]; l != nil {
+			r.readings = append(r.readings, l.takeLocked()...)
+		}
+	}
+	return r
+}
+
+// sendJoin subscribes and reads in one round trip. Redis does both in order,
+// on one connection: what a reading does not see comes live (D3).
+func (s *subscriber) sendJoin(ctx context.Context, conn rueidis.DedicatedClient, list []*name, readings []*reading) error {
+	defer settleAll(readings)
+	var names, patterns []*name
+	for _, n := range list {
+		if n.pattern {
+			patterns = append(patterns, n)
+		} else {
+			names = append(names, n)
+		}
+	}
+	if len(readings) == 0 {
+		return s.send(ctx, conn, list, true)
+	}
+	err := s.sendWith(ctx, conn, names, readings)
+	if _, refused := rueidis.IsRedisErr(err); refused || errors.Is(err, rueidis.ErrRESP2PubSubMixed) {
+		err = s.send(ctx, conn, names, true)
+	}
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, conn, patterns, true)
+}
+
+// sendWith is sendOne with readings behind. They count only if Redis took
+// the names.
+func (s *subscriber) sendWith(ctx context.Context, conn rueidis.DedicatedClient, list []*name, readings []*reading) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	cmds := rueidis.Commands{subscription(conn.B(), list, false, true)}
+	for _, r := range readings {
+		names, args := s.e.readCall(r.channel, r.ask)
+		cmds = append(cmds, readScript.call(conn.B(), names, args...))
+	}
+	replies := conn.DoMulti(ctx, cmds...)
+	if err := replies[0].Error(); err != nil {
+		return err
+	}
+	for i, r := range readings {
+		r.reply, r.good = replies[i+1], replies[i+1].Error() == nil
+	}
+	return nil
 }
 
 // send gives one command per kind. Redis checks the names of a command
@@ -80,22 +139,25 @@ func (s *subscriber) sendOne(ctx context.Context, conn rueidis.DedicatedClient, 
 	if len(list) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return conn.Do(ctx, subscription(conn.B(), list, pattern, join)).Error()
+}
+
+func subscription(b rueidis.Builder, list []*name, pattern, join bool) rueidis.Completed {
 	texts := make([]string, len(list))
 	for i, n := range list {
 		texts[i] = n.text
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	b := conn.B()
 	switch {
 	case join && pattern:
-		return conn.Do(ctx, b.Psubscribe().Pattern(texts...).Build()).Error()
+		return b.Psubscribe().Pattern(texts...).Build()
 	case join:
-		return conn.Do(ctx, b.Subscribe().Channel(texts...).Build()).Error()
+		return b.Subscribe().Channel(texts...).Build()
 	case pattern:
-		return conn.Do(ctx, b.Punsubscribe().Pattern(texts...).Build()).Error()
+		return b.Punsubscribe().Pattern(texts...).Build()
 	}
-	return conn.Do(ctx, b.Unsubscribe().Channel(texts...).Build()).Error()
+	return b.Unsubscribe().Channel(texts...).Build()
 }
 
 // refused notes that Redis does not allow a name. Only an answer of Redis

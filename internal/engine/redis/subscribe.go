@@ -12,44 +12,48 @@ import (
 // Subscribe implements engine.Engine. Both names of a channel, the live and
 // the plain one, are confirmed by Redis before it returns nil. While the
 // connection is down it waits until ctx ends.
-func (e *Engine) Subscribe(ctx context.Context, ch string) error {
+func (e *Engine) Subscribe(ctx context.Context, ch string, q engine.Query) (engine.Page, error) {
 	if e.closed.Load() {
-		return fmt.Errorf("subscribe %q: %w", ch, engine.ErrClosed)
+		return engine.Page{}, fmt.Errorf("subscribe %q: %w", ch, engine.ErrClosed)
 	}
 	if err := channel.Check(ch); err != nil {
-		return fmt.Errorf("subscribe: %w", err)
+		return engine.Page{}, fmt.Errorf("subscribe: %w", err)
 	}
-	if err := e.subscriber.subscribe(ctx, ch); err != nil {
-		return fmt.Errorf("subscribe %q: %w", ch, err)
+	page, err := e.subscriber.subscribe(ctx, ch, q)
+	if err != nil {
+		return engine.Page{}, fmt.Errorf("subscribe %q: %w", ch, err)
 	}
-	return nil
+	return page, nil
 }
 
-func (s *subscriber) subscribe(ctx context.Context, ch string) error {
-	l, names := s.want(ch)
+func (s *subscriber) subscribe(ctx context.Context, ch string, q engine.Query) (page engine.Page, err error) {
+	r := s.e.newReading(ch, q)
+	l, names := s.want(ch, r)
 	for _, n := range names {
-		if err := s.await(ctx, n); err != nil {
-			s.gaveUp(ch, l, false)
-			return err
+		if err = s.await(ctx, n); err != nil {
+			break
 		}
 	}
-	s.gaveUp(ch, l, true)
-	return nil
+	if err == nil && r != nil {
+		page, err = s.readBehind(ctx, l, r)
+	}
+	s.gaveUp(ch, l, r, err == nil)
+	return page, err
 }
 
 // want makes the channel wanted and returns the names to wait for.
-func (s *subscriber) want(ch string) (*listening, []*name) {
+func (s *subscriber) want(ch string, r *reading) (*listening, []*name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.wantLocked(ch)
 	l.waiting++
+	if r != nil && l.joinsLocked() {
+		l.readings = append(l.readings, r)
+	}
 	if l.covered != nil {
 		return l, l.covered
 	}
-	if l.plain == nil {
-		return l, []*name{l.live}
-	}
-	return l, []*name{l.live, l.plain}
+	return l, l.names()
 }
 
 func (s *subscriber) wantLocked(ch string) *listening {
@@ -80,8 +84,9 @@ func (s *subscriber) wantNameLocked(n *name) *name {
 }
 
 // gaveUp ends one wait. A channel that nobody ever got is let go of.
-func (s *subscriber) gaveUp(ch string, l *listening, ready bool) {
+func (s *subscriber) gaveUp(ch string, l *listening, r *reading, ready bool) {
 	s.mu.Lock()
+	l.withdrawLocked(r)
 	l.waiting--
 	l.ready = l.ready || ready
 	drop := l.waiting == 0 && !l.ready && s.channels[ch] == l

@@ -50,8 +50,20 @@ type subscriber struct {
 type listening struct {
 	live, plain *name // nil where a pattern covers the channel; plain also for reserved names
 	covered     []*name
-	ready       bool // Subscribe succeeded once
-	waiting     int  // Subscribe calls that wait
+	ready       bool       // Subscribe succeeded once
+	waiting     int        // Subscribe calls that wait
+	readings    []*reading // to be sent behind the SUBSCRIBE of its names
+}
+
+// names are the channel's own.
+func (l *listening) names() []*name {
+	switch {
+	case l.live == nil:
+		return nil
+	case l.plain == nil:
+		return []*name{l.live}
+	}
+	return []*name{l.live, l.plain}
 }
 
 // name is one name to be subscribed to in Redis.

@@ -388,7 +388,9 @@ func (failing) Publish(context.Context, engine.Publication) (engine.Result, erro
 	return engine.Result{}, engine.ErrUnavailable
 }
 
-func (failing) Subscribe(context.Context, string) error { return engine.ErrUnavailable }
+func (failing) Subscribe(context.Context, string, engine.Query) (engine.Page, error) {
+	return engine.Page{}, engine.ErrUnavailable
+}
 
 func (failing) History(context.Context, string, engine.Query) (engine.Page, error) {
 	return engine.Page{}, engine.ErrUnavailable
