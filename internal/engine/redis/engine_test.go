@@ -37,7 +37,10 @@ func TestConformance(t *testing.T) {
 // newEngine returns an engine that is not started.
 func newEngine(t testing.TB, server *redistest.Server, change func(*Config)) *Engine {
 	t.Helper()
-	c := Config{URL: server.URL, Node: "test", Rules: testRules(t), Log: testLog(t)}
+	c := Config{Node: "test", Rules: testRules(t), Log: testLog(t)}
+	if server != nil {
+		c.URL = server.URL
+	}
 	if change != nil {
 		change(&c)
 	}

@@ -48,6 +48,9 @@ type roster struct {
 	old     []string // ids whose leases must end
 	changes map[string]map[string]*engine.Member
 	waiting int // of changes, at least
+
+	beating sync.Mutex // held over a renewal: after leave there is none
+	left    bool       // guarded by beating
 }
 
 func newRoster(e *Engine) *roster {
@@ -189,15 +192,16 @@ func (r *roster) write(ctx context.Context, id string, all bool, old []string, c
 	for _, gone := range old {
 		cmds = append(cmds, b().Del().Key(r.e.keys.node(gone)).Build())
 	}
+	var failed error
 	for len(cmds) > 0 {
 		n := min(len(cmds), rosterBatch)
 		part := cmds[:n]
 		cmds = cmds[n:]
-		if err := r.e.do(ctx, func(ctx context.Context) error { return firstError(r.e.client.DoMulti(ctx, part...)) }); err != nil {
-			return err
+		if err := r.e.do(ctx, "", func(ctx context.Context) error { return firstError(r.e.client.DoMulti(ctx, part...)) }); err != nil {
+			failed = err // one master of a cluster may be away and the others there
 		}
 	}
-	return nil
+	return failed
 }
 
 func (r *roster) membersOf(ch string) map[string]*engine.Member {
@@ -242,7 +246,7 @@ func firstError(replies []rueidis.RedisResult) error {
 // out, and removed.
 func (e *Engine) Members(ctx context.Context, ch string) ([]engine.Member, error) {
 	var list []engine.Member
-	err := e.read(ctx, func(ctx context.Context) (err error) {
+	err := e.read(ctx, ch, func(ctx context.Context) (err error) {
 		list, err = e.members(ctx, ch)
 		return err
 	})

@@ -29,7 +29,7 @@ func (s *subscriber) reconcile(ctx context.Context, conn rueidis.DedicatedClient
 		if err := s.sendJoin(ctx, conn, r.join, r.readings); err != nil {
 			return err
 		}
-		if err := s.send(ctx, conn, r.leave, false); err != nil {
+		if err := s.sendLeave(ctx, conn, r.leave); err != nil {
 			return err
 		}
 	}
@@ -51,7 +51,7 @@ func (s *subscriber) batch() (r round) {
 			r.leave = append(r.leave, n)
 		case !n.want && n.state == off:
 			s.goneLocked(n)
-			if n.plain {
+			if n.plain && !n.moved {
 				r.left = append(r.left, n.channel)
 			}
 		}
@@ -68,20 +68,13 @@ func (s *subscriber) batch() (r round) {
 // on one connection: what a reading does not see comes live (D3).
 func (s *subscriber) sendJoin(ctx context.Context, conn rueidis.DedicatedClient, list []*name, readings []*reading) error {
 	defer settleAll(readings)
-	var names, patterns []*name
-	for _, n := range list {
-		if n.pattern {
-			patterns = append(patterns, n)
-		} else {
-			names = append(names, n)
-		}
-	}
-	if len(readings) == 0 {
-		return s.send(ctx, conn, list, true)
-	}
-	err := s.sendWith(ctx, conn, names, readings)
+	patterns, single, sharded := kinds(list)
+	good, err := s.sendAll(ctx, conn, single, sharded, readings)
 	if _, refused := rueidis.IsRedisErr(err); refused || errors.Is(err, rueidis.ErrRESP2PubSubMixed) {
-		err = s.send(ctx, conn, names, true)
+		good, err = false, s.send(ctx, conn, single, true)
+	}
+	for _, r := range readings {
+		r.good = r.good && good
 	}
 	if err != nil {
 		return err
@@ -89,28 +82,78 @@ func (s *subscriber) sendJoin(ctx context.Context, conn rueidis.DedicatedClient,
 	return s.send(ctx, conn, patterns, true)
 }
 
-// sendWith is sendOne with readings behind. They count only if Redis took
-// the names.
-func (s *subscriber) sendWith(ctx context.Context, conn rueidis.DedicatedClient, list []*name, readings []*reading) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	cmds := rueidis.Commands{subscription(conn.B(), list, false, true)}
-	for _, r := range readings {
-		names, args := s.e.readCall(r.channel, r.ask)
-		cmds = append(cmds, readScript.call(conn.B(), names, args...))
+// kinds sorts names by the command that is theirs.
+func kinds(list []*name) (patterns, single, sharded []*name) {
+	for _, n := range list {
+		switch {
+		case n.pattern:
+			patterns = append(patterns, n)
+		case n.sharded:
+			sharded = append(sharded, n)
+		default:
+			single = append(single, n)
+		}
 	}
-	replies := conn.DoMulti(ctx, cmds...)
-	if err := replies[0].Error(); err != nil {
-		return err
-	}
-	for i, r := range readings {
-		r.reply, r.good = replies[i+1], replies[i+1].Error() == nil
-	}
-	return nil
+	return patterns, single, sharded
 }
 
-// send gives one command per kind. Redis checks the names of a command
-// together: when it refuses, each is asked for alone to find the culprit.
+// sendAll sends everything at once. A reading counts only if Redis took its
+// channel's names. An error of Redis's own is about the single names.
+func (s *subscriber) sendAll(ctx context.Context, conn rueidis.DedicatedClient, single, sharded []*name, readings []*reading) (good bool, err error) {
+	var cmds rueidis.Commands
+	if len(single) > 0 {
+		cmds = append(cmds, subscription(conn.B(), single, false, true))
+	}
+	before := len(cmds)
+	for _, n := range sharded {
+		cmds = append(cmds, conn.B().Ssubscribe().Channel(n.text).Build())
+	}
+	for _, r := range readings {
+		names, args := s.e.readCall(r.channel, r.ask)
+		cmds = append(cmds, s.e.script(readScript).call(conn.B(), names, args...))
+	}
+	if len(cmds) == 0 {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	replies := conn.DoMulti(ctx, cmds...)
+	refused, err := s.takeSharded(sharded, replies[before:])
+	if err != nil {
+		return false, err
+	}
+	for i, r := range readings {
+		r.reply = replies[before+len(sharded)+i]
+		r.good = r.reply.Error() == nil && !refused[r.channel]
+	}
+	if before > 0 {
+		err = replies[0].Error()
+	}
+	return err == nil, err
+}
+
+// takeSharded looks at the answers to sharded names: a cluster answers each by
+// itself. refused are the channels of those that are not on.
+func (s *subscriber) takeSharded(sharded []*name, replies []rueidis.RedisResult) (refused map[string]bool, err error) {
+	refused = map[string]bool{}
+	for i, n := range sharded {
+		err := replies[i].Error()
+		if err == nil {
+			continue
+		}
+		refused[n.channel] = true
+		if isElsewhere(err) {
+			s.stray(n)
+		} else if !s.refused(n, err) {
+			return refused, err
+		}
+	}
+	return refused, nil
+}
+
+// send gives one command per kind, but for sharded names. Redis checks the names
+// of a command together: when it refuses, each is asked for alone to find the
+// culprit.
 func (s *subscriber) send(ctx context.Context, conn rueidis.DedicatedClient, list []*name, join bool) error {
 	for _, pattern := range []bool{false, true} {
 		var names []*name
@@ -129,6 +172,29 @@ func (s *subscriber) send(ctx context.Context, conn rueidis.DedicatedClient, lis
 			continue
 		}
 		if err != nil && (len(names) != 1 || !s.refused(names[0], err)) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendLeave unsubscribes.
+func (s *subscriber) sendLeave(ctx context.Context, conn rueidis.DedicatedClient, list []*name) error {
+	patterns, single, sharded := kinds(list)
+	if err := s.send(ctx, conn, append(single, patterns...), false); err != nil || len(sharded) == 0 {
+		return err
+	}
+	var cmds rueidis.Commands
+	for _, n := range sharded {
+		cmds = append(cmds, conn.B().Sunsubscribe().Channel(n.text).Build())
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for i, reply := range conn.DoMulti(ctx, cmds...) {
+		err := reply.Error()
+		if _, answered := rueidis.IsRedisErr(err); answered {
+			s.wentOff(nameKey(sharded[i].text, false)) // its slot is gone from here, and so is the subscription
+		} else if err != nil {
 			return err
 		}
 	}
@@ -206,9 +272,9 @@ func (s *subscriber) goneLocked(n *name) {
 // confirmed runs on the client's reader.
 func (s *subscriber) confirmed(c rueidis.PubSubSubscription) {
 	switch c.Kind {
-	case "subscribe", "psubscribe":
+	case "subscribe", "psubscribe", "ssubscribe":
 		s.cameOn(nameKey(c.Channel, c.Kind == "psubscribe"))
-	case "unsubscribe", "punsubscribe":
+	case "unsubscribe", "punsubscribe", "sunsubscribe":
 		s.wentOff(nameKey(c.Channel, c.Kind == "punsubscribe"))
 	}
 }
@@ -226,7 +292,7 @@ func (s *subscriber) cameOn(key string) {
 	if !n.want {
 		s.touchLocked(n)
 	}
-	recheck := n.recheck && s.missing == 0
+	recheck := n.recheck && (s.missing == 0 || s.round <= 1) // else caughtUp rechecks all
 	n.recheck = false
 	s.mu.Unlock()
 	if recheck {
@@ -257,7 +323,7 @@ func (s *subscriber) wentOff(key string) {
 	} else {
 		s.goneLocked(n)
 	}
-	left := n.plain && !n.want
+	left := n.plain && !n.want && !n.moved
 	s.mu.Unlock()
 	if left {
 		s.leftPlain(n.channel)

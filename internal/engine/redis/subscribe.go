@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"magpie/internal/channel"
 	"magpie/internal/engine"
@@ -19,11 +21,33 @@ func (e *Engine) Subscribe(ctx context.Context, ch string, q engine.Query) (engi
 	if err := channel.Check(ch); err != nil {
 		return engine.Page{}, fmt.Errorf("subscribe: %w", err)
 	}
-	page, err := e.subscriber.subscribe(ctx, ch, q)
+	page, err := e.subscribe(ctx, ch, q)
 	if err != nil {
 		return engine.Page{}, fmt.Errorf("subscribe %q: %w", ch, err)
 	}
 	return page, nil
+}
+
+// subscribe asks the channel's master; in a cluster that may change meanwhile.
+func (e *Engine) subscribe(ctx context.Context, ch string, q engine.Query) (engine.Page, error) {
+	for {
+		if m := e.home(ch); m != nil {
+			page, err := m.subscriber.subscribe(ctx, ch, q)
+			if !errors.Is(err, errMoved) {
+				return page, err
+			}
+		}
+		pause := time.NewTimer(settle)
+		select {
+		case <-pause.C:
+		case <-e.life.Done():
+			pause.Stop()
+			return engine.Page{}, engine.ErrClosed
+		case <-ctx.Done():
+			pause.Stop()
+			return engine.Page{}, fmt.Errorf("%w: the cluster at %s has no master for this channel (%w)", engine.ErrUnavailable, e.addr, ctx.Err())
+		}
+	}
 }
 
 func (s *subscriber) subscribe(ctx context.Context, ch string, q engine.Query) (page engine.Page, err error) {
@@ -66,7 +90,7 @@ func (s *subscriber) wantLocked(ch string) *listening {
 		l.covered = []*name{p.live, p.plain}
 		return l
 	}
-	l.live = s.wantNameLocked(&name{text: s.e.keys.live(ch), channel: ch})
+	l.live = s.wantNameLocked(&name{text: s.e.keys.live(ch), channel: ch, sharded: s.e.cluster != nil})
 	if s.e.keys.reserved(ch) {
 		return l
 	}
@@ -77,7 +101,7 @@ func (s *subscriber) wantLocked(ch string) *listening {
 func (s *subscriber) wantNameLocked(n *name) *name {
 	n = s.addLocked(n)
 	if !n.want {
-		n.want, n.err = true, nil
+		n.want, n.moved, n.err = true, false, nil
 		s.touchLocked(n)
 	}
 	return n
@@ -106,6 +130,9 @@ func (s *subscriber) await(ctx context.Context, n *name) error {
 		}
 		if n.err != nil {
 			s.mu.Unlock()
+			if n.err == errMoved {
+				return errMoved
+			}
 			return s.e.failure(n.err)
 		}
 		if n.changed == nil {
@@ -121,13 +148,17 @@ func (s *subscriber) await(ctx context.Context, n *name) error {
 			if why == nil {
 				why = fmt.Errorf("no confirmation yet")
 			}
-			return fmt.Errorf("%w: Redis at %s: %w (%w)", engine.ErrUnavailable, s.e.addr, why, ctx.Err())
+			return fmt.Errorf("%w: Redis at %s: %w (%w)", engine.ErrUnavailable, s.m.addr, why, ctx.Err())
 		}
 	}
 }
 
 // Unsubscribe implements engine.Engine.
-func (e *Engine) Unsubscribe(ch string) { e.subscriber.unsubscribe(ch) }
+func (e *Engine) Unsubscribe(ch string) {
+	for _, m := range e.masters() {
+		m.subscriber.unsubscribe(ch)
+	}
+}
 
 // unsubscribe lets go of the plain name first. The live name follows when
 // what was received under the plain one is in the log (released).

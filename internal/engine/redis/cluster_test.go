@@ -1,0 +1,347 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/engine/enginetest"
+	"magpie/internal/engine/redis/redistest"
+	"magpie/internal/message"
+)
+
+// The same promises as on one Redis, over three masters.
+func TestClusterConformance(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	var store atomic.Int64
+	enginetest.Run(t, true, func(*testing.T) enginetest.Store {
+		prefix := fmt.Sprintf("t%d", store.Add(1))
+		return func(t *testing.T, rules *channel.Rules) engine.Engine {
+			return newEngine(t, nil, func(cfg *Config) {
+				cfg.URL, cfg.Prefix, cfg.Rules, cfg.IdempotencyWindow = c.URL, prefix, rules, enginetest.Window
+			})
+		}
+	})
+}
+
+func inCluster(c *redistest.Cluster) func(*Config) { return func(cfg *Config) { cfg.URL = c.URL } }
+
+// spread are channels on every master, by master.
+func spread(c *redistest.Cluster, n int) map[*redistest.Server][]string {
+	by := map[*redistest.Server][]string{}
+	for i := 0; ; i++ {
+		name := "room" + strconv.Itoa(i)
+		owner := c.Owner(name)
+		if len(by[owner]) < n {
+			by[owner] = append(by[owner], name)
+		}
+		full := 0
+		for _, s := range c.Masters {
+			if len(by[s]) == n {
+				full++
+			}
+		}
+		if full == len(c.Masters) {
+			return by
+		}
+	}
+}
+
+// traffic publishes to a channel until stop is called, every publication with a
+// key and again until it is acknowledged; stop returns how many there were.
+func traffic(t *testing.T, n *node, ch string) (stop func() int) {
+	over := make(chan struct{})
+	var done sync.WaitGroup
+	count := 0
+	done.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			count++
+			for begun := time.Now(); ; {
+				_, err := n.Publish(context.Background(), engine.Publication{Channel: ch, Payload: []byte(strconv.Itoa(count)), IdempotencyKey: fmt.Sprint(ch, count)})
+				if err == nil {
+					break
+				}
+				if time.Since(begun) > 20*time.Second {
+					t.Errorf("publication %d to %s: %v", count, ch, err)
+					return
+				}
+			}
+		}
+	})
+	return func() int {
+		close(over)
+		done.Wait()
+		return count
+	}
+}
+
+// seenAll waits until the sink of a node can have everything of a channel: what
+// did not come live is in the log, and the node was told to look there.
+func seenAll(t *testing.T, n *node, ch string, total int) {
+	t.Helper()
+	var last []string
+	eventually(t, fmt.Sprintf("%s has %d messages, each once", ch, total), 15*time.Second, func() bool {
+		page, err := n.History(t.Context(), ch, engine.Query{Limit: engine.All})
+		last = nil
+		for _, m := range page.Messages {
+			last = append(last, string(m.Payload))
+		}
+		return err == nil && len(last) == total
+	})
+	for i, text := range last {
+		if text != strconv.Itoa(i+1) {
+			t.Fatalf("%s: message %d is %s", ch, i+1, text)
+		}
+	}
+}
+
+// arrives publishes until a message comes live, so the channel is listened to
+// again.
+func arrives(t *testing.T, n *node, ch string) {
+	t.Helper()
+	acked := map[message.Position]bool{}
+	eventually(t, ch+" is live again", 15*time.Second, func() bool {
+		if res, err := n.Publish(t.Context(), engine.Publication{Channel: ch, Payload: []byte("?")}); err == nil {
+			acked[res.Position] = true
+		}
+		return slices.ContainsFunc(n.sink.Messages(ch), func(m *message.Message) bool { return acked[m.Position] })
+	})
+}
+
+// D3, D6, D10: a slot is moved while messages flow. Publishers wait, nothing is
+// lost or doubled, positions of before stay good, and the channel's messages
+// come live again.
+func TestClusterASlotMoves(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	n := startNode(t, nil, inCluster(c))
+	ch := "long-chat"
+	n.subscribe(ch)
+	start := n.history(ch, engine.Query{}).Top
+	stop := traffic(t, n, ch)
+	n.sink.Wait(t, ch, 20)
+	from := c.Owner(ch)
+	for _, to := range c.Masters {
+		if to == from {
+			continue
+		}
+		seen, rechecks := len(n.sink.Messages(ch)), n.sink.Rechecks()
+		c.Move(ch, to, func() {
+			// Its keys are on two masters now: who asks is answered, or told to
+			// try again, in the time that it has.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := n.History(ctx, ch, engine.Query{}); err != nil && !errors.Is(err, engine.ErrUnavailable) {
+				t.Errorf("while the slot moves: %v", err)
+			}
+		})
+		eventually(t, "the move is told", 10*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+		eventually(t, "messages come live", 10*time.Second, func() bool { return len(n.sink.Messages(ch)) > seen+20 })
+	}
+	seenAll(t, n, ch, stop())
+	page := n.history(ch, engine.Query{Since: &start, Limit: engine.All})
+	if page.Gap != "" {
+		t.Errorf("the position of before two moves: gap %q", page.Gap)
+	}
+	if err := n.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// D6, D7, D10: a master dies with -9 and its replica takes over. What was
+// acknowledged and replicated is there, what was not is no offset twice, and the
+// channel comes back; channels on other masters notice nothing.
+func TestClusterAMasterFailsOver(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	for _, m := range c.Masters {
+		c.AddReplica(m)
+	}
+	n := startNode(t, nil, inCluster(c))
+	by := spread(c, 1)
+	victim := c.Masters[1]
+	dead, alive := by[victim][0], by[c.Masters[0]][0]
+	n.subscribe(dead, alive)
+	for i := range 10 {
+		n.publish(dead, strconv.Itoa(i))
+	}
+	last := n.history(dead, engine.Query{}).Top
+	eventually(t, "the replica has it", 5*time.Second, func() bool {
+		return strings.Contains(victim.Do("WAIT", "1", "1000"), "1")
+	})
+	rechecks := n.sink.Rechecks()
+	victim.Kill()
+	eventually(t, "readiness says no", 5*time.Second, func() bool { return n.Ready() != nil })
+	if res, err := n.Publish(t.Context(), engine.Publication{Channel: alive, Payload: []byte("x")}); err != nil {
+		t.Errorf("a channel of another master: %v %v", res, err)
+	}
+	arrives(t, n, dead)
+	if n.sink.Rechecks() == rechecks {
+		t.Error("nobody was told to look at the log")
+	}
+	page := n.history(dead, engine.Query{Since: &last, Limit: engine.All})
+	if page.Gap != "" || page.Top.Epoch == last.Epoch || page.Messages[0].Offset != last.Offset+1 {
+		t.Errorf("the position of before: gap %q, top %v, before %v", page.Gap, page.Top, last)
+	}
+	n.back()
+}
+
+// D7: a master dies and comes back empty, without a replica: its channels are
+// told, the others go on.
+func TestClusterAMasterDiesAndComesBack(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	n := startNode(t, nil, inCluster(c))
+	by := spread(c, 1)
+	victim := c.Masters[2]
+	dead, alive := by[victim][0], by[c.Masters[0]][0]
+	n.subscribe(dead, alive)
+	before := n.publish(dead, "1").Position
+	victim.Kill()
+	eventually(t, "the dead one's channel fails at once", 10*time.Second, func() bool {
+		begun := time.Now()
+		_, err := n.Publish(t.Context(), engine.Publication{Channel: dead, Payload: []byte("x")})
+		return err != nil && time.Since(begun) < time.Second
+	})
+	for range 50 {
+		n.publish(alive, "x")
+	}
+	tops, err := n.Positions(t.Context(), []string{dead, alive})
+	if err != nil || tops[0] != (message.Position{}) || tops[1].Offset != 50 {
+		t.Errorf("positions %v, %v", tops, err)
+	}
+	n.sink.Wait(t, alive, 50)
+	victim.Restart()
+	arrives(t, n, dead)
+	n.back()
+	if page := n.history(dead, engine.Query{Since: &before, Limit: engine.All}); page.Gap != message.GapLost {
+		t.Errorf("a position of the lost log: gap %q", page.Gap)
+	}
+}
+
+// A plain PUBLISH at any node reaches the channel's subscribers, once.
+func TestClusterPlainPublish(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	a, b := startNode(t, nil, inCluster(c)), startNode(t, nil, inCluster(c))
+	by := spread(c, 2)
+	var names []string
+	for _, list := range by {
+		names = append(names, list...)
+	}
+	a.subscribe(names...)
+	b.subscribe(names...)
+	for i := range 60 {
+		for k, ch := range names {
+			c.Masters[k%3].Do("PUBLISH", ch, strconv.Itoa(i))
+		}
+	}
+	for _, ch := range names {
+		for _, n := range []*node{a, b} {
+			n.sink.Wait(t, ch, 60)
+		}
+		wantExactly(t, a, ch, 60)
+	}
+}
+
+// A slot that moves under a stream of plain PUBLISHes doubles none of them and
+// keeps their order; a few may be lost, and it goes on.
+func TestClusterPlainPublishWhileASlotMoves(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	a, b := startNode(t, nil, inCluster(c)), startNode(t, nil, inCluster(c))
+	const ch = "long-plain"
+	a.subscribe(ch)
+	b.subscribe(ch)
+	stop := plainLoad(t, c.Masters[0], ch)
+	a.sink.Wait(t, ch, 50)
+	for _, to := range []int{1, 2, 0, 2} {
+		if c.Owner(ch) == c.Masters[to] {
+			continue
+		}
+		seen := len(a.sink.Messages(ch))
+		c.Move(ch, c.Masters[to], nil)
+		eventually(t, "plain ones come again", 15*time.Second, func() bool { return len(a.sink.Messages(ch)) > seen+200 })
+	}
+	total := stop()
+	c.Masters[0].Do("PUBLISH", ch, "999999999")
+	eventually(t, "the last one is in the log", 10*time.Second, func() bool {
+		list := a.log(ch)
+		return len(list) > 0 && list[len(list)-1] == "999999999"
+	})
+	before := -1
+	list := a.log(ch)
+	for _, text := range list {
+		i, err := strconv.Atoi(text)
+		if err != nil || i <= before {
+			t.Fatalf("%s after %d: doubled or out of order", text, before)
+		}
+		before = i
+	}
+	t.Logf("%d of %d are in the log after the moves", len(list)-1, total)
+}
+
+// The function publishes on the master of its key.
+func TestClusterFcall(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	n := startNode(t, nil, inCluster(c))
+	for owner, list := range spread(c, 1) {
+		n.subscribe(list[0])
+		if got := owner.Do("FCALL", "magpie_publish", "1", list[0], "hi"); !strings.HasPrefix(got, "1\n") {
+			t.Errorf("%s: %q", list[0], got)
+		}
+		n.sink.Wait(t, list[0], 1)
+	}
+}
+
+// What does not work in a cluster, or is none, is said at the start.
+func TestClusterRefusals(t *testing.T) {
+	for _, in := range []Ingest{{Streams: []string{"orders"}}, {Channels: []string{"*"}}} {
+		if _, err := New(Config{URL: "redis+cluster://h", Rules: testRules(t), Ingest: in}); err == nil || !strings.Contains(err.Error(), "do not work with a Redis Cluster") {
+			t.Errorf("%+v: %v", in, err)
+		}
+	}
+	single := redistest.Start(t)
+	empty := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", "0")
+	for url, want := range map[string]string{
+		strings.Replace(single.URL, "redis://", "redis+cluster://", 1): "is no cluster",
+		strings.Replace(empty.URL, "redis://", "redis+cluster://", 1):  "slots without a master",
+		empty.URL: "redis+cluster://",
+	} {
+		e := newEngine(t, nil, func(cfg *Config) { cfg.URL = url })
+		if err := e.Start(t.Context(), enginetest.NewRecorder()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestSlots(t *testing.T) {
+	for name, want := range map[string]int{"": 0, "foo": 12182, "magpie:{foo}:log": 12182, "{}foo": 5542, "123456789": 12739} {
+		if name == "{}foo" {
+			continue // hashed whole; checked against Redis below
+		}
+		if got := slotOf(name); got != want {
+			t.Errorf("%q: %d, want %d", name, got, want)
+		}
+	}
+	for _, slot := range []int{0, 1, 5460, 16383} {
+		if got := slotOf("x:{" + tagOf(slot) + "}"); got != slot {
+			t.Errorf("the tag of %d lies in %d", slot, got)
+		}
+	}
+	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", "0")
+	for _, name := range []string{"{}foo", "a{b}c{d}", "a{b", "}{x}", "ünï{cödé}"} {
+		if want := server.Do("CLUSTER", "KEYSLOT", name); strconv.Itoa(slotOf(name)) != want {
+			t.Errorf("%q: %d, Redis says %s", name, slotOf(name), want)
+		}
+	}
+}
