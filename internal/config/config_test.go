@@ -420,12 +420,21 @@ func TestSecretsStaySecret(t *testing.T) {
 		t.Error("show changed the settings themselves")
 	}
 	for _, arg := range []string{
-		"--redis=redis://:hunter2@%zz", "--redis=hunter2@localhost", "--redis=redis://user:hunter2@", "--redis=redis://user:hunter2@host:port", "--redis=redis://user:1?hunter2@host",
+		"--redis=redis://:hunter2@%zz", "--redis=redis+cluster://user:hunter2@a:1,b:x", "--redis=redis+cluster://user:hunter2@", "--redis=hunter2@localhost", "--redis=redis://user:hunter2@", "--redis=redis://user:hunter2@host:port", "--redis=redis://user:1?hunter2@host",
 		"--token-secret=hunter2", "--api-key=hunter2 x", "--api-key=hunter2\x00",
 	} {
 		_, err := load(t, "", nil, []string{arg})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", arg, err)
+		}
+	}
+}
+
+// A cluster's URL has several addresses; its password is as secret.
+func TestRedactedClusterURL(t *testing.T) {
+	for _, url := range []string{"redis+cluster://user:hunter2@a:1,b:2,c", "rediss+cluster://:hunter2@[::1]:7000,[::1]:7001", "redis+cluster://u:hunter2@a,b"} {
+		if got := RedactURL(url); strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %s", url, got)
 		}
 	}
 }

@@ -138,15 +138,21 @@ func (c *cluster) askOne(ctx context.Context, client rueidis.Client, addr string
 func (c *cluster) follow(ctx context.Context, owners *ownership) {
 	members := c.meet(ctx, owners)
 	old := c.table.Load()
-	table, whole := new([slotCount]*master), true
+	table, whole := old, true
 	lowest := map[*master]int{}
-	for s := range table {
+	for s := range old {
 		m := members[owners.addr[s]]
 		whole = whole && m != nil
 		if m == nil {
 			m = old[s]
 		}
-		table[s] = m
+		if m != table[s] {
+			if table == old { // readers have that one
+				table = new([slotCount]*master)
+				*table = *old
+			}
+			table[s] = m
+		}
 		if _, known := lowest[m]; !known {
 			lowest[m] = s
 		}

@@ -230,6 +230,72 @@ func TestClusterAMasterDiesAndComesBack(t *testing.T) {
 	}
 }
 
+// D1, D6: a master that hands over to its replica in good order loses nothing.
+func TestClusterAMasterHandsOver(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	ch := "long-chat"
+	replica := c.AddReplica(c.Owner(ch))
+	n := startNode(t, nil, inCluster(c))
+	n.subscribe(ch)
+	stop := traffic(t, n, ch)
+	n.sink.Wait(t, ch, 20)
+	replica.Do("CLUSTER", "FAILOVER")
+	eventually(t, "the replica is the master", 10*time.Second, func() bool {
+		return strings.Contains(replica.Do("INFO", "replication"), "role:master") && n.home(ch).addr == replica.Addr
+	})
+	seen := len(n.sink.Messages(ch))
+	eventually(t, "messages come live", 10*time.Second, func() bool { return len(n.sink.Messages(ch)) > seen+20 })
+	seenAll(t, n, ch, stop())
+	n.back()
+}
+
+// D7: the probe, whose names lie in a slot, and a master as a whole give way when
+// slots go.
+func TestClusterAMasterLosesItsSlots(t *testing.T) {
+	c := redistest.StartClusterAt(t, 0, 8000, redistest.Slots-2)
+	n := startNode(t, nil, inCluster(c))
+	small := n.home(tagOf(redistest.Slots - 1))
+	place := small.probe.place.Load().name
+	n.subscribe(tagOf(redistest.Slots-2), tagOf(redistest.Slots-1))
+	c.Move(tagOf(redistest.Slots-2), c.Masters[0], nil)
+	eventually(t, "the probe has another place", 10*time.Second, func() bool { return small.probe.place.Load().name != place })
+	n.back()
+	c.Move(tagOf(redistest.Slots-1), c.Masters[1], nil)
+	eventually(t, "the master is left alone", 10*time.Second, func() bool {
+		return len(n.masters()) == 2 && c.Masters[2].Do("CLIENT", "LIST", "TYPE", "pubsub") == ""
+	})
+	n.back()
+	for _, slot := range []int{redistest.Slots - 2, redistest.Slots - 1} {
+		arrives(t, n, tagOf(slot))
+	}
+	c.Move(tagOf(redistest.Slots-1), c.Masters[2], nil)
+	eventually(t, "the master is back", 10*time.Second, func() bool { return len(n.masters()) == 3 })
+	arrives(t, n, tagOf(redistest.Slots-1))
+	n.back()
+}
+
+// P4: who is there can be told, and told to others, while a master is away that
+// has nothing to do with the channel but a node's lease.
+func TestClusterPresenceWhileAMasterIsAway(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	n := startNode(t, nil, inCluster(c))
+	leased := c.Owner(n.keys.node(n.roster.id()))
+	var ch string
+	for owner, list := range spread(c, 1) {
+		if owner != leased {
+			ch = list[0]
+			n.join(list[0], "early")
+			n.waitMembers(list[0], "early")
+		}
+	}
+	leased.Kill()
+	eventually(t, "the master is known to be silent", 10*time.Second, func() bool { return n.silence(n.keys.node(n.roster.id())) != nil })
+	n.join(ch, "early", "late")
+	if took := n.waitMembers(ch, "early", "late"); took > 2*time.Second {
+		t.Logf("it took %s", took)
+	}
+}
+
 // A plain PUBLISH at any node reaches the channel's subscribers, once.
 func TestClusterPlainPublish(t *testing.T) {
 	c := redistest.StartCluster(t, 3)

@@ -195,7 +195,7 @@ func (s *subscriber) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		begun := time.Now()
 		err := s.serve(ctx)
-		s.lost(err)
+		s.lost(err, ctx.Err() == nil)
 		if time.Since(begun) > backoffMax {
 			backoff = backoffMin
 		}
@@ -308,8 +308,8 @@ func (s *subscriber) caughtUp(again bool) {
 	}
 }
 
-// lost runs when a connection has ended.
-func (s *subscriber) lost(err error) {
+// lost runs when a connection has ended; wanted says that it should not have.
+func (s *subscriber) lost(err error, wanted bool) {
 	s.mu.Lock()
 	was := s.whole
 	s.whole, s.reason = false, err
@@ -319,7 +319,7 @@ func (s *subscriber) lost(err error) {
 	}
 	s.mu.Unlock()
 	s.e.plain.cut(s.isHome)
-	if was && s.e.life.Err() == nil {
+	if was && wanted {
 		s.e.cfg.Log.Warn("lost the subscriber connection", "redis", s.m.addr, "error", err)
 		call(s.e.cfg.Metrics.SubscriberLost)
 	}

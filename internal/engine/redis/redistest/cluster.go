@@ -24,16 +24,26 @@ type Cluster struct {
 // until every node serves all slots.
 func StartCluster(t testing.TB, masters int) *Cluster {
 	t.Helper()
+	firsts := make([]int, masters)
+	for i := range firsts {
+		firsts[i] = i * Slots / masters
+	}
+	return StartClusterAt(t, firsts...)
+}
+
+// StartClusterAt is StartCluster with one master from each of these slots on.
+func StartClusterAt(t testing.TB, firsts ...int) *Cluster {
+	t.Helper()
 	c := &Cluster{t: t}
-	for range masters {
+	for range firsts {
 		c.Masters = append(c.Masters, startMember(t))
 	}
 	first := c.Masters[0]
+	ends := append(firsts[1:len(firsts):len(firsts)], Slots)
 	var addrs []string
 	for i, s := range c.Masters {
 		addrs = append(addrs, s.Addr)
-		from, to := i*Slots/masters, (i+1)*Slots/masters-1
-		s.Do("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(from), strconv.Itoa(to))
+		s.Do("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(firsts[i]), strconv.Itoa(ends[i]-1))
 		s.Do("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
 		first.meet(s)
 	}
@@ -46,7 +56,7 @@ func StartCluster(t testing.TB, masters int) *Cluster {
 func startMember(t testing.TB) *Server {
 	t.Helper()
 	return Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", strconv.Itoa(freePort(t)),
-		"--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0")
+		"--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0")
 }
 
 func freePort(t testing.TB) int {
