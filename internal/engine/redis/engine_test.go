@@ -18,10 +18,11 @@ import (
 	"magpie/internal/engine/redis/redistest"
 )
 
-// The client library closes connections to nodes that left a cluster after some
-// seconds, on a goroutine that it gives no handle to.
+// The client library looks at a cluster again, and closes connections to nodes
+// that left it, after a second or some, on goroutines that it gives no handle to.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 func TestConformance(t *testing.T) {
