@@ -3,7 +3,7 @@
 # make test   every test; installs what they need where it can, and else says what to install
 # make check  format, vet, staticcheck, modules, generated pages
 # make docs   make the generated pages again
-# make bench  all loads beside a floor and a peer, into docs/performance.md; about 20 minutes
+# make bench  all loads beside a floor and a peer, into docs/performance.md; about 30 minutes
 # make bench-hops  Go benchmarks of the hops that multiply
 # make deps   only what the tests need
 
@@ -17,7 +17,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 BENCH       ?= .
-BENCH_ROUNDS ?= 4
+BENCH_ROUNDS ?= 5
 BENCH_FLAGS ?=
 
 .PHONY: run build web test test-go test-chat test-browser test-sdk check docs deps bench bench-hops clean
@@ -35,8 +35,10 @@ web:
 
 test: deps test-go test-chat test-browser test-sdk
 
+# The race detector makes things larger; what counts bytes and allocations runs without it.
 test-go:
 	$(GO) test -race -timeout 10m ./...
+	$(GO) test -count=1 -run 'Idle|Alloc' ./cmd/magpie ./internal/...
 
 # The chat app's types and its pure parts.
 test-chat: web
@@ -69,7 +71,7 @@ bench: build
 	cc -O2 -o bin/bench-floor bench/floor/floor.c
 	cd bench/peer && $(GO) build -o ../../bin/bench-peer .
 	$(GO) build -o bin/bench-suite ./bench/suite
-	bin/bench-suite -rounds $(BENCH_ROUNDS) -doc docs/performance.md $(BENCH_FLAGS)
+	bin/bench-suite -rounds $(BENCH_ROUNDS) -go $(GO) -doc docs/performance.md $(BENCH_FLAGS)
 
 bench-hops:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...

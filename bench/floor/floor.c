@@ -6,7 +6,11 @@
  * server takes beyond this is what its promises cost. In C, because a floor
  * has to be the cheapest way there is.
  *
- *   cc -O2 -o floor floor.c && ./floor PORT
+ *   cc -O2 -o floor floor.c && ./floor PORT [SECONDS]
+ *
+ * With SECONDS every connection gets a ping that often, all in one go, and its
+ * answer is read: one send(2) and one recv(2) for each, which is what asking
+ * costs at the least.
  *
  * The room is the number behind the last '-' of the path; the answer to the
  * handshake is the one for the load client's fixed key.
@@ -22,6 +26,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum { ROOMS = 1024, CONNECTIONS = 65536, BUFFER = 1 << 16 };
@@ -165,6 +170,26 @@ static void readable(int fd)
 		frames(fd, (uint8_t *)buffer, n);
 }
 
+static void ping_all(int timer)
+{
+	static const uint8_t ping[] = {0x89, 0};
+	uint64_t missed;
+	if (read(timer, &missed, sizeof missed) != sizeof missed)
+		return;
+	for (int i = 0; i < ROOMS; i++)
+		for (int j = 0; j < rooms[i].count; j++)
+			send(rooms[i].fds[j], ping, sizeof ping, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int every(int seconds)
+{
+	struct itimerspec when = {{seconds, 0}, {seconds, 0}};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+	if (fd < 0 || timerfd_settime(fd, 0, &when, NULL))
+		fail("timer");
+	return fd;
+}
+
 static int listen_on(int port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -177,8 +202,8 @@ static int listen_on(int port)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: floor PORT\n");
+	if (argc < 2 || argc > 3) {
+		fprintf(stderr, "usage: floor PORT [SECONDS]\n");
 		return 2;
 	}
 	struct rlimit files;
@@ -188,12 +213,17 @@ int main(int argc, char **argv)
 	poller = epoll_create1(0);
 	int listener = listen_on(atoi(argv[1]));
 	watch(listener);
+	int timer = argc > 2 ? every(atoi(argv[2])) : -1;
+	if (timer >= 0)
+		watch(timer);
 	for (;;) {
 		struct epoll_event events[1024];
 		int n = epoll_wait(poller, events, 1024, -1);
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.fd == listener)
 				accept_all(listener);
+			else if (events[i].data.fd == timer)
+				ping_all(timer);
 			else
 				readable(events[i].data.fd);
 		}

@@ -20,6 +20,9 @@ func main() {
 	redis := flag.String("redis", "", "host:port of a Redis to go through")
 	history := flag.Int("history", 0, "messages that a channel's log keeps")
 	tuned := flag.Bool("tuned", false, "with the options that save memory")
+	cert := flag.String("cert", "", "PEM file with a certificate, to speak TLS")
+	key := flag.String("key", "", "PEM file with its key")
+	ping := flag.Duration("ping", 0, "how often clients are pinged, if not as often as the library does")
 	flag.Parse()
 	node, err := newNode(*redis)
 	if err != nil {
@@ -30,10 +33,16 @@ func main() {
 		log.Fatal(err)
 	}
 	config := centrifuge.WebsocketConfig{CheckOrigin: func(*http.Request) bool { return true }}
+	if *ping > 0 {
+		config.PingPongConfig = centrifuge.PingPongConfig{PingInterval: *ping, PongTimeout: *ping / 3}
+	}
 	if *tuned {
 		config.ProcessCommandsOffReadLoop, config.UseWriteBufferPool, config.ReadBufferSize = true, true, 512
 	}
 	http.Handle("/connection/websocket", centrifuge.NewWebsocketHandler(node, config))
+	if *cert != "" {
+		log.Fatal(http.ListenAndServeTLS(*addr, *cert, *key, nil))
+	}
 	log.Fatal(http.ListenAndServe(*addr, nil))
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"log"
+	"slices"
 	"time"
 
 	"magpie/internal/bench"
@@ -35,7 +36,8 @@ var loads = []struct {
 }
 
 func measureLoads(o options, f *figures) error {
-	f.Loads = nil
+	// What -match leaves out stays as it was.
+	f.Loads = slices.DeleteFunc(f.Loads, func(l loadFigure) bool { return o.match.MatchString(l.Load + " " + l.Target) })
 	for round := range o.rounds {
 		for _, l := range loads {
 			for _, t := range targets {
@@ -65,7 +67,7 @@ func runLoad(o options, t target, p bench.Plan) (loadFigure, error) {
 	defer s.stop()
 	p = shorten(o, p)
 	p.Size, p.PID, p.Dialing, p.Name = payload, s.pid(), 500, "bench"
-	p.Target = bench.Target{URL: "http://" + s.addr, Door: t.door}
+	p.Target = bench.Target{URL: "http://" + s.addr, Door: t.door, Recoverable: t.recoverable}
 	// A server has its own moment to start up before it is looked at.
 	time.Sleep(300 * time.Millisecond)
 	before := kernelMemory()

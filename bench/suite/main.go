@@ -1,9 +1,10 @@
 //go:build linux
 
 // Command suite measures Magpie on this machine: five loads beside a floor
-// and a peer, what a connection takes, what goes through Redis, and polling
-// against a connection. "make bench" runs it; it prints its tables, keeps
-// them in docs/performance.md and draws docs/img/performance-*.svg.
+// and a peer, what an idle connection costs in CPU, in memory, byte by byte
+// and over TLS, what goes through Redis, and polling against a connection.
+// "make bench" runs it; it prints its tables, keeps them in
+// docs/performance.md and draws docs/img/performance-*.svg.
 //
 // Servers are processes of their own, one at a time and in turn, so that a
 // slow minute of the machine hits all alike. The client is one thread of this
@@ -21,6 +22,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,18 +36,72 @@ type options struct {
 	match  *regexp.Regexp // of the loads, those whose "W2 Magpie, raw" it matches
 }
 
+// part is one of the things that are measured, apart from the others.
+type part struct {
+	name string
+	run  func(options, *figures) error
+	// How long it takes on two quiet cores, once and for each round.
+	once, round time.Duration
+}
+
+var parts = []part{
+	{name: "loads", run: measureLoads, round: 170 * time.Second},
+	{name: "idle", run: measureRest, once: 530 * time.Second},
+	{name: "tls", run: measureTLS, once: 65 * time.Second},
+	{name: "curves", run: measureCurves, once: 190 * time.Second},
+	{name: "redis", run: measureRedis, once: 120 * time.Second},
+	{name: "polling", run: measurePolling, once: 45 * time.Second},
+	{name: "bytes", run: measureBytes, once: 35 * time.Second},
+}
+
 // everything names all parts.
-const everything = "loads,curves,redis,polling"
+func everything() string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// chosen are the parts that are to run.
+func (o options) chosen(p part) bool { return slices.Contains(strings.Split(o.only, ","), p.name) }
+
+// expected is how long the chosen parts take when nothing has to be repeated.
+func (o options) expected() (all time.Duration) {
+	for _, p := range parts {
+		if o.chosen(p) {
+			all += p.once + time.Duration(o.rounds)*p.round
+		}
+	}
+	if o.short {
+		all /= 5
+	}
+	return all.Round(time.Minute)
+}
+
+// check refuses parts that do not exist: nothing would be measured in silence.
+func (o options) check() error {
+	for name := range strings.SplitSeq(o.only, ",") {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			return fmt.Errorf("-only %q: there is no part %q; choose of %s", o.only, name, everything())
+		}
+	}
+	if o.rounds < 1 {
+		return fmt.Errorf("-rounds %d: it takes one at least", o.rounds)
+	}
+	return nil
+}
 
 func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of the five loads")
-	flag.StringVar(&o.only, "only", everything, "parts to run; the others are taken from -out")
+	flag.StringVar(&o.only, "only", everything(), "parts to run; the others are taken from -out")
 	flag.StringVar(&o.out, "out", "bin/bench.json", "where all figures are kept")
 	flag.StringVar(&o.doc, "doc", "", "page whose tables are replaced")
 	tablesOnly := flag.Bool("tables", false, "measure nothing; make the tables of -out again")
 	flag.BoolVar(&o.short, "short", false, "a tenth of everything, to see that it runs")
-	match := flag.String("match", "", "of the loads, only those whose name (\"W2 Magpie, raw\") this expression matches")
+	match := flag.String("match", "", "measure again, of the loads and the idle part, only what this expression matches (\"W2 Magpie, raw\", \"idle 10000 peer\")")
+	flag.StringVar(&goTool, "go", goTool, "the go command, for the part bytes")
 	flag.StringVar(&binary, "magpie", binary, "the program to measure")
 	polling := flag.String("serve-polling", "", "be the server that polling is measured with, on this address")
 	flag.Parse()
@@ -64,6 +120,9 @@ func main() {
 	// which there is little, until the end of a load.
 	runtime.LockOSThread()
 	debug.SetGCPercent(1000)
+	if err := o.check(); err != nil {
+		log.Fatal(err)
+	}
 	if err := measure(o); err != nil {
 		log.Fatal(err)
 	}
@@ -71,13 +130,24 @@ func main() {
 
 // figures is all that is measured.
 type figures struct {
-	Machine machine         `json:"machine"`
-	Kept    []string        `json:"kept,omitempty"` // parts of an earlier run, and when that was
-	Loads   []loadFigure    `json:"loads"`
-	Curves  []curveFigure   `json:"curves"`
-	Rates   []rateFigure    `json:"rates"`
-	Redis   *redisFigures   `json:"redis,omitempty"`
-	Polling []pollingFigure `json:"polling,omitempty"`
+	Machine  machine             `json:"machine"`
+	Parts    map[string]occasion `json:"parts,omitempty"` // when each was measured
+	Loads    []loadFigure        `json:"loads"`
+	Rest     []restFigure        `json:"rest,omitempty"`
+	TLS      []tlsFigure         `json:"tls,omitempty"`
+	Bytes    string              `json:"bytes,omitempty"` // tables as they are
+	Resident []residentFigure    `json:"resident,omitempty"`
+	Curves   []curveFigure       `json:"curves"`
+	Rates    []rateFigure        `json:"rates"`
+	Redis    *redisFigures       `json:"redis,omitempty"`
+	Polling  []pollingFigure     `json:"polling,omitempty"`
+}
+
+// occasion is when a part was measured, and what else the machine did.
+type occasion struct {
+	Began      time.Time `json:"began"`
+	LoadBefore string    `json:"load_before"`
+	LoadAfter  string    `json:"load_after"`
 }
 
 // load reads the figures of an earlier run.
@@ -102,31 +172,28 @@ func tablesAgain(o options) error {
 
 func measure(o options) error {
 	var f figures
-	if o.only != everything {
+	if o.only != everything() || o.match.String() != "" {
 		var err error
 		if f, err = load(o.out); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	earlier := f.Machine
-	f.Machine, f.Kept = thisMachine(o), nil
-	log.Printf("on %s", f.Machine)
-	parts := []struct {
-		name string
-		run  func(options, *figures) error
-	}{
-		{"loads", measureLoads}, {"curves", measureCurves}, {"redis", measureRedis}, {"polling", measurePolling},
+	f.Machine = thisMachine(o)
+	if f.Parts == nil {
+		f.Parts = make(map[string]occasion)
 	}
+	log.Printf("on %s", f.Machine)
+	log.Printf("this takes about %.0f minutes, and up to two more where a noisy moment has to be measured again", max(o.expected().Minutes(), 1))
 	for _, p := range parts {
-		if !strings.Contains(o.only, p.name) {
-			if !earlier.Began.IsZero() {
-				f.Kept = append(f.Kept, fmt.Sprintf("%s, of %s, load average %s before and %s after", p.name, earlier.Began.Format("15:04"), earlier.LoadBefore, earlier.LoadAfter))
-			}
+		if !o.chosen(p) {
 			continue
 		}
+		when := occasion{Began: time.Now().UTC(), LoadBefore: loadAverage()}
 		if err := p.run(o, &f); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		when.LoadAfter = loadAverage()
+		f.Parts[p.name] = when
 	}
 	f.Machine.LoadAfter, f.Machine.Took = loadAverage(), time.Since(f.Machine.Began).Round(time.Second)
 	text, err := json.MarshalIndent(f, "", "\t")

@@ -44,7 +44,7 @@ func drawAll(f *figures) error {
 	for i, t := range curved {
 		name, colour := targets[t].name, colours[i]
 		m, c := series{name: name, colour: colour}, series{name: name, colour: colour}
-		for _, p := range f.Curves {
+		for _, p := range f.allCurves() {
 			if p.Target == name {
 				m.points = append(m.points, [2]float64{float64(p.Connections), float64(p.RSS) / (1 << 20)})
 				c.points = append(c.points, [2]float64{float64(p.Connections), 100 * p.Cores})

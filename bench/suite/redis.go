@@ -228,7 +228,7 @@ func measureDoors(o options, f *redisFigures) error {
 		if err != nil {
 			return err
 		}
-		figure, err := runQuietly(o, target{t.name, t.door, func() (*server, error) { return t.start(redis.addr) }},
+		figure, err := runQuietly(o, target{t.name, t.door, func() (*server, error) { return t.start(redis.addr) }, true},
 			bench.Plan{Connections: 200, Settle: 2 * time.Second, Rate: 200, Duration: 5 * time.Second})
 		redis.stop()
 		if err != nil {

@@ -44,15 +44,28 @@ func report(o options, f *figures) error {
 func tables(f *figures) string {
 	var b strings.Builder
 	m := f.Machine
-	fmt.Fprintf(&b, "\nMeasured on %s with %s. Client and servers share %d cores (%s). Load average before %s, after %s; %d rounds; %s in all.\n",
+	fmt.Fprintf(&b, "\nMeasured on %s with %s. Client and servers share %d cores (%s). Load average before %s, after %s; rounds: %d; %s in all.\n",
 		m.Began.Format("2 January 2006, 15:04 MST"), m.Magpie, m.Cores, m, m.LoadBefore, m.LoadAfter, m.Rounds, m.Took.Round(time.Second))
-	for _, p := range f.Kept {
-		fmt.Fprintf(&b, "Kept from an earlier run: %s.\n", p)
+	for _, p := range parts {
+		if when, ok := f.Parts[p.name]; ok && when.Began.Before(m.Began) {
+			fmt.Fprintf(&b, "Kept from an earlier run: %s, of %s, load average %s before and %s after.\n", p.name, when.Began.Format("2 January, 15:04 MST"), when.LoadBefore, when.LoadAfter)
+		}
 	}
 	if len(f.Loads) > 0 {
 		othersLine(&b, f.Loads)
+	}
+	if len(f.Loads)+len(f.Rest) > 0 {
+		goalTable(&b, f)
+	}
+	if len(f.Loads) > 0 {
 		connectionTable(&b, f.Loads)
 		deliveryTable(&b, f.Loads)
+	}
+	if len(f.Rest) > 0 {
+		restTable(&b, f.Rest)
+	}
+	if len(f.TLS) > 0 {
+		tlsTable(&b, f.TLS)
 	}
 	if len(f.Curves) > 0 {
 		curveTables(&b, f)
@@ -62,6 +75,10 @@ func tables(f *figures) string {
 	}
 	if len(f.Polling) > 0 {
 		pollingTable(&b, f.Polling)
+	}
+	if f.Bytes != "" {
+		b.WriteString("\n### A connection's bytes\n" + f.Bytes)
+		residentTable(&b, f.Resident)
 	}
 	b.WriteByte('\n')
 	return b.String()
@@ -86,7 +103,7 @@ func othersLine(b *strings.Builder, loads []loadFigure) {
 // spread is what one figure was over the rounds.
 type spread struct{ low, median, high float64 }
 
-func over(loads []loadFigure, load, target string, of func(loadFigure) float64) spread {
+func over(loads []loadFigure, load, target string, of func(loadFigure) float64) (s spread, measured bool) {
 	var all []float64
 	for _, l := range loads {
 		if l.Load == load && l.Target == target {
@@ -94,14 +111,14 @@ func over(loads []loadFigure, load, target string, of func(loadFigure) float64) 
 		}
 	}
 	if len(all) == 0 {
-		return spread{}
+		return spread{}, false
 	}
 	slices.Sort(all)
 	median := all[len(all)/2]
 	if len(all)%2 == 0 {
 		median = (median + all[len(all)/2-1]) / 2
 	}
-	return spread{all[0], median, all[len(all)-1]}
+	return spread{all[0], median, all[len(all)-1]}, true
 }
 
 func (s spread) String() string {
@@ -135,10 +152,16 @@ func p99(l loadFigure) float64     { return float64(l.Result.Latency.P99) / 1000
 func connectionTable(b *strings.Builder, loads []loadFigure) {
 	b.WriteString("\n### W1: 10,000 connections, one subscription each, idle for 8 s\n\n")
 	b.WriteString("| server | memory per connection, KB | to the peer's | kernel per connection, KB | CPU per connect, µs | to the peer's |\n|---|---|---|---|---|---|\n")
-	peerRSS, peerConnect := over(loads, "W1", "peer", rss).median, over(loads, "W1", "peer", connect).median
+	peerRSS, _ := over(loads, "W1", "peer", rss)
+	peerConnect, _ := over(loads, "W1", "peer", connect)
 	for _, t := range targets {
-		r, c := over(loads, "W1", t.name, rss), over(loads, "W1", t.name, connect)
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", t.name, r, ratio(r.median, peerRSS), digits3(over(loads, "W1", t.name, kernel).median), c, ratio(c.median, peerConnect))
+		r, ok := over(loads, "W1", t.name, rss)
+		if !ok {
+			continue // -match left it out
+		}
+		k, _ := over(loads, "W1", t.name, kernel)
+		c, _ := over(loads, "W1", t.name, connect)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", t.name, r, ratio(r.median, peerRSS.median), digits3(k.median), c, ratio(c.median, peerConnect.median))
 	}
 }
 
@@ -156,21 +179,25 @@ func deliveryTable(b *strings.Builder, loads []loadFigure) {
 	b.WriteString("Median of the rounds (lowest–highest). Payload 128 bytes.\n\n")
 	b.WriteString("| load | server | CPU per delivery, µs | to the floor's | to the peer's | p50, ms | p99, ms | lost, repeated, reordered |\n|---|---|---|---|---|---|---|---|\n")
 	for _, d := range deliveries {
-		lowest, peers := over(loads, d.load, "floor", cpu).median, over(loads, d.load, "peer", cpu).median
-		for i, t := range targets {
-			c := over(loads, d.load, t.name, cpu)
-			name := d.name
-			if i > 0 {
-				name = ""
+		lowest, _ := over(loads, d.load, "floor", cpu)
+		peers, _ := over(loads, d.load, "peer", cpu)
+		name := d.name
+		for _, t := range targets {
+			c, ok := over(loads, d.load, t.name, cpu)
+			if !ok {
+				continue // -match left it out
 			}
+			half, _ := over(loads, d.load, t.name, p50)
+			most, _ := over(loads, d.load, t.name, p99)
 			var lost, repeated, reordered int
 			for _, l := range loads {
 				if l.Load == d.load && l.Target == t.name {
 					lost, repeated, reordered = lost+l.Result.Lost, repeated+l.Result.Repeated, reordered+l.Result.Reordered
 				}
 			}
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %d, %d, %d |\n", name, t.name, c, ratio(c.median, lowest), ratio(c.median, peers),
-				digits3(over(loads, d.load, t.name, p50).median), digits3(over(loads, d.load, t.name, p99).median), lost, repeated, reordered)
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %d, %d, %d |\n", name, t.name, c, ratio(c.median, lowest.median), ratio(c.median, peers.median),
+				digits3(half.median), digits3(most.median), lost, repeated, reordered)
+			name = "" // once for all servers
 		}
 	}
 }
@@ -183,9 +210,9 @@ func curveTables(b *strings.Builder, f *figures) {
 		fmt.Fprintf(b, " %s |", targets[i].name)
 	}
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(curved)) + "\n")
-	for _, n := range unique(f.Curves, func(c curveFigure) int { return c.Connections }) {
+	for _, n := range unique(f.allCurves(), func(c curveFigure) int { return c.Connections }) {
 		fmt.Fprintf(b, "| %d |", n)
-		for _, c := range f.Curves {
+		for _, c := range f.allCurves() {
 			if c.Connections == n {
 				fmt.Fprintf(b, " %.1f MB, %.0f %% of a core |", float64(c.RSS)/(1<<20), 100*c.Cores)
 			}

@@ -67,6 +67,8 @@ type target struct {
 	name  string
 	door  string
 	start func() (*server, error)
+	// recoverable: its clients ask for subscriptions that can be resumed.
+	recoverable bool
 }
 
 // binary is the Magpie under measurement.
@@ -83,15 +85,15 @@ func peer(more ...string) (*server, error) {
 	return start("peer", addr, append([]string{"bin/bench-peer", "-addr", addr}, more...)...)
 }
 
-func floor() (*server, error) {
+func floor(more ...string) (*server, error) {
 	addr := freeAddr()
-	return start("floor", addr, "bin/bench-floor", addr[strings.LastIndexByte(addr, ':')+1:])
+	return start("floor", addr, append([]string{"bin/bench-floor", addr[strings.LastIndexByte(addr, ':')+1:]}, more...)...)
 }
 
 var targets = []target{
-	{"floor", "raw", floor},
-	{"peer", "centrifuge", func() (*server, error) { return peer() }},
-	{"peer, tuned", "centrifuge", func() (*server, error) { return peer("-tuned") }},
-	{"Magpie, raw", "raw", func() (*server, error) { return magpie() }},
-	{"Magpie, Centrifuge", "centrifuge", func() (*server, error) { return magpie() }},
+	{"floor", "raw", func() (*server, error) { return floor() }, false},
+	{"peer", "centrifuge", func() (*server, error) { return peer() }, false},
+	{"peer, tuned", "centrifuge", func() (*server, error) { return peer("-tuned") }, false},
+	{"Magpie, raw", "raw", func() (*server, error) { return magpie() }, false},
+	{"Magpie, Centrifuge", "centrifuge", func() (*server, error) { return magpie() }, false},
 }

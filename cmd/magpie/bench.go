@@ -44,6 +44,7 @@ func (c *command) benchCommand() *cobra.Command {
 	flags.StringVar(&p.Name, "channel", "", "`NAME` of the channels, followed by - and a number (default: a new one)")
 	flags.IntVar(&p.PID, "pid", 0, "process of the server on this machine, to tell its CPU time and memory (Linux)")
 	flags.StringVar(&p.Target.Door, "door", "raw", "door to come in by: "+strings.Join(bench.Doors, ", "))
+	flags.BoolVar(&p.Target.Recoverable, "recoverable", false, "ask for subscriptions that can be resumed (door centrifuge)")
 	token := flags.String("token", "", "`token` to show (MAGPIE_TOKEN)")
 	asJSON := flags.Bool("json", false, "print the result as JSON")
 	cmd.RunE = func(*cobra.Command, []string) error {

@@ -86,14 +86,14 @@ func magpieWith(t *testing.T, stdin string, env []string, args ...string) result
 
 // process is the binary while it runs. One goroutine reads each output.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	cmd  *exec.Cmd
 	out  *transcript
 	err  *transcript
 	done chan struct{}
 }
 
-func start(t *testing.T, env []string, args ...string) *process {
+func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), out: newTranscript(), err: newTranscript(), done: make(chan struct{})}
 	p.cmd.Env = cleanEnviron(env...)

@@ -41,6 +41,7 @@ type App struct {
 	node    *session.Node
 	nodes   *nodes.Nodes
 	wheel   *wheel.Wheel
+	trim    *trimmer
 	sockets *ws.Server
 	clients *centrifuge.Door
 	cfs     *ws.Server // its sockets
@@ -69,7 +70,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.wheel = wheel.New(wheelTick)
-	a.hub = hub.New(hub.Config{Engine: a.engine, Rules: cfg.Rules, Log: log})
+	a.hub = hub.New(hub.Config{Engine: a.engine, Rules: cfg.Rules, Log: log, Coalesce: cfg.Times.Coalesce})
 	who, err := newAuthorizer(cfg, log)
 	if err != nil {
 		return nil, err
@@ -79,6 +80,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 		Hub: a.hub, Engine: a.engine, Auth: who,
 		MaxPayload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions,
 	})
+	a.trim = newTrimmer(a.node)
 	a.nodes = nodes.New(nodes.Config{Bus: a.engine.(engine.Bus), Node: a.node, Hub: a.hub, Log: log, Name: cfg.Node})
 	if a.sockets, err = ws.New(ws.Config{
 		MaxMessage: cfg.Limits.MaxPayload, WriteTimeout: cfg.Times.WriteTimeout,
@@ -180,6 +182,8 @@ func (a *App) Start(ctx context.Context) error {
 func (a *App) startWheel() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	a.begun("memory", a.trim.stop)
+	a.wheel.Add(&a.trim.timer, trimEvery)
 	go func() {
 		defer close(done)
 		a.wheel.Run(ctx)

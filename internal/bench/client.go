@@ -103,6 +103,7 @@ func (c *client) frames(data []byte, write func([]byte) error) (rest []byte, err
 		case opText, opBinary, opContinue:
 			err = c.message(payload, write)
 		case opPing:
+			c.run.pings.Add(1)
 			err = write(appendFrame(nil, opPong, payload))
 		case opClose:
 			code := 1005
@@ -139,6 +140,7 @@ func (c *client) message(message []byte, write func([]byte) error) error {
 		return nil
 	}
 	if answer := door.answer(message); answer != nil {
+		c.run.pings.Add(1)
 		return write(answer)
 	}
 	if door.refused(message) {

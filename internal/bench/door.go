@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -14,6 +15,13 @@ type Target struct {
 	Door   string // raw, centrifuge or sse
 	Token  string // who the clients are; none: guests
 	APIKey string // for publishing over HTTP (sse)
+
+	// Recoverable asks for subscriptions that can be resumed where that is the
+	// client's to say (centrifuge); a server that grants none is an error.
+	Recoverable bool
+	// Roots are who may sign the server's certificate; nil: whom the system
+	// trusts. Only Run speaks TLS.
+	Roots *x509.CertPool
 }
 
 // Doors are the names that Target.Door can have.
@@ -53,7 +61,7 @@ func (t Target) open() (door, *url.URL, error) {
 	case "raw", "":
 		return raw{base}, u, nil
 	case "centrifuge":
-		return centrifuge{base}, u, nil
+		return centrifuge{base, t.Recoverable}, u, nil
 	case "sse":
 		return sse{base}, u, nil
 	}
@@ -93,7 +101,10 @@ func (raw) publish(dst []byte, _ string, _ uint32, payload []byte) []byte {
 }
 
 // centrifuge is the Centrifuge protocol, version 2, in JSON.
-type centrifuge struct{ web }
+type centrifuge struct {
+	web
+	recoverable bool
+}
 
 func (d centrifuge) request(string) []byte { return d.upgrade("/connection/websocket") }
 
@@ -103,12 +114,23 @@ func (d centrifuge) hello(channel string) []byte {
 		token = `"token":"` + d.token + `"`
 	}
 	out := appendFrame(nil, opText, []byte(`{"id":1,"connect":{`+token+`}}`))
-	return appendFrame(out, opText, []byte(`{"id":2,"subscribe":{"channel":`+strconv.Quote(channel)+`}}`))
+	recoverable := ""
+	if d.recoverable {
+		recoverable = `,"recoverable":true`
+	}
+	return appendFrame(out, opText, []byte(`{"id":2,"subscribe":{"channel":`+strconv.Quote(channel)+recoverable+`}}`))
 }
 
 func (centrifuge) frames() bool { return true }
 
-func (centrifuge) ready(message []byte) bool { return bytes.Contains(message, []byte(`"subscribe":{`)) }
+func (d centrifuge) ready(message []byte) bool {
+	return bytes.Contains(message, []byte(`"subscribe":{`)) && !d.forgetful(message)
+}
+
+// forgetful tells whether a subscription that was to be recoverable is not.
+func (d centrifuge) forgetful(message []byte) bool {
+	return d.recoverable && bytes.Contains(message, []byte(`"subscribe":{`)) && !bytes.Contains(message, []byte(`"recoverable":true`))
+}
 
 // answer returns the server's ping, an empty object, to it.
 func (centrifuge) answer(message []byte) []byte {
@@ -118,7 +140,9 @@ func (centrifuge) answer(message []byte) []byte {
 	return appendFrame(nil, opText, []byte("{}"))
 }
 
-func (centrifuge) refused(message []byte) bool { return bytes.Contains(message, []byte(`"error":{`)) }
+func (d centrifuge) refused(message []byte) bool {
+	return bytes.Contains(message, []byte(`"error":{`)) || d.forgetful(message)
+}
 
 func (centrifuge) publish(dst []byte, channel string, id uint32, payload []byte) []byte {
 	command := make([]byte, 0, 80+len(channel)+len(payload))

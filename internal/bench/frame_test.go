@@ -124,7 +124,7 @@ func TestAConversationCountsTheSameHoweverItIsCut(t *testing.T) {
 				if door == "sse" {
 					refusals, pongs = 0, 0
 				}
-				if r.joined.Load() != 1 || r.received.Load() != 3 || r.reordered.Load() != 1 || r.repeated.Load() != 1 || r.refusals.Load() != refusals || answers != pongs {
+				if r.joined.Load() != 1 || r.received.Load() != 3 || r.reordered.Load() != 1 || r.repeated.Load() != 1 || r.refusals.Load() != refusals || answers != pongs || r.pings.Load() != int64(pongs) {
 					t.Errorf("in pieces of %d: joined %d, received %d, reordered %d, repeated %d, refused %d, pings answered %d", piece,
 						r.joined.Load(), r.received.Load(), r.reordered.Load(), r.repeated.Load(), r.refusals.Load(), answers)
 				}
@@ -150,6 +150,33 @@ func TestARefusalIsToldInTheServersWords(t *testing.T) {
 	closed := append([]byte("HTTP/1.1 101 \r\n\r\n"), serverFrame(opClose, append([]byte{0x0f, 0xa1}, "too slow"...))...)
 	if err := testRun(t, "raw").newClient(0).feed(closed, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte("4001 too slow")) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Who measures what can be resumed must not measure what cannot.
+func TestASubscriptionThatCannotBeResumedIsRefused(t *testing.T) {
+	reply := func(more string) []byte {
+		return append([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), serverFrame(opText, []byte(`{"id":1,"connect":{}}`+"\n"+`{"id":2,"subscribe":{`+more+`}}`))...)
+	}
+	for _, c := range []struct {
+		asked bool
+		reply string
+		good  bool
+	}{
+		{false, ``, true}, {false, `"recoverable":true`, true}, {true, `"recoverable":true,"epoch":"e"`, true}, {true, `"epoch":"e"`, false},
+	} {
+		r, err := newRun(Plan{Connections: 1, Size: 128, Target: Target{URL: "http://localhost:1", Door: "centrifuge", Recoverable: c.asked}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []byte
+		err = r.newClient(0).feed(reply(c.reply), func(b []byte) error { said = append(said, b...); return nil })
+		if (err == nil) != c.good || (r.joined.Load() == 1) != c.good {
+			t.Errorf("asked %t, answered %q: %v, %d joined", c.asked, c.reply, err, r.joined.Load())
+		}
+		if bytes.Contains(said, []byte(`"recoverable":true`)) != c.asked {
+			t.Errorf("asked %t: %q", c.asked, said)
+		}
 	}
 }
 

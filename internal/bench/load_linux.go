@@ -28,6 +28,9 @@ func NewLoad(p Plan, nodes ...string) (*Load, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.url.Scheme == "https" {
+		return nil, errors.New("a load speaks no TLS; Run does")
+	}
 	l := &Load{run: r}
 	for _, host := range append([]string{r.url.Host}, nodes...) {
 		addr, err := net.ResolveTCPAddr("tcp4", host)
@@ -94,6 +97,34 @@ func (l *Load) Connect() error {
 func (l *Load) Settle() {
 	l.reactor.For(l.plan.Settle)
 	l.m.idle, _ = UsageOf(l.plan.PID)
+}
+
+// Rest is what a server did while nobody published: it held the connections,
+// and pinged them when it wanted to know that they were there.
+type Rest struct {
+	Seconds float64 `json:"seconds"`
+	Cores   float64 `json:"cores"` // that the server's process used
+	Pings   int64   `json:"pings"` // that were answered, over all connections
+}
+
+// Rest answers pings for so long. It blocks; a connection that ends in the
+// meantime is an error.
+func (l *Load) Rest(d time.Duration) (Rest, error) {
+	began, pings := l.now(), l.pings.Load()
+	before, err := UsageOf(l.plan.PID)
+	if err != nil {
+		return Rest{}, err
+	}
+	l.reactor.For(d)
+	after, err := UsageOf(l.plan.PID)
+	if err != nil {
+		return Rest{}, err
+	}
+	if n := l.lost.Load(); n > 0 {
+		return Rest{}, fmt.Errorf("%d connections ended while they rested; %v", n, l.trouble)
+	}
+	took := (l.now() - began).Seconds()
+	return Rest{Seconds: took, Cores: (after.CPU - before.CPU).Seconds() / took, Pings: l.pings.Load() - pings}, nil
 }
 
 // Send publishes a payload into a channel by some other way than the

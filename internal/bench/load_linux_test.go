@@ -10,8 +10,11 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // Both drivers say the same of the same server.
@@ -90,8 +93,72 @@ func TestWritesBeyondTheKernelsBufferArriveWhole(t *testing.T) {
 	}
 }
 
+// pinging is a server that pings each client twice, and then hangs up when it
+// is told to.
+func pinging(t *testing.T, answered *atomic.Int64, hangUp <-chan struct{}) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		ctx := c.CloseRead(r.Context())
+		for range 2 {
+			if c.Ping(ctx) == nil {
+				answered.Add(1)
+			}
+		}
+		select {
+		case <-hangUp:
+		case <-ctx.Done():
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// A rest counts the pings that were answered, and is an error when not all
+// connections are there at its end.
+func TestRestAnswersPings(t *testing.T) {
+	var answered atomic.Int64
+	hangUp := make(chan struct{})
+	l, err := NewLoad(Plan{Connections: 5, Size: 128, PID: os.Getpid(), Target: Target{URL: pinging(t, &answered, hangUp)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	pings := l.pings.Load() // some come while others connect
+	for end := time.Now().Add(10 * time.Second); pings < 10 && time.Now().Before(end); {
+		r, err := l.Rest(20 * time.Millisecond)
+		if err != nil || r.Seconds < 0.02 || r.Cores < 0 {
+			t.Fatalf("%+v %v", r, err)
+		}
+		pings += r.Pings
+	}
+	if all := l.Result().Pings; all != 10 || pings != 10 {
+		t.Errorf("%d pings in all, %d as rests tell it; want 10", all, pings)
+	}
+	for end := time.Now().Add(10 * time.Second); answered.Load() < 10; l.Reactor().For(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of 10 pings were answered", answered.Load())
+		}
+	}
+	close(hangUp)
+	for end := time.Now().Add(10 * time.Second); ; {
+		if _, err := l.Rest(time.Millisecond); err != nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the server hung up, and a rest is content")
+		}
+	}
+}
+
 func TestLoadIsForThisMachineOnly(t *testing.T) {
-	for _, url := range []string{"http://192.0.2.1:80", "http://[2001:db8::1]:80"} {
+	for _, url := range []string{"http://192.0.2.1:80", "http://[2001:db8::1]:80", "https://127.0.0.1:443"} {
 		if l, err := NewLoad(faultyPlan(url)); err == nil {
 			l.Close()
 			t.Errorf("%s was taken", url)

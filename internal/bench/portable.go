@@ -198,7 +198,7 @@ func (d *driver) dial() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(d.life, writeTimeout)
 	defer cancel()
 	if d.url.Scheme == "https" {
-		return (&tls.Dialer{Config: &tls.Config{NextProtos: []string{"http/1.1"}}}).DialContext(ctx, "tcp", host)
+		return (&tls.Dialer{Config: &tls.Config{NextProtos: []string{"http/1.1"}, RootCAs: d.plan.Target.Roots}}).DialContext(ctx, "tcp", host)
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", host)
 }

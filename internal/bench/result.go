@@ -19,6 +19,7 @@ type Result struct {
 
 	ConnectSeconds float64 `json:"connect_seconds"`
 	Joined         int     `json:"joined"`
+	Pings          int     `json:"pings"`        // of the server, each answered
 	Disconnected   int     `json:"disconnected"` // or never connected
 
 	Sent      int `json:"sent"`
@@ -72,7 +73,7 @@ func (r *run) result(m marks) Result {
 	out := Result{
 		Door: p.Target.Door, Connections: p.Connections, Channels: p.Channels, Publishers: p.Publishers, Rate: p.Rate, Size: p.Size,
 		ConnectSeconds: (m.connected - m.connect).Seconds(),
-		Joined:         int(r.joined.Load()), Disconnected: int(r.lost.Load()),
+		Joined:         int(r.joined.Load()), Pings: int(r.pings.Load()), Disconnected: int(r.lost.Load()),
 		Sent: int(r.sent.Load()), Refused: int(r.refusals.Load()), Expected: int(r.expected.Load()), Received: int(r.received.Load()),
 		Repeated: int(r.repeated.Load()), Reordered: int(r.reordered.Load()),
 		PublishSeconds: (m.end - m.publish).Seconds(), LagUs: us(time.Duration(r.lag.Load())),

@@ -25,6 +25,7 @@ type run struct {
 	repeated  atomic.Int64
 	reordered atomic.Int64
 	refusals  atomic.Int64
+	pings     atomic.Int64 // of the server, each answered
 	lag       atomic.Int64 // the furthest that publishing fell behind, ns
 
 	mu      sync.Mutex // guards what follows

@@ -2,6 +2,9 @@ package bench
 
 import (
 	"context"
+	"crypto/x509"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -106,6 +109,28 @@ func TestRunCountsWhatAServerDoesWrong(t *testing.T) {
 	if r.Disconnected != 0 || len(phases) == 0 {
 		t.Errorf("%+v, told of %v", r, phases)
 	}
+}
+
+// The same over TLS, by a server whose certificate the target's roots signed;
+// without them nobody gets in.
+func TestRunSpeaksTLS(t *testing.T) {
+	f := &faulty{fault: map[int]string{3: "lose", 5: "repeat", 7: "hold", 8: "release"}}
+	f.all = sync.NewCond(&f.mu)
+	s := httptest.NewUnstartedServer(f)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that is to fail
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	p := faultyPlan(s.URL)
+	if _, err := Run(t.Context(), p, nil); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("%v", err)
+	}
+	p.Target.Roots = x509.NewCertPool()
+	p.Target.Roots.AddCert(s.Certificate())
+	r, err := Run(t.Context(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFaulty(t, r)
 }
 
 func TestRunToldToStopStopsAndCounts(t *testing.T) {

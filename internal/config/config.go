@@ -74,6 +74,7 @@ type Times struct {
 	WriteTimeout      time.Duration // how long one write to a client may take
 	DrainTimeout      time.Duration // how long a shutdown may take
 	IdempotencyWindow time.Duration // how long a retry yields the first result (D4)
+	Coalesce          time.Duration // how long messages of a burst may wait to leave together
 }
 
 // Log says what is logged and how.

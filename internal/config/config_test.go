@@ -77,7 +77,7 @@ func TestDefaultsAreAFirstMinute(t *testing.T) {
 	if c.Limits != (Limits{64 << 10, 1 << 20, 128}) {
 		t.Fatalf("limits: %+v", c.Limits)
 	}
-	want := Times{25 * time.Second, 10 * time.Second, 10 * time.Second, 15 * time.Second, 5 * time.Minute}
+	want := Times{25 * time.Second, 10 * time.Second, 10 * time.Second, 15 * time.Second, 5 * time.Minute, 5 * time.Millisecond}
 	if c.Times != want {
 		t.Fatalf("times: %+v", c.Times)
 	}

@@ -94,6 +94,10 @@ type Sink interface {
 	// come twice or out of order, and offsets may be missing: the log is the
 	// truth (D6).
 	Receive(*message.Message)
+	// ReceiveHere is Receive for an engine that hands a message over on its
+	// publisher's goroutine and under no lock: what is small is delivered there
+	// and then, which saves waking another goroutine for it.
+	ReceiveHere(*message.Message)
 	// Recheck says that messages of these channels may have been missed, or
 	// that the timeline may have changed: compare with Positions (D7). No
 	// channels means all.
@@ -105,6 +109,12 @@ type Sink interface {
 	// Members yields this node's own members of a channel, for an engine that
 	// must tell the others anew.
 	Members(channel string) iter.Seq[Member]
+}
+
+// Prompt is implemented by engines whose Publish takes no waiting.
+type Prompt interface {
+	Engine
+	Prompt()
 }
 
 // Engine is shared state with one implementation per back end. All methods

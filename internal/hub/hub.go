@@ -12,6 +12,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,9 @@ type Config struct {
 	// LeaveAfter is how long a channel that nobody on this node listens to is
 	// kept, so that a page reload costs the engine nothing. 0 means 5 s.
 	LeaveAfter time.Duration
+	// Coalesce is how long messages of a burst may wait to leave together. 0:
+	// each leaves as soon as it can.
+	Coalesce time.Duration
 }
 
 // Metrics counts the hub's work.
@@ -65,6 +69,7 @@ type Hub struct {
 	rules      *channel.Rules
 	log        *slog.Logger
 	leaveAfter time.Duration
+	coalesce   time.Duration
 	Metrics    Metrics
 	onSignal   atomic.Pointer[func([]byte)]
 
@@ -98,7 +103,7 @@ func New(c Config) *Hub {
 	if c.LeaveAfter == 0 {
 		c.LeaveAfter = 5 * time.Second
 	}
-	h := &Hub{engine: c.Engine, rules: c.Rules, log: c.Log, leaveAfter: c.LeaveAfter, seed: maphash.MakeSeed()}
+	h := &Hub{engine: c.Engine, rules: c.Rules, log: c.Log, leaveAfter: c.LeaveAfter, coalesce: c.Coalesce, seed: maphash.MakeSeed()}
 	h.presence, _ = c.Engine.(engine.Presence)
 	h.life, h.end = context.WithCancel(context.Background())
 	for i := range h.shards {
@@ -139,14 +144,36 @@ func (h *Hub) find(name string) *room {
 	return s.channels[name]
 }
 
+// Intern returns the name as this node has it already where somebody listens,
+// and else a copy. Names come cut out of requests, which they would keep alive.
+func (h *Hub) Intern(name string) string {
+	if r := h.find(name); r != nil {
+		return r.name
+	}
+	return strings.Clone(name)
+}
+
 // start runs f as one of the hub's goroutines unless the hub is closed.
 func (h *Hub) start(f func()) bool {
+	if !h.begin() {
+		return false
+	}
+	go func() {
+		defer h.running.Done()
+		f()
+	}()
+	return true
+}
+
+// begin counts the caller's goroutine among those that Close waits for, until
+// running.Done, unless the hub is closed.
+func (h *Hub) begin() bool {
 	h.closing.RLock()
 	defer h.closing.RUnlock()
 	if h.life.Err() != nil {
 		return false
 	}
-	h.running.Go(f)
+	h.running.Add(1)
 	return true
 }
 
@@ -155,6 +182,14 @@ func (h *Hub) Receive(m *message.Message) {
 	if r := h.find(m.Channel); r != nil {
 		h.Metrics.Received.Add(1)
 		r.receive(m)
+	}
+}
+
+// ReceiveHere implements engine.Sink.
+func (h *Hub) ReceiveHere(m *message.Message) {
+	if r := h.find(m.Channel); r != nil {
+		h.Metrics.Received.Add(1)
+		r.receiveHere(m)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"go.uber.org/goleak"
 
@@ -55,6 +56,12 @@ type wire struct {
 func (w wire) Receive(m *message.Message) {
 	for _, m := range w.f.bend(m) {
 		w.Sink.Receive(m)
+	}
+}
+
+func (w wire) ReceiveHere(m *message.Message) {
+	for _, m := range w.f.bend(m) {
+		w.Sink.ReceiveHere(m)
 	}
 }
 
@@ -127,6 +134,9 @@ func (f *faulty) Positions(ctx context.Context, names []string) ([]message.Posit
 	return f.Engine.Positions(ctx, names)
 }
 
+// window is as it is by default: all tests run with it.
+const window = 5 * time.Millisecond
+
 // setup starts an engine and a hub. Channels keep 1,000 messages, those whose
 // names begin with short five, with none no message.
 func setup(t *testing.T, loss float64) (*hub.Hub, *faulty) {
@@ -139,7 +149,7 @@ func setup(t *testing.T, loss float64) (*hub.Hub, *faulty) {
 		t.Fatal(err)
 	}
 	f := &faulty{Engine: memory.New(memory.Config{Rules: rules}), rand: rand.New(rand.NewPCG(1, 2)), loss: loss}
-	h := hub.New(hub.Config{Engine: f, Rules: rules, Log: slog.New(slog.DiscardHandler)})
+	h := hub.New(hub.Config{Engine: f, Rules: rules, Log: slog.New(slog.DiscardHandler), Coalesce: window})
 	if err := f.Start(context.Background(), h); err != nil {
 		t.Fatal(err)
 	}
@@ -616,6 +626,9 @@ func TestAnOverflowIsNotForgotten(t *testing.T) {
 	}
 	slow.at = joined.Position
 	joined.Subscription.Live()
+	for range 40 { // else the publisher would deliver by itself, and wait
+		enroll(t, h, &timed{})
+	}
 	f.publish(t, "chat", 1)
 	<-slow.begun
 	const inbox = 8192
@@ -722,4 +735,20 @@ func (s *strict) Deliver(b *message.Batch) {
 	}
 	s.mu.Unlock()
 	s.listener.Deliver(b)
+}
+
+// All who listen to a channel share its name, and none keeps the request alive
+// that it was cut out of.
+func TestNamesAreShared(t *testing.T) {
+	h, _ := setup(t, 0)
+	request := "GET /websocket?channel=chat HTTP/1.1"
+	cut := request[23:27]
+	first := h.Intern(cut)
+	if first != "chat" || unsafe.StringData(first) == unsafe.StringData(cut) {
+		t.Fatalf("%q is a part of the request", first)
+	}
+	join(t, h, first, nil)
+	if again := h.Intern(cut); unsafe.StringData(again) != unsafe.StringData(first) {
+		t.Error("the name was copied again")
+	}
 }

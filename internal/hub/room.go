@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -39,8 +41,9 @@ type room struct {
 	inbox    []*message.Message
 	bytes    int  // payload bytes in inbox
 	check    bool // the log may have more, or another timeline
-	working  bool // a worker is in run
+	working  bool // somebody takes turns
 	retrying bool // a worker waits to read the log again
+	pace     pace
 }
 
 // inboxLimit bounds what waits for a channel's worker, in payload bytes and
@@ -137,6 +140,9 @@ func (r *room) stopTimer() {
 	if r.leave != nil {
 		r.leave.Stop()
 	}
+	if r.pace.timer != nil {
+		r.pace.timer.Stop()
+	}
 }
 
 // depart ends listening if still nobody uses the room. A join that comes
@@ -211,14 +217,60 @@ func (r *room) snapshot() []*Subscription {
 func (r *room) receive(m *message.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.queueLocked(m)
+	r.scheduleLocked()
+}
+
+// hereMost is how many receivers a publisher's goroutine serves by itself: as
+// long as that takes less than it takes another one to begin.
+const hereMost = 32
+
+// receiveHere is receive on a publisher's goroutine, which delivers to a few.
+func (r *room) receiveHere(m *message.Message) {
+	r.mu.Lock()
+	r.queueLocked(m)
+	if len(r.subs) > hereMost {
+		r.scheduleLocked()
+		r.mu.Unlock()
+		return
+	}
+	mine := r.dueLocked() && r.hub.begin()
+	r.working = r.working || mine
+	r.mu.Unlock()
+	if mine {
+		r.turnHere()
+		r.hub.running.Done()
+	}
+}
+
+// turnHere takes one turn and leaves what came meanwhile to a worker. A panic
+// ends the process, as it does on a worker: somebody has missed something, and
+// the publisher's goroutine would take it for a fault of the publisher's.
+func (r *room) turnHere() {
+	defer func() {
+		if fault := recover(); fault != nil {
+			text := fmt.Sprintf("delivery in %q: %v\n%s", r.name, fault, debug.Stack())
+			go panic(text)
+			select {}
+		}
+	}()
+	if !r.turn() {
+		return
+	}
+	r.mu.Lock()
+	r.working = false
+	r.scheduleLocked()
+	r.mu.Unlock()
+}
+
+func (r *room) queueLocked(m *message.Message) {
 	if len(r.inbox) >= inboxMessages || r.bytes+len(m.Payload) > inboxBytes && len(r.inbox) > 0 {
 		r.hub.Metrics.Overflows.Add(1)
 		r.check = r.check || m.Logged() // what is owed already stays owed
-	} else {
-		r.inbox = append(r.inbox, m)
-		r.bytes += len(m.Payload)
+		return
 	}
-	r.scheduleLocked()
+	r.inbox = append(r.inbox, m)
+	r.bytes += len(m.Payload)
 }
 
 // recheck makes a worker compare with the log.
@@ -229,8 +281,14 @@ func (r *room) recheck() {
 	r.scheduleLocked()
 }
 
+// scheduleLocked starts a worker if there is work for one.
 func (r *room) scheduleLocked() {
-	if r.ready && !r.working && !r.retrying && (len(r.inbox) > 0 || r.check) {
+	if r.dueLocked() {
 		r.working = r.hub.start(r.run)
 	}
+}
+
+// dueLocked tells whether somebody has to begin to work.
+func (r *room) dueLocked() bool {
+	return r.ready && !r.working && !r.retrying && (len(r.inbox) > 0 || r.check) && !r.holdLocked()
 }

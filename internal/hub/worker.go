@@ -17,27 +17,40 @@ type step struct {
 	gap    *message.Gap
 }
 
-// run is a room's worker: it works while there is something to do, then ends.
-// Three phases keep the promise of D3. First what came in is put in order
-// against the log, without the lock, for that may read it. Then, in one locked
-// moment, the new position and the list of receivers are fixed: who joins
-// before is on the list, who joins after begins behind. Then it is delivered.
+// run is a room's worker: it takes turns while there is something to do, then
+// ends.
 func (r *room) run() {
-	at := r.position()
-	for {
-		inbox, check, ok := r.take()
-		if !ok {
-			return
-		}
-		steps, next, err := r.arrange(at, inbox, check)
-		at = next
-		r.remember(steps)
-		r.deliver(steps, r.commit(next))
-		if err != nil {
-			r.retryLater()
-			return
-		}
+	for r.turn() && r.more() {
 	}
+}
+
+// more tells whether there is another turn to take now, or ends the work.
+func (r *room) more() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.working = false
+	r.working = r.dueLocked()
+	return r.working
+}
+
+// turn takes what came in and delivers it. False: the log could not be read or
+// the hub is closed, and the work has ended. Three phases keep the promise of
+// D3. First what came in is put in order against the log, without the lock,
+// for that may read it. Then, in one locked moment, the new position and the
+// list of receivers are fixed: who joins before is on the list, who joins
+// after begins behind. Then it is delivered.
+func (r *room) turn() bool {
+	at, inbox, check, ok := r.take()
+	if !ok {
+		return false
+	}
+	steps, next, err := r.arrange(at, inbox, check)
+	r.remember(steps)
+	r.deliver(steps, r.commit(next))
+	if err != nil {
+		r.retryLater()
+	}
+	return err == nil
 }
 
 // remember tells each batch the payload before it, where clients may ask for
@@ -59,23 +72,24 @@ func (r *room) remember(steps []step) {
 	}
 }
 
+// take empties the inbox, or ends the work when the hub is closed.
+func (r *room) take() (at message.Position, inbox []*message.Message, check, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hub.life.Err() != nil {
+		r.working = false
+		return at, nil, false, false
+	}
+	inbox, check = r.inbox, r.check
+	r.inbox, r.bytes, r.check = nil, 0, false
+	r.pace.beganLocked()
+	return r.at, inbox, check, true
+}
+
 func (r *room) position() message.Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.at
-}
-
-// take empties the inbox, or ends the worker when there is nothing to do.
-func (r *room) take() (inbox []*message.Message, check, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.inbox) == 0 && !r.check || r.hub.life.Err() != nil {
-		r.working = false
-		return nil, false, false
-	}
-	inbox, check = r.inbox, r.check
-	r.inbox, r.bytes, r.check = nil, 0, false
-	return inbox, check, true
 }
 
 func (r *room) commit(next message.Position) []*Subscription {

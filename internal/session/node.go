@@ -72,6 +72,7 @@ type Node struct {
 	maxPayload int
 	outbox     int
 	subsLimit  int
+	prompt     bool // the engine's Publish takes no waiting
 	Metrics    Metrics
 
 	flushers sync.WaitGroup
@@ -88,8 +89,23 @@ type Node struct {
 
 // NewNode returns a node without sessions.
 func NewNode(c Config) *Node {
-	return &Node{hub: c.Hub, engine: c.Engine, auth: c.Auth, maxPayload: c.MaxPayload, outbox: c.Outbox,
+	_, prompt := c.Engine.(engine.Prompt)
+	return &Node{prompt: prompt, hub: c.Hub, engine: c.Engine, auth: c.Auth, maxPayload: c.MaxPayload, outbox: c.Outbox,
 		subsLimit: c.Subscriptions, users: map[string]*Session{}, empty: make(chan struct{}), reading: make(chan struct{}, readersMost)}
+}
+
+// Intern returns a name of its own or the one that all share; see hub.Intern.
+func (n *Node) Intern(name string) string { return n.hub.Intern(name) }
+
+// Prompt tells whether publishing takes no waiting here.
+func (n *Node) Prompt() bool { return n.prompt }
+
+// Patience bounds a publication. Where none waits it costs no timer.
+func (n *Node) Patience(d time.Duration) (context.Context, context.CancelFunc) {
+	if n.prompt {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.Background(), d)
 }
 
 // MaxPayload is the limit of one message in bytes.

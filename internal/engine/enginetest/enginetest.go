@@ -176,6 +176,9 @@ func (r *Recorder) SetMembers(name string, members ...engine.Member) {
 	r.update(func() { r.members[name] = members })
 }
 
+// ReceiveHere implements engine.Sink.
+func (r *Recorder) ReceiveHere(m *message.Message) { r.Receive(m) }
+
 // Receive implements engine.Sink.
 func (r *Recorder) Receive(m *message.Message) {
 	r.update(func() { r.messages = append(r.messages, m) })

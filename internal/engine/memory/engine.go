@@ -87,6 +87,9 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
+// Prompt implements engine.Prompt.
+func (e *Engine) Prompt() {}
+
 // Publish implements engine.Engine.
 func (e *Engine) Publish(_ context.Context, p engine.Publication) (engine.Result, error) {
 	t, err := e.topic(p.Channel)
@@ -273,6 +276,7 @@ func newEpoch() string {
 var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Presence = (*Engine)(nil)
+	_ engine.Prompt   = (*Engine)(nil)
 	_ engine.Health   = (*Engine)(nil)
 	_ engine.Bus      = (*Engine)(nil)
 	_ engine.Batcher  = (*Engine)(nil)

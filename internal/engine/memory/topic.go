@@ -102,9 +102,15 @@ func (t *topic) expireLocked(now time.Time) {
 	}
 }
 
+// drainHere is how many messages one publisher may deliver for itself and
+// others. It hands over the rest, so that it is not kept from its own work by
+// those who publish meanwhile.
+const drainHere = 16
+
 // drain hands what was published to the sink, in order and without the lock:
 // whoever finds nobody draining does it for all.
 func (t *topic) drain(sink engine.Sink) {
+	here := drainHere
 	t.mu.Lock()
 	if t.draining {
 		t.mu.Unlock()
@@ -116,7 +122,12 @@ func (t *topic) drain(sink engine.Sink) {
 		t.outgoing = nil
 		t.mu.Unlock()
 		for _, m := range batch {
-			sink.Receive(m)
+			if here > 0 {
+				sink.ReceiveHere(m)
+			} else {
+				sink.Receive(m)
+			}
+			here--
 		}
 		t.mu.Lock()
 		if t.outgoing == nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/centrifugal/protocol"
 	"github.com/centrifugal/protocol/cfjson"
+
+	"magpie/internal/transport/ws"
 )
 
 // Limits of what a client may send.
@@ -23,15 +25,37 @@ const (
 
 var errFrame = errors.New("not commands of the protocol")
 
+// Now implements ws.Prompt: pongs are handled at once, and publications where
+// they take no waiting.
+func (c *conn) Now(op ws.Op, data []byte) (rest []byte) {
+	if op != c.form.op {
+		return data
+	}
+	for range maxCommands {
+		if c.ended() {
+			return nil
+		}
+		cmd, rest, err := c.form.next(data)
+		if err != nil || !c.prompt(cmd) {
+			return data
+		}
+		c.handle(cmd)
+		if data = rest; len(data) == 0 {
+			return nil
+		}
+	}
+	return data
+}
+
+func (c *conn) prompt(cmd *protocol.Command) bool {
+	return isPong(cmd) || cmd.Publish != nil && cmd.Connect == nil && cmd.Subscribe == nil && c.Node().Prompt()
+}
+
 // frame handles the commands of one frame in order. What is no command, and
 // everything behind it, ends the connection.
 func (c *conn) frame(data []byte) {
-	next := nextProtobuf
-	if c.form.json {
-		next = nextJSON
-	}
 	for n := 0; !c.ended(); n++ {
-		cmd, rest, err := next(data)
+		cmd, rest, err := c.form.next(data)
 		if err != nil || n == maxCommands {
 			c.leave(byeBadRequest)
 			return
@@ -41,6 +65,14 @@ func (c *conn) frame(data []byte) {
 			return
 		}
 	}
+}
+
+// next reads one command of a frame, which is not empty.
+func (f *form) next(data []byte) (cmd *protocol.Command, rest []byte, err error) {
+	if f.json {
+		return nextJSON(data)
+	}
+	return nextProtobuf(data)
 }
 
 // nextJSON reads one command of a frame; they are divided by line feeds.
@@ -74,7 +106,7 @@ func nextProtobuf(data []byte) (*protocol.Command, []byte, error) {
 // Timeout.
 func (c *conn) handle(cmd *protocol.Command) {
 	c.door.Metrics.Commands.Add(1)
-	if cmd.Id == 0 && cmd.Send == nil {
+	if isPong(cmd) {
 		c.pong(cmd)
 		return
 	}
@@ -85,11 +117,21 @@ func (c *conn) handle(cmd *protocol.Command) {
 		c.leave(byeBadRequest) // something before connect, or connect again
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.door.Timeout)
+	ctx, cancel := c.wait(cmd)
 	defer cancel()
 	if refused := c.dispatch(ctx, cmd); refused != nil {
 		c.refuse(cmd.Id, refused)
 	}
+}
+
+func isPong(cmd *protocol.Command) bool { return cmd.Id == 0 && cmd.Send == nil }
+
+// wait bounds what a command may take.
+func (c *conn) wait(cmd *protocol.Command) (context.Context, context.CancelFunc) {
+	if cmd.Publish != nil {
+		return c.Node().Patience(c.door.Timeout)
+	}
+	return context.WithTimeout(context.Background(), c.door.Timeout)
 }
 
 // dispatch calls the one handler that the command asks for. They answer for

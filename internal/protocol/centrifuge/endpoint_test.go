@@ -74,7 +74,7 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &endpoint{t: t, engine: memory.New(memory.Config{Rules: all})}
 	shared := over(e.engine)
-	e.hub = hub.New(hub.Config{Engine: shared, Rules: all, Log: log, LeaveAfter: time.Millisecond})
+	e.hub = hub.New(hub.Config{Engine: shared, Rules: all, Log: log, LeaveAfter: time.Millisecond, Coalesce: 5 * time.Millisecond})
 	who := auth.New(auth.Config{Rules: all, Secrets: []string{secret}, Personal: "own:"})
 	e.node = session.NewNode(session.Config{Hub: e.hub, Engine: shared, Auth: who, MaxPayload: maxPayload, Outbox: 1 << 20, Subscriptions: 40})
 	clock := wheel.New(5 * time.Millisecond)
@@ -87,7 +87,7 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.engine.Start(ctx, e.hub); err != nil {
+	if err := shared.Start(ctx, e.hub); err != nil {
 		t.Fatal(err)
 	}
 	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Wheel: clock, Version: "test", Personal: true}

@@ -19,7 +19,7 @@ func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequ
 	if req.Type != 0 || req.Key != "" || req.Removed {
 		return errNotAvailable // entries of maps
 	}
-	p := engine.Publication{Channel: strings.Clone(req.Channel), Payload: req.Data, Via: message.ViaSDK}
+	p := engine.Publication{Channel: c.Node().Intern(req.Channel), Payload: req.Data, Via: message.ViaSDK}
 	if s := c.find(req.Channel); s != nil && len(s.info) > 0 {
 		p.By = &message.Publisher{ChanInfo: s.info}
 	}

@@ -132,7 +132,7 @@ type started struct {
 
 // join makes the subscription; nothing is sent before start.
 func (c *conn) join(ctx context.Context, name string, t terms) (*started, error) {
-	s := c.newSubscription(strings.Clone(name), &t)
+	s := c.newSubscription(c.Node().Intern(name), &t)
 	if !c.add(s) {
 		return nil, errTwice
 	}

@@ -15,17 +15,16 @@ import (
 
 // subscription is one client in one channel: a hub.Subscriber.
 type subscription struct {
-	// Set at construction.
+	// Set at construction, but where it says otherwise. What a delivery looks at
+	// comes first, in one cache line.
 	conn   *conn
-	name   string
-	info   []byte            // stamped on the session in this channel; nil for none
 	filter *tagfilter.Filter // nil: all messages
 	delta  *delta            // nil: whole payloads; owned by the hub's calls once live
+	epoch  string            // that the client knows, set before live; "" when it keeps no position
+	over   atomic.Bool       // nothing more is sent
 	flags  uint8
-
-	epoch string // that the client knows, set before live; "" when it keeps no position
-
-	over atomic.Bool // nothing more is sent
+	name   string
+	info   []byte // stamped on the session in this channel; nil for none
 
 	// Guarded by conn.mu.
 	joined  *hub.Subscription // nil while it is being made

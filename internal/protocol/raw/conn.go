@@ -2,7 +2,6 @@ package raw
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"sync/atomic"
 	"unicode/utf8"
@@ -82,6 +81,15 @@ func (c *conn) Gap(g message.Gap) {
 	c.Send(ws.Frame(ws.Text, text))
 }
 
+// Now implements ws.Prompt.
+func (c *conn) Now(op ws.Op, payload []byte) []byte {
+	if !c.door.Node.Prompt() {
+		return payload
+	}
+	c.Message(op, payload)
+	return nil
+}
+
 // Message implements ws.Handler: what comes in is published.
 func (c *conn) Message(_ ws.Op, payload []byte) {
 	if !c.spoke {
@@ -91,7 +99,7 @@ func (c *conn) Message(_ ws.Op, payload []byte) {
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.door.PublishTimeout)
+	ctx, cancel := c.Node().Patience(c.door.PublishTimeout)
 	defer cancel()
 	_, err := c.Publish(ctx, engine.Publication{Channel: c.channel, Payload: payload, Via: message.ViaRaw})
 	if err == nil {

@@ -63,7 +63,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := &conn{door: d, channel: q.channel, envelope: q.envelope}
+	c := &conn{door: d, channel: d.Node.Intern(q.channel), envelope: q.envelope}
 	if err := d.Node.Open(&c.Session, c, q.who); err != nil {
 		return err
 	}

@@ -194,13 +194,13 @@ func (c *conn) join(ctx context.Context, q request) error {
 	var parts []*part
 	var all []session.Joined
 	for _, name := range q.channels {
-		p := &part{conn: c, channel: name}
+		p := &part{conn: c, channel: c.Node().Intern(name)}
 		var since *message.Position
 		if at, ok := q.since[name]; ok {
 			since = &at
 			p.at = at
 		}
-		joined, err := c.Subscribe(ctx, name, p, since)
+		joined, err := c.Subscribe(ctx, p.channel, p, since)
 		if err != nil {
 			return err
 		}

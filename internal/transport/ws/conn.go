@@ -16,10 +16,18 @@ import (
 // memory only. The token is the right to write to the socket; only Write and a
 // goroutine that finishes a control frame wait for it.
 type Conn struct {
+	// What a write looks at comes first, in one cache line.
+	token sync.Mutex
+	// guarded by token
+	mid  bool // the socket stands inside a frame; the next Write ends it
+	shut bool // the last frame was written, or writing failed
+
+	pending atomic.Bool // something is in ctl
+
 	// set at construction
+	rc   syscall.RawConn // for writes that do not block; nil: there is no such way
 	srv  *Server
 	nc   net.Conn
-	rc   syscall.RawConn // for writes that do not block; nil: there is no such way
 	h    Handler
 	home *shard
 	slot int32
@@ -32,8 +40,9 @@ type Conn struct {
 	part      *partial // what was begun and is not finished; nil: nothing
 	floodTick uint32
 	floodSeen uint16
-	deaf      bool // after a fault or the peer's close frame all is discarded
-	polled    bool // set at construction
+	prompted  uint8 // messages that were handled at once since the last read
+	deaf      bool  // after a fault or the peer's close frame all is discarded
+	polled    bool  // set at construction
 	discarded uint32
 
 	// written by the reader, read by the timer
@@ -43,13 +52,6 @@ type Conn struct {
 	due atomic.Uint32 // tick for which the timer is set, or earlier
 
 	pinged uint32 // owned by the timer: tick of the last ping
-
-	token sync.Mutex
-	// guarded by token
-	mid  bool // the socket stands inside a frame; the next Write ends it
-	shut bool // the last frame was written, or writing failed
-
-	pending atomic.Bool // something is in ctl
 
 	mu sync.Mutex
 	// guarded by mu

@@ -18,6 +18,16 @@ type Handler interface {
 	Closed(CloseInfo)
 }
 
+// Prompt is what a Handler may implement to handle at once what takes no
+// waiting, on the goroutine that read it: waking a worker for it costs more
+// than most messages do.
+type Prompt interface {
+	// Now handles as much of the message as it can without blocking, and returns
+	// what is left for Message: nil, nothing. It is called in order with Message
+	// and never beside it.
+	Now(op Op, payload []byte) (rest []byte)
+}
+
 // Codes is what a Handler may implement to say goodbye in its protocol's own
 // close codes when the connection ends for a cause that this package found.
 // It must not block. Code 0 asks for the default of RFC 6455 section 7.4.

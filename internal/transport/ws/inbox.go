@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// fairShare is how many messages of one connection a worker handles before it
-// looks at the others.
+// fairShare is how many messages of one connection a worker, or its reader,
+// handles before it looks at the others.
 const fairShare = 16
 
 type item struct {
@@ -39,14 +39,50 @@ func (in *inbox) release() {
 	inboxes.Put(in)
 }
 
-// push hands a message to the workers and tells whether the inbox is full
+// push handles a message at once, if that takes no waiting and none is before
+// it, or else hands it to the workers. It tells whether the inbox is full
 // then. After the connection's end messages are dropped.
 func (c *Conn) push(it item) (full bool) {
+	h, prompt := c.h.(Prompt)
 	c.mu.Lock()
 	if c.end != nil {
 		c.mu.Unlock()
 		return false
 	}
+	if prompt && !c.running && c.prompted < fairShare {
+		c.prompted++
+		c.running = true // the handler is ours, as it is a worker's else
+		c.mu.Unlock()
+		it.payload = c.now(h, it)
+		c.mu.Lock()
+		if it.payload == nil {
+			c.yieldLocked()
+			return false
+		}
+		c.running = false
+	}
+	return c.queueLocked(it)
+}
+
+// now runs the handler on the reader's goroutine.
+func (c *Conn) now(h Prompt, it item) (rest []byte) {
+	defer c.caught()
+	return h.Now(it.op, it.payload)
+}
+
+// yieldLocked gives the handler back, to a worker if there is something for
+// it. It unlocks mu.
+func (c *Conn) yieldLocked() {
+	c.running = c.inbox != nil || c.paused || c.end != nil && !c.told
+	more := c.running
+	c.mu.Unlock()
+	if more {
+		c.srv.crew.add(c)
+	}
+}
+
+// queueLocked puts a message into the inbox. It unlocks mu.
+func (c *Conn) queueLocked(it item) (full bool) {
 	if c.inbox == nil {
 		c.inbox = inboxes.Get().(*inbox)
 	}
@@ -66,19 +102,22 @@ func (c *Conn) push(it item) (full bool) {
 // work handles some of what waits and tells whether more does. It runs on a
 // worker, never twice at a time for one connection.
 func (c *Conn) work() (again bool) {
-	defer func() {
-		if r := recover(); r != nil {
-			c.srv.cfg.Log.Error("websocket handler panicked", "panic", r, "stack", string(debug.Stack()))
-			c.fail(CauseHandler, fmt.Errorf("handler panicked: %v", r), false)
-			again = true
-		}
-	}()
+	again = true // in case of a panic
+	defer c.caught()
 	for range fairShare {
 		if !c.step() {
 			return false
 		}
 	}
 	return true
+}
+
+// caught ends the connection when its handler panicked. To be deferred.
+func (c *Conn) caught() {
+	if r := recover(); r != nil {
+		c.srv.cfg.Log.Error("websocket handler panicked", "panic", r, "stack", string(debug.Stack()))
+		c.fail(CauseHandler, fmt.Errorf("handler panicked: %v", r), false)
+	}
 }
 
 // step does the next thing there is to do: the messages in order, then, when

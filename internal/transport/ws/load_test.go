@@ -228,6 +228,14 @@ type tally struct {
 	closed, late *atomic.Int64
 }
 
+func (t *tally) Now(op Op, payload []byte) []byte {
+	if len(payload)%2 == 0 {
+		return payload
+	}
+	t.Message(op, payload)
+	return nil
+}
+
 func (t *tally) Message(op Op, payload []byte) {
 	if t.over.Load() {
 		t.late.Add(1)

@@ -90,7 +90,7 @@ func (p *poller) run() {
 
 // fetch takes the events that are there; false asks the netpoller to wait.
 func (p *poller) fetch(fd uintptr) bool {
-	n, err := syscall.EpollWait(int(fd), p.events[:], 0)
+	n, err := epollNow(fd, p.events[:])
 	if err == syscall.EINTR {
 		n, err = 0, nil
 	}
@@ -115,7 +115,7 @@ func (p *poller) serve(c *Conn) {
 // itself.
 func (p *poller) readInto(fd uintptr) bool {
 	for {
-		n, err := syscall.Read(int(fd), p.buf)
+		n, err := receiveFD(fd, p.buf)
 		if err == syscall.EINTR {
 			continue
 		}

@@ -12,6 +12,7 @@ var partials = sync.Pool{New: func() any { return new(partial) }}
 // reading then and watches the socket again when there is room.
 func (c *Conn) received(buf []byte) bool {
 	c.heard.Store(c.srv.cfg.Wheel.Ticks())
+	c.prompted = 0
 	return c.feed(buf)
 }
 

@@ -188,6 +188,9 @@ type slowEcho struct {
 	release chan struct{}
 }
 
+// Now implements Prompt: it would wait.
+func (e *slowEcho) Now(_ Op, payload []byte) []byte { return payload }
+
 func (e *slowEcho) Message(op Op, payload []byte) {
 	<-e.release
 	e.echo.Message(op, payload)
