@@ -139,7 +139,7 @@ func (c *cluster) follow(ctx context.Context, owners *ownership) {
 	members := c.meet(ctx, owners)
 	old := c.table.Load()
 	table, whole := old, true
-	lowest := map[*master]int{}
+	has := map[*master]span{}
 	for s := range old {
 		m := members[owners.addr[s]]
 		whole = whole && m != nil
@@ -153,18 +153,41 @@ func (c *cluster) follow(ctx context.Context, owners *ownership) {
 			}
 			table[s] = m
 		}
-		if _, known := lowest[m]; !known {
-			lowest[m] = s
+		if part, known := has[m]; known {
+			has[m] = span{part.lowest, s}
+		} else {
+			has[m] = span{s, s}
 		}
 	}
-	for m, slot := range lowest {
+	for m, part := range has {
 		if m != nil {
-			m.probe.settle(tagOf(slot))
+			m.probe.settle(part)
 		}
 	}
 	c.table.Store(table)
 	c.whole.Store(whole)
-	c.settle(lowest)
+	c.settle(has)
+	c.recheck(owners.going)
+}
+
+// span is the lowest and the highest slot of a master.
+type span struct{ lowest, highest int }
+
+// recheck has the channels compared whose keys are on their way: what is
+// published where they arrive comes live only when the slot has followed.
+func (c *cluster) recheck(going map[int]bool) {
+	if len(going) == 0 {
+		return
+	}
+	var list []string
+	for ch := range c.e.sink.Channels() {
+		if going[slotOf(ch)] {
+			list = append(list, ch)
+		}
+	}
+	if len(list) > 0 {
+		c.e.sink.Recheck(list...)
+	}
 }
 
 // meet connects to the masters that are new. Those that cannot be reached are
@@ -193,7 +216,7 @@ func (c *cluster) meet(ctx context.Context, owners *ownership) map[string]*maste
 
 // settle lets channels follow their slots, starts new masters and ends those
 // that have no slot any more.
-func (c *cluster) settle(members map[*master]int) {
+func (c *cluster) settle(members map[*master]span) {
 	var news, gone []*master
 	c.mu.Lock()
 	for m := range members {
@@ -261,9 +284,13 @@ func (m *master) retire() {
 	})
 }
 
-// settle gives the probe names in a slot of its master.
-func (p *probe) settle(tag string) {
-	k := p.e.keys
+// settle gives the probe names in a slot of its master: the lowest, or the
+// highest while the keys of that are on their way.
+func (p *probe) settle(part span) {
+	k, tag := p.e.keys, tagOf(part.lowest)
+	if p.high.Load() {
+		tag = tagOf(part.highest)
+	}
 	next := probePlace{name: k.probe(p.e.node) + ":{" + tag + "}", life: k.life() + ":{" + tag + "}"}
 	if *p.place.Load() != next {
 		p.place.Store(&next)

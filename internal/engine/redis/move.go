@@ -23,18 +23,24 @@ var errMoved = errors.New("the channel lies on another master now")
 // it is rather lost than doubled.
 const deafTime = 150 * time.Millisecond
 
+// isGoing tells whether a slot, or keys of it, are at another master.
+func isGoing(err error) bool {
+	reply, ok := rueidis.IsRedisErr(err)
+	if !ok {
+		return false
+	}
+	_, moved := reply.IsMoved()
+	_, ask := reply.IsAsk()
+	return moved || ask || reply.IsTryAgain()
+}
+
 // isElsewhere tells whether Redis refuses a name for its slot alone.
 func isElsewhere(err error) bool {
 	reply, ok := rueidis.IsRedisErr(err)
 	if !ok {
 		return false
 	}
-	for _, word := range []string{"MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN"} {
-		if strings.HasPrefix(reply.Error(), word) {
-			return true
-		}
-	}
-	return false
+	return isGoing(err) || reply.IsClusterDown() || reply.IsLoading() || strings.HasPrefix(reply.Error(), "MASTERDOWN")
 }
 
 // stray keeps a name until the cluster has been looked at again.

@@ -34,6 +34,7 @@ type probe struct {
 	kick chan struct{}
 
 	place atomic.Pointer[probePlace]
+	high  atomic.Bool // in a cluster: the place is the master's highest slot, not the lowest
 
 	heard  atomic.Int64 // when the last echo came, since e.started; 0: none on this connection
 	begun  atomic.Int64 // when the present connection was complete
@@ -131,6 +132,10 @@ func (p *probe) beat(ctx context.Context) {
 	reply, err := p.send(ctx)
 	if _, answered := rueidis.IsRedisErr(err); err == nil || answered {
 		p.m.replied()
+	}
+	if p.e.cluster != nil && isGoing(err) {
+		p.high.Store(!p.high.Load())
+		p.e.cluster.look()
 	}
 	if err != nil {
 		p.explain(explain(err))

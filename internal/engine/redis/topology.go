@@ -12,6 +12,7 @@ type claim struct {
 	addr  string
 	epoch uint64   // of its configuration: of two claims to a slot the higher holds
 	slots [][2]int // from and to, both included
+	going []int    // those of its slots whose keys are on their way to another
 }
 
 // parseNodes reads the answer of CLUSTER NODES: the masters that have slots and
@@ -38,8 +39,12 @@ func parseNodes(text, from string, byName bool) ([]claim, error) {
 		}
 		c := claim{addr: addr, epoch: epoch}
 		for _, f := range fields[8:] {
-			if strings.HasPrefix(f, "[") {
-				continue // on its way in or out: still its owner's
+			if rest, moving := strings.CutPrefix(f, "["); moving { // still its owner's
+				slot, _, out := strings.Cut(rest, "->-")
+				if n, err := strconv.Atoi(slot); out && err == nil {
+					c.going = append(c.going, n)
+				}
+				continue
 			}
 			part, err := parseSlots(f)
 			if err != nil {
@@ -87,6 +92,7 @@ func parseSlots(field string) (part [2]int, err error) {
 type ownership struct {
 	addr  [slotCount]string
 	epoch [slotCount]uint64
+	going map[int]bool // slots whose keys are on their way
 }
 
 // forget leaves out a master that cannot be reached.
@@ -102,6 +108,12 @@ func (o *ownership) forget(addr string) {
 // node that was cut off may still tell of old times; its epochs are old, too.
 func (o *ownership) merge(claims []claim) {
 	for _, c := range claims {
+		for _, s := range c.going {
+			if o.going == nil {
+				o.going = map[int]bool{}
+			}
+			o.going[s] = true
+		}
 		for _, part := range c.slots {
 			for s := part[0]; s <= part[1]; s++ {
 				if o.addr[s] == "" || c.epoch > o.epoch[s] {

@@ -20,6 +20,9 @@ func TestParseNodes(t *testing.T) {
 	}
 	var o ownership
 	o.merge(claims)
+	if len(o.going) != 1 || !o.going[5461] {
+		t.Errorf("going %v", o.going)
+	}
 	for slot, want := range map[int]string{0: "10.0.0.1:30001", 5460: "10.0.0.1:30001", 5461: "127.0.0.1:30002", 16383: "[::1]:30006"} {
 		if o.addr[slot] != want {
 			t.Errorf("slot %d: %q, want %q", slot, o.addr[slot], want)
@@ -40,7 +43,7 @@ func TestParseNodes(t *testing.T) {
 // Of two masters that both claim a slot the one with the newer configuration
 // has it, in whatever order they are heard.
 func TestTheNewerClaimHolds(t *testing.T) {
-	old, now := claim{"old:1", 3, [][2]int{{0, 9}}}, claim{"new:1", 7, [][2]int{{5, 9}}}
+	old, now := claim{addr: "old:1", epoch: 3, slots: [][2]int{{0, 9}}}, claim{addr: "new:1", epoch: 7, slots: [][2]int{{5, 9}}}
 	for _, order := range [][]claim{{old, now}, {now, old}} {
 		var o ownership
 		o.merge(order)

@@ -166,7 +166,8 @@ func hasSlot(nodes string, slot int) bool {
 }
 
 // Move moves the slot of a key with all its keys to another master, as an
-// operator's tool does: pause is called when half of the keys are there.
+// operator's tool does. pause, if given, is called when the first key is there,
+// and when all are and the slot is not yet.
 func (c *Cluster) Move(key string, to *Server, pause func()) {
 	c.t.Helper()
 	from, slot := c.Owner(key), strconv.Itoa(c.Masters[0].slot(key))
@@ -178,11 +179,13 @@ func (c *Cluster) Move(key string, to *Server, pause func()) {
 		if len(keys) == 0 {
 			break
 		}
-		if !first && pause != nil {
-			pause()
-			pause = nil
-		}
 		from.Do("MIGRATE", host, port, keys[0], "0", "5000")
+		if first && pause != nil {
+			pause()
+		}
+	}
+	if pause != nil {
+		pause()
 	}
 	to.Do("CLUSTER", "SETSLOT", slot, "NODE", to.ID())
 	from.Do("CLUSTER", "SETSLOT", slot, "NODE", to.ID())
