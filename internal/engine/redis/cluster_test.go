@@ -476,6 +476,9 @@ func TestSlots(t *testing.T) {
 			t.Errorf("the tag of %d lies in %d", slot, got)
 		}
 	}
+	if k := (keys{"magpie", true}); slotOf(k.bus("")) != slotOf(k.bus("n-1")) {
+		t.Error("the bus of all and that of one node have no common order")
+	}
 	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", "0")
 	for _, name := range []string{"{}foo", "a{b}c{d}", "a{b", "}{x}", "ünï{cödé}"} {
 		if want := server.Do("CLUSTER", "KEYSLOT", name); strconv.Itoa(slotOf(name)) != want {

@@ -92,7 +92,7 @@ func New(c Config) (*Engine, error) {
 	if clustered && len(c.Ingest.Streams)+len(c.Ingest.Channels) > 0 {
 		return nil, errClusterIngest
 	}
-	e := &Engine{cfg: c, keys: keys{c.Prefix}, node: instance(c.Node), addr: addr, slots: make(chan struct{}, inFlight), functions: make(chan struct{}, 1), started: time.Now()}
+	e := &Engine{cfg: c, keys: keys{c.Prefix, clustered}, node: instance(c.Node), addr: addr, slots: make(chan struct{}, inFlight), functions: make(chan struct{}, 1), started: time.Now()}
 	e.opt = e.options(opt)
 	if clustered {
 		e.cluster = newCluster(e)
