@@ -25,6 +25,7 @@ import (
 	"magpie/internal/protocol/raw"
 	"magpie/internal/protocol/sse"
 	"magpie/internal/session"
+	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
 	"magpie/internal/wheel"
 )
@@ -43,6 +44,7 @@ type App struct {
 	wheel   *wheel.Wheel
 	trim    *trimmer
 	sockets *ws.Server
+	streams *stream.Server
 	clients *centrifuge.Door
 	cfs     *ws.Server // its sockets
 	health  api.Health
@@ -89,6 +91,9 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if a.streams, err = stream.New(stream.Config{WriteTimeout: cfg.Times.WriteTimeout, Log: log}); err != nil {
+		return nil, err
+	}
 	if err := a.newCentrifuge(who); err != nil {
 		return nil, err
 	}
@@ -117,7 +122,7 @@ func (a *App) newServer(who *auth.Authorizer) *http.Server {
 		api:     api.New(api.Config{Node: a.node, Auth: who, Origins: origins}),
 		health:  &a.health,
 		raw:     raw.New(raw.Config{Node: a.node, Auth: who, Origins: origins, Server: a.sockets, Token: api.Token}),
-		sse:     sse.New(sse.Config{Node: a.node, Auth: who, Origins: origins, Wheel: a.wheel, WriteTimeout: a.cfg.Times.WriteTimeout, Heartbeat: a.cfg.Times.PingInterval, Token: api.Token}),
+		sse:     sse.New(sse.Config{Node: a.node, Auth: who, Origins: origins, Streams: a.streams, Wheel: a.wheel, Heartbeat: a.cfg.Times.PingInterval, Token: api.Token}),
 		cf:      a.clients,
 		pages:   newPages(a.cfg),
 		metrics: a.metrics.handler(),
@@ -172,6 +177,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.begun("clients", a.clients.Close)
 	a.begun("sockets", a.sockets.Close)
 	a.begun("clients' sockets", a.cfs.Close)
+	a.begun("streams", a.streams.Close)
 	a.startServer()
 	a.begun("sessions", a.node.Drain)
 	a.begun("new connections", func(context.Context) error { return ignoreClosed(listener.Close()) })

@@ -25,8 +25,8 @@ func (a *App) newCentrifuge(who *auth.Authorizer) error {
 	}
 	a.clients = centrifuge.New(centrifuge.Config{
 		Node: a.node, Engine: a.engine, Auth: who, Rules: a.cfg.Rules, Origins: a.origins(),
-		Server: a.cfs, Wheel: a.wheel, Nodes: a.nodes, Log: a.log, Version: "Magpie " + build.Version(),
-		Ping: times.PingInterval, Pong: pong, WriteTimeout: times.WriteTimeout, Personal: a.cfg.PersonalSubscribe,
+		Server: a.cfs, Streams: a.streams, Wheel: a.wheel, Nodes: a.nodes, Log: a.log, Version: "Magpie " + build.Version(),
+		Ping: times.PingInterval, Pong: pong, Personal: a.cfg.PersonalSubscribe,
 	})
 	a.metrics.clients(a.clients)
 	return nil

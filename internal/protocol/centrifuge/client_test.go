@@ -27,12 +27,14 @@ type way struct {
 	protobuf bool
 	stream   bool // over HTTP, with emulation
 	events   bool // an event stream
+	kept     bool // net/http keeps the connection, as over TLS
 }
 
 var ways = []way{
 	{name: "websocket JSON"}, {name: "websocket Protobuf", protobuf: true},
 	{name: "http_stream JSON", stream: true}, {name: "http_stream Protobuf", stream: true, protobuf: true},
 	{name: "sse JSON", stream: true, events: true},
+	{name: "http_stream JSON, kept", stream: true, kept: true}, {name: "sse JSON, kept", stream: true, events: true, kept: true},
 }
 
 // everyWay runs a conversation over all transports in all encodings, each on
@@ -165,6 +167,9 @@ func (c *client) open(first []byte) {
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", c.kind())
+	if c.way.kept {
+		req.Header.Set(keptHeader, "1")
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		c.t.Fatal(err)

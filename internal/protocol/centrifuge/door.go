@@ -27,6 +27,7 @@ import (
 	"magpie/internal/metrics"
 	"magpie/internal/problem"
 	"magpie/internal/session"
+	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
 	"magpie/internal/wheel"
 )
@@ -39,6 +40,7 @@ type Config struct {
 	Rules   *channel.Rules
 	Origins auth.Origins
 	Server  *ws.Server
+	Streams *stream.Server
 	Wheel   *wheel.Wheel
 	Nodes   Nodes
 	// Log receives faults of this door (discards by default).
@@ -58,8 +60,6 @@ type Config struct {
 	// Timeout bounds what one command waits for the engine (4 s): clients give a
 	// command up after 5 s and are then told nothing.
 	Timeout time.Duration
-	// WriteTimeout is how long an HTTP stream may take nothing (10 s).
-	WriteTimeout time.Duration
 	// MaxBacklog is how much of what it missed may wait for one session, in
 	// bytes (64 MB). Past it recovery is refused for a moment.
 	MaxBacklog int
@@ -100,7 +100,6 @@ func New(c Config) *Door {
 	defaultTo(&c.Stale, 10*time.Second)
 	defaultTo(&c.Grace, 25*time.Second)
 	defaultTo(&c.Timeout, 4*time.Second)
-	defaultTo(&c.WriteTimeout, 10*time.Second)
 	defaultTo(&c.MaxBacklog, 64<<20)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

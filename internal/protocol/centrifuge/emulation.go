@@ -121,29 +121,35 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error)
 	return body, nil
 }
 
-// stream serves one emulated session and returns when it has ended.
+// stream begins one emulated session, which may go on after it has returned.
 func (d *Door) stream(w http.ResponseWriter, r *http.Request, f *form, kind string, first []byte) error {
+	if r.Method == http.MethodHead {
+		setHeaders(w.Header(), kind)
+		return nil
+	}
 	c := d.newConn(f)
 	c.via = &emulated{secret: newSecret()}
 	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}); err != nil {
 		return err
 	}
 	d.know(c)
-	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx must not hold replies back
-	h.Set("X-Content-Type-Options", "nosniff")
-	out, err := stream.New(w, d.WriteTimeout)
+	setHeaders(w.Header(), kind)
+	out, err := d.Streams.Open(w, r, c)
 	if err != nil {
 		c.Close(session.ReasonClient)
 		return nil // nobody is there to be told
 	}
 	c.attachStream(out)
 	c.enqueue(first)
-	out.Wait(r.Context())
-	c.Close(session.ReasonClient)
+	out.Serve(r.Context())
 	return nil
+}
+
+func setHeaders(h http.Header, kind string) {
+	h.Set("Content-Type", kind)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx must not hold replies back
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 func newSecret() string {
@@ -162,6 +168,9 @@ func (c *conn) attachStream(out *stream.Conn) {
 	c.door.Wheel.Add(&c.timer, c.door.Stale)
 	c.Attach()
 }
+
+// Gone implements stream.Client.
+func (c *conn) Gone(r session.Reason) { c.Close(r) }
 
 // know makes the session reachable for emulated commands. One that has ended
 // already is not kept.

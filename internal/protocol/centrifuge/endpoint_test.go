@@ -23,6 +23,7 @@ import (
 	"magpie/internal/problem"
 	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/session"
+	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
 	"magpie/internal/wheel"
 )
@@ -87,10 +88,14 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	if err != nil {
 		t.Fatal(err)
 	}
+	streams, err := stream.New(stream.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := shared.Start(ctx, e.hub); err != nil {
 		t.Fatal(err)
 	}
-	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Wheel: clock, Version: "test", Personal: true}
+	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Streams: streams, Wheel: clock, Version: "test", Personal: true}
 	for _, f := range adjust {
 		f(&config)
 	}
@@ -100,7 +105,7 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	t.Cleanup(func() {
 		done, stop := context.WithTimeout(context.Background(), patience)
 		defer stop()
-		for _, err := range []error{e.node.Drain(done), sockets.Close(done), e.door.Close(done)} {
+		for _, err := range []error{e.node.Drain(done), sockets.Close(done), streams.Close(done), e.door.Close(done)} {
 			if err != nil {
 				t.Error(err)
 			}
@@ -130,8 +135,25 @@ func routes(d *centrifuge.Door) http.Handler {
 	} {
 		mux.Handle(path, problem.Handle(slog.New(slog.DiscardHandler), h))
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(keptHeader) != "" {
+			w = kept{w}
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
+
+// keptHeader asks the tests' server to keep the connection.
+const keptHeader = "X-Kept"
+
+// kept is a ResponseWriter that does not give its connection away.
+type kept struct{ http.ResponseWriter }
+
+func (k kept) control() *http.ResponseController { return http.NewResponseController(k.ResponseWriter) }
+
+func (k kept) FlushError() error                   { return k.control().Flush() }
+func (k kept) SetReadDeadline(at time.Time) error  { return k.control().SetReadDeadline(at) }
+func (k kept) SetWriteDeadline(at time.Time) error { return k.control().SetWriteDeadline(at) }
 
 // publish publishes as a server does.
 func (e *endpoint) publish(name, payload string) message.Position {

@@ -29,10 +29,11 @@ type Config struct {
 	Node    *session.Node
 	Auth    *auth.Authorizer
 	Origins auth.Origins
+	Streams *stream.Server
 	Wheel   *wheel.Wheel
-	// WriteTimeout is how long a client may take nothing; Heartbeat how often a
-	// comment tells proxies and dead clients apart. 0 means 10 s and 25 s.
-	WriteTimeout, Heartbeat time.Duration
+	// Heartbeat is how often a comment tells proxies and dead clients apart
+	// (25 s).
+	Heartbeat time.Duration
 	// Token finds a request's token.
 	Token func(*http.Request) (string, error)
 }
@@ -42,9 +43,6 @@ type Door struct{ Config }
 
 // New returns a door.
 func New(c Config) *Door {
-	if c.WriteTimeout == 0 {
-		c.WriteTimeout = 10 * time.Second
-	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 25 * time.Second
 	}
@@ -58,7 +56,7 @@ type request struct {
 	who      auth.Identity
 }
 
-// Serve answers GET /sse and returns when the stream ends.
+// Serve answers GET /sse. The stream may go on after it has returned.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
 	err := d.serve(w, r)
 	if err != nil && problem.Of(err).Status == http.StatusServiceUnavailable && isEventSource(r) {
@@ -91,6 +89,10 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.Method == http.MethodHead {
+		setHeaders(w.Header())
+		return nil
+	}
 	c := &conn{door: d, envelope: q.envelope}
 	c.heartbeat.For = c
 	if err := d.Node.Open(&c.Session, c, q.who); err != nil {
@@ -101,16 +103,13 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	setHeaders(w.Header())
-	out, err := stream.New(w, d.WriteTimeout)
+	out, err := d.Streams.Open(w, r, c)
 	if err != nil {
 		c.Close(session.ReasonClient)
 		return nil // nobody is there to be told
 	}
 	c.attach(out)
-	d.Wheel.Add(&c.heartbeat, d.Heartbeat)
-	out.Wait(r.Context())
-	d.Wheel.Stop(&c.heartbeat)
-	c.Close(session.ReasonClient)
+	out.Serve(r.Context())
 	return nil
 }
 
@@ -164,7 +163,7 @@ func unique(names []string) []string {
 	for _, n := range names {
 		if !seen[n] {
 			seen[n] = true
-			list = append(list, n)
+			list = append(list, strings.Clone(n)) // else the stream keeps the whole URL, token included
 		}
 	}
 	return list
@@ -224,22 +223,31 @@ func (c *conn) add(p *part) {
 // begin writes the head of the stream and what was missed, then lets live
 // messages in.
 func (c *conn) begin(parts []*part, all []session.Joined) {
+	for _, frame := range c.compose(parts, all) {
+		c.SendBacklog(frame)
+	}
+	c.sendNext()
+	for _, joined := range all {
+		joined.Subscription.Live()
+	}
+}
+
+// compose makes the head. Until sendNext is called, all other events wait.
+func (c *conn) compose(parts []*part, all []session.Joined) [][]byte {
 	c.mu.Lock()
-	c.SendBacklog(retry())
+	defer c.mu.Unlock()
+	c.sending = true
+	head := [][]byte{retry()}
 	for i, joined := range all {
 		p := parts[i]
 		if joined.Gap != nil {
 			p.at = joined.Gap.Now
-			c.SendBacklog(c.appendGap(nil, *joined.Gap))
+			head = append(head, c.appendGap(nil, *joined.Gap))
 		}
 		for _, m := range joined.Missed {
-			c.SendBacklog(p.append(nil, m)) // one by one: all in one piece would be in memory twice
+			head = append(head, p.append(nil, m)) // one by one: all in one piece would be in memory twice
 		}
 		p.at = joined.Position
 	}
-	c.SendBacklog(append(c.appendID(nil), '\n')) // an id alone: no event, but a place to come back to
-	c.mu.Unlock()
-	for _, joined := range all {
-		joined.Subscription.Live()
-	}
+	return append(head, append(c.appendID(nil), '\n')) // an id alone: no event, but a place to come back to
 }

@@ -10,22 +10,54 @@ import (
 	"magpie/internal/message"
 )
 
-// data are the lines of an event that all receivers share: everything but the
-// id, which is the connection's own.
+// form is how a message looks on a stream: bare, or in an envelope.
+type form struct {
+	// data are the lines that all receivers share: everything but the id.
+	data *message.Encoding
+	// event is the whole event for streams of this one channel, whose ids are
+	// the same. Nil for what has no form here.
+	event *message.Encoding
+}
+
 var (
-	plainData = message.NewEncoding(func(m *message.Message) []byte {
-		if utf8.Valid(m.Payload) {
-			return appendData(nil, m.Payload)
-		}
-		// An event stream is UTF-8 by definition: other bytes go as base64 and
-		// under a name of their own, so that no listener takes them for text.
-		b := []byte("event: base64\ndata: ")
-		return append(base64.StdEncoding.AppendEncode(b, m.Payload), "\n\n"...)
-	})
-	envelopeData = message.NewEncoding(func(m *message.Message) []byte {
-		return appendData(nil, message.AppendEnvelope(nil, m))
+	bare     = newForm(appendBare)
+	envelope = newForm(func(dst []byte, m *message.Message) []byte {
+		return appendData(dst, message.AppendEnvelope(nil, m))
 	})
 )
+
+func newForm(data func(dst []byte, m *message.Message) []byte) *form {
+	return &form{
+		data: message.NewEncoding(func(m *message.Message) []byte { return data(nil, m) }),
+		event: message.NewEncoding(func(m *message.Message) []byte {
+			if m.Kind != message.Published {
+				return nil
+			}
+			id := []byte("id: ")
+			if m.Logged() {
+				id = appendPosition(id, m.Channel, m.Position)
+			}
+			return data(append(id, '\n'), m)
+		}),
+	}
+}
+
+func (c *conn) form() *form {
+	if c.envelope {
+		return envelope
+	}
+	return bare
+}
+
+func appendBare(dst []byte, m *message.Message) []byte {
+	if utf8.Valid(m.Payload) {
+		return appendData(dst, m.Payload)
+	}
+	// An event stream is UTF-8 by definition: other bytes go as base64 and
+	// under a name of their own, so that no listener takes them for text.
+	dst = append(dst, "event: base64\ndata: "...)
+	return append(base64.StdEncoding.AppendEncode(dst, m.Payload), "\n\n"...)
+}
 
 // appendData writes text as data lines and ends the event. Every kind of line
 // end begins a new line (the format knows no other way to carry one).
@@ -45,6 +77,40 @@ func appendData(dst, text []byte) []byte {
 	return append(dst, "\n\n"...)
 }
 
+// events makes the batch's events; conn.mu is held. A stream of one channel
+// shares them with all others of it.
+func (p *part) events(b *message.Batch) []byte {
+	if p.alone() {
+		if last, ok := sharedID(b, p.at); ok {
+			p.at = last
+			return p.conn.form().event.OfBatch(b)
+		}
+	}
+	var events []byte
+	for _, m := range b.Messages {
+		events = p.append(events, m)
+	}
+	return events
+}
+
+func (p *part) alone() bool { return len(p.conn.parts) == 1 && p.conn.parts[0] == p }
+
+// sharedID tells whether the ids of these messages say all that there is to
+// say in a stream of this one channel that is at the position at, and what the
+// last one is.
+func sharedID(b *message.Batch, at message.Position) (last message.Position, ok bool) {
+	for _, m := range b.Messages {
+		switch {
+		case m.Kind != message.Published:
+		case m.Logged():
+			at = m.Position
+		case at.Epoch != "":
+			return at, false // without a place of its own: the id is that of one before
+		}
+	}
+	return at, true
+}
+
 // append writes one event; conn.mu is held. Joins and leaves have no form
 // here.
 func (p *part) append(dst []byte, m *message.Message) []byte {
@@ -54,11 +120,7 @@ func (p *part) append(dst []byte, m *message.Message) []byte {
 	if m.Logged() {
 		p.at = m.Position
 	}
-	dst = p.conn.appendID(dst)
-	if p.conn.envelope {
-		return append(dst, envelopeData.Of(m)...)
-	}
-	return append(dst, plainData.Of(m)...)
+	return append(p.conn.appendID(dst), p.conn.form().data.Of(m)...)
 }
 
 // appendGap writes the event that tells of lost messages; mu is held.
@@ -81,10 +143,13 @@ func (c *conn) appendID(dst []byte) []byte {
 			dst = append(dst, '&')
 		}
 		first = false
-		dst = append(append(dst, url.QueryEscape(p.channel)...), '=')
-		dst = append(dst, p.at.String()...)
+		dst = appendPosition(dst, p.channel, p.at)
 	}
 	return append(dst, '\n')
+}
+
+func appendPosition(dst []byte, channel string, at message.Position) []byte {
+	return append(append(append(dst, url.QueryEscape(channel)...), '='), at.String()...)
 }
 
 // positions are what an id carries, by channel.

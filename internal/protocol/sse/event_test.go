@@ -83,6 +83,20 @@ func TestIDsCarryEveryChannel(t *testing.T) {
 	}
 }
 
+// A message without a place of its own leaves the id where it was: the shared
+// event, which has none, would take the place to come back to away.
+func TestEventsKeepThePlace(t *testing.T) {
+	c := &conn{}
+	p := &part{conn: c, channel: "chat", at: message.Position{Epoch: "a1", Offset: 7}}
+	c.parts = []*part{p}
+	passing := &message.Message{Channel: "chat", Payload: []byte("passing")}
+	logged := &message.Message{Channel: "chat", Payload: []byte("logged"), Position: message.Position{Epoch: "a1", Offset: 8}}
+	got := string(p.events(&message.Batch{Messages: []*message.Message{passing, logged, passing}}))
+	if want := "id: chat=a1.7\ndata: passing\n\nid: chat=a1.8\ndata: logged\n\nid: chat=a1.8\ndata: passing\n\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestBrokenIDs(t *testing.T) {
 	for _, bad := range []string{"x", "chat", "chat=", "chat=a.", "chat=a.1&chat=a.2", "chat=a.1;b", "%zz=a.1", strings.Repeat("a", maxID+1)} {
 		if got, err := parsePositions(bad); !errors.Is(err, message.ErrPosition) {

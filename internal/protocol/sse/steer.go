@@ -27,8 +27,7 @@ func (c *conn) ServerUnsubscribe(channel string, code uint32, reason string) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.Send(appendData(append(c.appendID(nil), "event: unsubscribe\n"...), word.json()))
+	c.sendLocked(appendData(append(c.appendID(nil), "event: unsubscribe\n"...), word.json()))
 }
 
 // remove takes a channel out of the ids and returns how many are left. A

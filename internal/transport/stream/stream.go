@@ -1,120 +1,155 @@
 // Package stream is HTTP streaming: an answer that goes on for as long as the
-// session lives. It works over HTTP/1.1 and HTTP/2, with and without TLS.
+// session lives. It knows no event format.
 //
-// It knows no event format. It starts no goroutine: the HTTP server's own
-// waits in Wait, writes come from the session's flusher.
+// Over plain HTTP/1 a stream's connection is taken over from net/http, which
+// would keep 15 KB and a goroutine for each. What is left is a Conn and its
+// socket; on Linux a poller watches it, elsewhere one shallow goroutine. The
+// body is chunked, as net/http's would be: so a client and a proxy can tell an
+// orderly end from a broken one, which a body that ends with its connection
+// does not let them (RFC 9112 section 6.3). HTTP/1.0 knows no chunks and has
+// such a body. HTTP/2, and TLS, whose writes may block, stay with net/http.
+//
+// Goroutines: one per poller, started by New; one that waits per connection
+// without a poller; short-lived ones that finish an end which a full socket
+// did not take. Server.Close ends all of them and waits. Where net/http keeps
+// the connection, its own goroutine waits in Conn.Serve.
 package stream
 
 import (
-	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"magpie/internal/session"
+	"magpie/internal/transport/socket"
 )
 
-// ErrClosed is returned by Write after Close.
+// ErrClosed is returned for what comes after a stream's end.
 var ErrClosed = errors.New("stream: closed")
 
-// Conn is one open answer. All methods are safe for concurrent use, Write
-// with itself excepted.
-type Conn struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	timeout time.Duration
-	done    chan struct{} // closed by Close
-
-	closing sync.Once
-
-	writing sync.Mutex // held while w is in use; guards what follows
-	failed  bool       // a write broke off: nothing more may follow it
-
-	last []byte // set before done is closed, read after it
+// Client is told how its stream ends.
+type Client interface {
+	// Gone says that nobody takes the stream any more. It may come before Open
+	// has returned, from any goroutine, and more than once. It must not block.
+	Gone(session.Reason)
 }
 
-// New begins the answer: status 200 with the headers that are set on w so
-// far. timeout bounds how long a client may take nothing.
-func New(w http.ResponseWriter, timeout time.Duration) (*Conn, error) {
-	c := &Conn{w: w, control: http.NewResponseController(w), timeout: timeout, done: make(chan struct{})}
-	// What comes next on this connection is up to this session, not to the
-	// server's limits for short requests.
-	if err := c.control.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
-	}
-	w.WriteHeader(http.StatusOK)
-	if err := c.control.Flush(); err != nil {
-		return nil, err
-	}
-	return c, nil
+// Config is what New needs. Zero values stand for the defaults named.
+type Config struct {
+	// WriteTimeout is how long a client may take nothing (10 s).
+	WriteTimeout time.Duration
+	// Log receives failures of pollers (discards by default).
+	Log *slog.Logger
+
+	// forcePortable makes connections that are taken over do without pollers
+	// and without writes that do not block.
+	forcePortable bool
+	// headTimeout and endWait are the constants but for tests.
+	headTimeout, endWait time.Duration
 }
 
-// TryWrite takes nothing: the HTTP library's writes may block, so all goes
-// through the session's flusher.
-func (c *Conn) TryWrite([]byte) (int, error) { return 0, nil }
+// Server holds what streams share. All methods are safe for concurrent use.
+type Server struct {
+	// set at construction
+	cfg    Config
+	shards []*socket.Shard[*watched]
 
-// Write writes the frames and flushes once. It blocks while the client takes
-// nothing, up to the timeout; any error is final.
-func (c *Conn) Write(frames [][]byte) error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	if c.closed() {
-		return ErrClosed
+	turn atomic.Uint32 // picks the next stream's shard
+	down atomic.Bool   // set under mu
+
+	mu   sync.Mutex // guards what follows
+	live int        // streams that were taken over, and goroutines that serve them
+	idle chan struct{}
+}
+
+// readBuffer is a poller's buffer. Clients have nothing to say while they
+// listen.
+const readBuffer = 4 << 10
+
+// New starts the pollers. Close stops them.
+func New(cfg Config) (*Server, error) {
+	if cfg.WriteTimeout <= 0 {
+		cfg.WriteTimeout = 10 * time.Second
 	}
-	if err := c.control.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-		return err
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.closed() { // Close's own, shorter deadline may just have been undone
-		c.control.SetWriteDeadline(time.Now().Add(lastWrite))
+	if cfg.headTimeout == 0 {
+		cfg.headTimeout = headTimeout
 	}
-	for _, f := range frames {
-		if _, err := c.w.Write(f); err != nil {
-			c.failed = true
-			return err
+	if cfg.endWait == 0 {
+		cfg.endWait = endWait
+	}
+	s := &Server{cfg: cfg, idle: make(chan struct{})}
+	for range runtime.GOMAXPROCS(0) {
+		sh, err := socket.NewShard[*watched](socket.Config{
+			Buffer: readBuffer, Portable: cfg.forcePortable, Closing: s.down.Load, Log: cfg.Log,
+		})
+		if err != nil {
+			s.stopPollers()
+			return nil, err
+		}
+		s.shards = append(s.shards, sh)
+	}
+	return s, nil
+}
+
+// Open begins the answer: status 200 with the headers that are set on w so
+// far. The handler then calls Serve and returns. Blocks for as long as a write
+// of some hundred bytes takes; an error says that nobody is there to be told.
+func (s *Server) Open(w http.ResponseWriter, r *http.Request, client Client) (*Conn, error) {
+	if r.ProtoMajor == 1 && r.TLS == nil {
+		nc, rw, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			return s.takeOver(nc, rw, w.Header(), r, client)
+		}
+		if !errors.Is(err, http.ErrNotSupported) {
+			return nil, err
 		}
 	}
-	err := c.control.Flush()
-	c.failed = err != nil
-	return err
+	return s.keep(w, client)
 }
 
-func (c *Conn) closed() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
+// enter counts a stream, unless the server is closing.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down.Load() {
 		return false
 	}
+	s.live++
+	return true
 }
 
-// lastWrite is how long a write may go on after Close, so that a client that
-// takes nothing does not hold the handler.
-const lastWrite = time.Second
-
-// Close ends the answer. It does not block and may be called more than once.
-func (c *Conn) Close() { c.Finish(nil) }
-
-// Finish is Close with a last word: Wait writes it behind a Write under way.
-// Only the first call of Close and Finish counts.
-func (c *Conn) Finish(last []byte) {
-	c.closing.Do(func() {
-		c.last = last // seen by whoever sees done closed
-		close(c.done)
-		c.control.SetWriteDeadline(time.Now().Add(lastWrite))
-	})
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live--; s.live == 0 && s.down.Load() {
+		close(s.idle)
+	}
 }
 
-// Wait returns when the answer may end: after Close, or when the client has
-// gone (ctx is the request's). Nothing touches the ResponseWriter after it.
-func (c *Conn) Wait(ctx context.Context) {
-	select {
-	case <-c.done:
-	case <-ctx.Done():
+// spawn runs f on a goroutine that Close waits for. The caller is counted
+// itself.
+func (s *Server) spawn(f func()) {
+	s.mu.Lock()
+	s.live++
+	s.mu.Unlock()
+	go func() {
+		defer s.leave()
+		f()
+	}()
+}
+
+// Len is the number of streams whose connection was taken over and is open.
+func (s *Server) Len() int {
+	n := 0
+	for _, sh := range s.shards {
+		n += sh.Len()
 	}
-	c.Close()
-	c.writing.Lock() // a Write under way ends first; a later one sees done
-	defer c.writing.Unlock()
-	if len(c.last) > 0 && !c.failed {
-		_, _ = c.w.Write(c.last) // who has gone needs no last word
-		_ = c.control.Flush()
-	}
+	return n
 }

@@ -133,7 +133,7 @@ func (c *Conn) goodbyeSent() {
 // lost is called by the reader at the end of the stream.
 func (c *Conn) lost(err error) {
 	if c.polled {
-		c.home.poll.unwatch(c) // else it would be reported for ever
+		c.home.Unwatch((*watched)(c)) // else it would be reported for ever
 	}
 	c.mu.Lock()
 	reply := c.end != nil && c.end.polite && !c.sent
@@ -166,9 +166,9 @@ func (c *Conn) drop() {
 
 	c.srv.cfg.Wheel.Stop(&c.timer)
 	if c.polled {
-		c.home.poll.unwatch(c)
+		c.home.Unwatch((*watched)(c))
 	}
-	c.home.remove(c)
+	c.home.Remove((*watched)(c))
 	c.hangUp()
 	c.mu.Lock()
 	cause := c.end.info.Cause

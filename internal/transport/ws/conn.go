@@ -4,8 +4,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
+	"magpie/internal/transport/socket"
 	"magpie/internal/wheel"
 )
 
@@ -25,13 +25,11 @@ type Conn struct {
 	pending atomic.Bool // something is in ctl
 
 	// set at construction
-	rc   syscall.RawConn // for writes that do not block; nil: there is no such way
+	seat socket.Seat // its Raw is for writes that do not block; nil: there is no such way
 	srv  *Server
 	nc   net.Conn
 	h    Handler
-	home *shard
-	slot int32
-	gen  int32
+	home *socket.Shard[*watched]
 	sub  string
 
 	timer wheel.Timer
@@ -94,6 +92,13 @@ func (c *Conn) RemoteAddr() string { return c.nc.RemoteAddr().String() }
 
 // Subprotocol is what was agreed on in the handshake, "" for none.
 func (c *Conn) Subprotocol() string { return c.sub }
+
+// watched is a Conn as its poller sees it.
+type watched Conn
+
+func (c *watched) Seat() *socket.Seat  { return &c.seat }
+func (c *watched) Received(buf []byte) { (*Conn)(c).received(buf) }
+func (c *watched) Lost(err error)      { (*Conn)(c).lost(err) }
 
 // netConner is a net.Conn over another one, as in package tls.
 type netConner interface{ NetConn() net.Conn }

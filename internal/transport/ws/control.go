@@ -1,6 +1,10 @@
 package ws
 
-import "time"
+import (
+	"time"
+
+	"magpie/internal/transport/socket"
+)
 
 // controls are the control frames that wait for the socket to stand between
 // two frames: at most one of each kind, whatever the peer does.
@@ -82,8 +86,8 @@ func (c *Conn) flushControls() {
 // does not take all of it now, on a goroutine of its own. False: there is
 // nothing more to do here.
 func (c *Conn) sendControls(b []byte, last bool) bool {
-	if c.rc != nil && len(b) > 0 {
-		n, err := c.writeNow(b)
+	if c.seat.Raw != nil && len(b) > 0 {
+		n, err := socket.TryWrite(c.seat.Raw, b)
 		if err != nil {
 			c.shut = true
 			c.token.Unlock()

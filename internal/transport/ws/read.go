@@ -101,7 +101,7 @@ func (c *Conn) discard(n int) bool {
 // pause stops the reading until the inbox is empty.
 func (c *Conn) pause() {
 	if c.polled {
-		c.home.poll.unwatch(c)
+		c.home.Unwatch((*watched)(c))
 	}
 	c.mu.Lock()
 	c.paused = true // from here on a worker is the reader
@@ -124,14 +124,14 @@ func (c *Conn) readOn() {
 			return
 		}
 	}
-	if !c.home.holds(c) {
+	if !c.home.Holds((*watched)(c)) {
 		return
 	}
 	if !c.polled {
 		c.srv.spawn(c.readLoop)
 		return
 	}
-	if err := c.home.poll.watch(c); err != nil {
+	if err := c.home.Watch((*watched)(c)); err != nil {
 		c.lost(err) // closed meanwhile, or out of kernel memory
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"magpie/internal/transport/socket"
 	"magpie/internal/wheel"
 )
 
@@ -18,12 +19,11 @@ import (
 type Server struct {
 	// set at construction
 	cfg    Config
-	shards []*shard
+	shards []*socket.Shard[*watched]
 	crew   crew
 	ages   ages
 
-	turn    atomic.Uint32 // picks the next connection's shard
-	pollers sync.WaitGroup
+	turn atomic.Uint32 // picks the next connection's shard
 
 	down atomic.Bool
 	live atomic.Int64 // connections, and goroutines that serve them
@@ -48,7 +48,9 @@ func New(cfg Config) (*Server, error) {
 		second:  ticks(cfg.Wheel, time.Second),
 	}
 	for range runtime.GOMAXPROCS(0) {
-		sh, err := newShard(s)
+		sh, err := socket.NewShard[*watched](socket.Config{
+			Buffer: readBuffer, Portable: cfg.forcePortable, Closing: s.closing, Log: cfg.Log,
+		})
 		if err != nil {
 			s.stopPollers()
 			return nil, fmt.Errorf("start a poller: %w", err)
@@ -88,8 +90,8 @@ func (s *Server) Accept(w http.ResponseWriter, r *http.Request, protocols []stri
 func (s *Server) adopt(nc net.Conn, ahead []byte, sub string, h Handler) (*Conn, error) {
 	c := &Conn{srv: s, nc: nc, h: h, sub: sub}
 	if !s.cfg.forcePortable {
-		c.rc = rawConn(nc)
-		c.polled = canPoll && c.rc != nil
+		c.seat.Raw = socket.Raw(nc)
+		c.polled = socket.CanPoll && c.seat.Raw != nil
 	}
 	if len(ahead) > 0 {
 		c.part = &partial{ahead: ahead}
@@ -105,7 +107,8 @@ func (s *Server) adopt(nc net.Conn, ahead []byte, sub string, h Handler) (*Conn,
 func (s *Server) register(c *Conn) bool {
 	s.live.Add(1)
 	sh := s.shards[s.turn.Add(1)%uint32(len(s.shards))]
-	if !sh.add(c) {
+	c.home = sh
+	if !sh.Add((*watched)(c)) {
 		s.leave()
 		return false
 	}
@@ -122,7 +125,7 @@ func (s *Server) register(c *Conn) bool {
 func (s *Server) Len() int {
 	n := 0
 	for _, sh := range s.shards {
-		n += sh.len()
+		n += sh.Len()
 	}
 	return n
 }
@@ -155,16 +158,15 @@ func (s *Server) closing() bool { return s.down.Load() }
 
 func (s *Server) stopPollers() {
 	for _, sh := range s.shards {
-		sh.poll.close()
+		sh.Close()
 	}
-	s.pollers.Wait()
 }
 
 // each calls f for every connection that is registered now.
 func (s *Server) each(f func(*Conn)) {
 	for _, sh := range s.shards {
-		for _, c := range sh.all() {
-			f(c)
+		for _, c := range sh.All() {
+			f((*Conn)(c))
 		}
 	}
 }

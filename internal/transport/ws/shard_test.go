@@ -10,32 +10,6 @@ import (
 	"unsafe"
 )
 
-// An event that was fetched before a close does not reach the connection that
-// took the place (and maybe the descriptor) after it.
-func TestStaleEventsFindNobody(t *testing.T) {
-	sh := &shard{srv: &Server{}}
-	old, young := &Conn{}, &Conn{}
-	sh.add(old)
-	at, gen := old.slot, old.gen
-	if sh.find(at, gen) != old {
-		t.Fatal("a connection is not found in its place")
-	}
-	sh.remove(old)
-	if c := sh.find(at, gen); c != nil {
-		t.Error("a removed connection is found")
-	}
-	sh.add(young)
-	if young.slot != at {
-		t.Fatalf("places are not used again: %d, then %d", at, young.slot)
-	}
-	if sh.find(at, gen) != nil || sh.holds(old) {
-		t.Error("an old event finds the new connection")
-	}
-	if sh.len() != 1 || sh.find(young.slot, young.gen) != young {
-		t.Error("the new connection is not in its place")
-	}
-}
-
 // A Conn is most of what an idle connection costs us: look twice before it grows.
 func TestConnIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(Conn{}); size > 288 {

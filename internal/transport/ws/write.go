@@ -5,14 +5,9 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"magpie/internal/transport/socket"
 )
-
-// chunk is how much is handed to the socket at once. Small frames are copied
-// together, which costs less than a vector of them and lets TLS put many into
-// one record.
-const chunk = 16 << 10
-
-var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
 // TryWrite writes what the socket takes at once of b, which must be one or
 // several whole frames, and returns how much that was. It never blocks and
@@ -27,11 +22,11 @@ func (c *Conn) TryWrite(b []byte) (int, error) {
 		c.token.Unlock()
 		return 0, ErrClosed
 	}
-	if c.rc == nil || c.mid {
+	if c.seat.Raw == nil || c.mid {
 		c.token.Unlock()
 		return 0, nil
 	}
-	n, err := c.writeNow(b)
+	n, err := socket.TryWrite(c.seat.Raw, b)
 	if err != nil {
 		c.shut = true
 		c.token.Unlock()
@@ -80,8 +75,7 @@ func (c *Conn) severWrite(err error) {
 	c.sever(cause, err)
 }
 
-// batch is one Write under way. It remembers its place in the frames instead
-// of what it copied, so that while it waits for a slow peer it holds no buffer.
+// batch is one Write under way.
 type batch struct {
 	c        *Conn
 	frames   [][]byte
@@ -90,34 +84,36 @@ type batch struct {
 	boundary bool   // nothing of frames[0] was written, by TryWrite either
 	last     bool   // ctl ends with the close frame
 
-	// for writes through RawConn
-	do   func(fd uintptr) bool // run, made once
-	wait bool                  // run shall be called again when the socket takes more
-	done bool
-	err  error
+	pump *socket.Pump // made once
 }
 
-var batches = sync.Pool{New: func() any { return newBatch() }}
+var batches = sync.Pool{New: func() any {
+	b := new(batch)
+	b.pump = socket.NewPump(b)
+	return b
+}}
 
 // writeBatch writes frames and the control frames that wait, and tells whether
 // the close frame was the last of them. Token held.
 func (c *Conn) writeBatch(frames [][]byte) (last bool, err error) {
 	b := batches.Get().(*batch)
 	b.c, b.frames, b.boundary = c, frames, !c.mid
-	if c.rc == nil {
-		err = b.writeBlocking()
-	} else {
-		err = b.writeRaw()
-	}
+	err = b.pump.Write(c.nc, c.seat.Raw)
 	last = b.last
-	*b = batch{do: b.do}
+	*b = batch{pump: b.pump}
 	batches.Put(b)
 	return last, err
 }
 
-// fill returns the next octets to write, put together in buf or, when a frame
-// is large, a part of that frame. Empty: all is written.
-func (b *batch) fill(buf []byte) []byte {
+// Extend implements socket.Source: a peer that has just taken something has
+// another WriteTimeout.
+func (b *batch) Extend() {
+	b.c.nc.SetWriteDeadline(time.Now().Add(b.c.srv.cfg.WriteTimeout))
+}
+
+// Fill implements socket.Source: what comes next, put together in buf or, when
+// a frame is large, a part of that frame.
+func (b *batch) Fill(buf []byte) []byte {
 	if b.boundary && len(b.ctl) == 0 && b.c.pending.Load() {
 		b.ctl, b.last = b.c.takeControls()
 	}
@@ -140,8 +136,8 @@ func (b *batch) fill(buf []byte) []byte {
 	return out
 }
 
-// advance notes that n octets of what fill gave were written.
-func (b *batch) advance(n int) {
+// Advance implements socket.Source.
+func (b *batch) Advance(n int) {
 	k := min(n, len(b.ctl))
 	b.ctl = b.ctl[k:]
 	n -= k
@@ -156,22 +152,5 @@ func (b *batch) advance(n int) {
 	if n > 0 {
 		b.off += n
 		b.boundary = false
-	}
-}
-
-// writeBlocking writes to a connection that has no other way.
-func (b *batch) writeBlocking() error {
-	buf := chunks.Get().(*[chunk]byte)
-	defer chunks.Put(buf)
-	for {
-		out := b.fill(buf[:])
-		if len(out) == 0 {
-			return nil
-		}
-		b.c.nc.SetWriteDeadline(time.Now().Add(b.c.srv.cfg.WriteTimeout))
-		if _, err := b.c.nc.Write(out); err != nil {
-			return err
-		}
-		b.advance(len(out))
 	}
 }

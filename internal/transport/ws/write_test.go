@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"magpie/internal/transport/socket"
 )
 
 // eventually polls until ok, with a deadline.
@@ -159,27 +161,27 @@ func TestBatchStopsAtTheBoundaryForControls(t *testing.T) {
 	frame := Frame(Binary, make([]byte, 5000))
 	c := &Conn{}
 	b := batch{c: c, frames: [][]byte{frame, frame, frame, frame, frame, frame}, boundary: true}
-	buf := make([]byte, chunk)
-	out := b.fill(buf)
-	if len(out) != chunk || chunk%len(frame) == 0 {
+	buf := make([]byte, socket.Chunk)
+	out := b.Fill(buf)
+	if len(out) != socket.Chunk || socket.Chunk%len(frame) == 0 {
 		t.Fatalf("the buffer holds %d octets and should end inside a frame", len(out))
 	}
-	b.advance(len(out))
+	b.Advance(len(out))
 	c.ctl = &controls{ping: true}
 	c.pending.Store(true)
-	out = b.fill(buf)
-	if want := len(frame) - chunk%len(frame); len(out) != want {
+	out = b.Fill(buf)
+	if want := len(frame) - socket.Chunk%len(frame); len(out) != want {
 		t.Fatalf("%d octets, want the %d that are left of the frame", len(out), want)
 	}
-	b.advance(len(out))
-	if out = b.fill(buf); out[0] != fin|opPing {
+	b.Advance(len(out))
+	if out = b.Fill(buf); out[0] != fin|opPing {
 		t.Error("the ping does not come first")
 	}
 	// Of a control frame that the socket took in part the rest comes next.
-	b.advance(1)
+	b.Advance(1)
 	c.ctl = &controls{ping: true}
 	c.pending.Store(true)
-	if out = b.fill(buf); out[0] != 0 || out[1] != fin|byte(Binary) {
+	if out = b.Fill(buf); out[0] != 0 || out[1] != fin|byte(Binary) {
 		t.Errorf("the ping's second octet is not followed by the next frame: %x", out[:2])
 	}
 }

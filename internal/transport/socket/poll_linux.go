@@ -1,4 +1,4 @@
-package ws
+package socket
 
 import (
 	"cmp"
@@ -23,10 +23,11 @@ const canPoll = true
 // with one-shot events would cost a second system call per read. A connection
 // that must wait is taken out of the set; an empty event mask would not do, as
 // a hang-up is reported regardless and would spin.
-type poller struct {
-	home *shard
+type poller[C Watched] struct {
+	home *Shard[C]
 	file *os.File
 	rc   syscall.RawConn
+	done chan struct{} // closed when run has ended
 
 	// owned by the poller's goroutine; the closures are made once
 	events [128]syscall.EpollEvent
@@ -38,7 +39,7 @@ type poller struct {
 	err    error
 }
 
-func (p *poller) start(home *shard) error {
+func (p *poller[C]) start(home *Shard[C]) error {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("create epoll: %w", err)
@@ -53,35 +54,36 @@ func (p *poller) start(home *shard) error {
 		p.file.Close()
 		return err
 	}
-	p.buf = make([]byte, readBuffer)
+	p.buf = make([]byte, home.cfg.Buffer)
 	p.await, p.read = p.fetch, p.readInto
-	home.srv.pollers.Add(1)
+	p.done = make(chan struct{})
 	go p.run()
 	return nil
 }
 
-// close ends run. The caller waits for it through Server.pollers.
-func (p *poller) close() {
-	if p.file != nil {
+func (p *poller[C]) close() {
+	if p.done != nil {
 		p.file.Close()
+		<-p.done
 	}
 }
 
-func (p *poller) run() {
-	defer p.home.srv.pollers.Done()
+func (p *poller[C]) run() {
+	defer close(p.done)
+	var nobody C
 	for {
 		if err := p.rc.Read(p.await); err != nil {
-			if !p.home.srv.closing() { // a closed file's error is its own, and not exported
-				p.home.srv.cfg.Log.Error("websocket poller stopped", "error", err)
+			if !p.home.cfg.Closing() { // a closed file's error is its own, and not exported
+				p.home.cfg.Log.Error("poller stopped", "error", err)
 			}
 			return
 		}
 		if p.err != nil {
-			p.home.srv.cfg.Log.Error("websocket poller stopped", "error", p.err)
+			p.home.cfg.Log.Error("poller stopped", "error", p.err)
 			return
 		}
 		for _, ev := range p.events[:p.ready] {
-			if c := p.home.find(ev.Fd, ev.Pad); c != nil {
+			if c := p.home.find(ev.Fd, ev.Pad); c != nobody {
 				p.serve(c)
 			}
 		}
@@ -89,7 +91,7 @@ func (p *poller) run() {
 }
 
 // fetch takes the events that are there; false asks the netpoller to wait.
-func (p *poller) fetch(fd uintptr) bool {
+func (p *poller[C]) fetch(fd uintptr) bool {
 	n, err := epollNow(fd, p.events[:])
 	if err == syscall.EINTR {
 		n, err = 0, nil
@@ -98,22 +100,22 @@ func (p *poller) fetch(fd uintptr) bool {
 	return n != 0 || err != nil
 }
 
-func (p *poller) serve(c *Conn) {
+func (p *poller[C]) serve(c C) {
 	// An error of Read itself says that the socket was closed meanwhile.
-	if c.rc.Read(p.read) != nil || p.err == syscall.EAGAIN {
+	if c.Seat().Raw.Read(p.read) != nil || p.err == syscall.EAGAIN {
 		return
 	}
 	if p.got == 0 {
-		c.lost(cmp.Or(p.err, io.EOF))
+		c.Lost(cmp.Or(p.err, io.EOF))
 		return
 	}
-	c.received(p.buf[:p.got])
+	c.Received(p.buf[:p.got])
 }
 
 // readInto runs inside the socket's RawConn, which keeps the descriptor from
 // being closed, and so must do nothing else: a close from here would wait for
 // itself.
-func (p *poller) readInto(fd uintptr) bool {
+func (p *poller[C]) readInto(fd uintptr) bool {
 	for {
 		n, err := receiveFD(fd, p.buf)
 		if err == syscall.EINTR {
@@ -124,21 +126,18 @@ func (p *poller) readInto(fd uintptr) bool {
 	}
 }
 
-// watch makes the poller the reader of c.
-func (p *poller) watch(c *Conn) error {
-	ev := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: c.slot, Pad: c.gen}
-	return p.control(c, syscall.EPOLL_CTL_ADD, &ev)
+func (p *poller[C]) watch(c C) error {
+	seat := c.Seat()
+	return p.control(seat, syscall.EPOLL_CTL_ADD, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: seat.at, Pad: seat.gen})
 }
 
-// unwatch takes c out. Called by the reader; no event of c is left after it,
-// since there is at most one per fetch and that is the one being served.
-func (p *poller) unwatch(c *Conn) {
-	p.control(c, syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{}) // fails when the socket is closed: as good
+func (p *poller[C]) unwatch(c C) {
+	p.control(c.Seat(), syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{}) // fails when the socket is closed: as good
 }
 
-func (p *poller) control(c *Conn, op int, ev *syscall.EpollEvent) error {
+func (p *poller[C]) control(seat *Seat, op int, ev *syscall.EpollEvent) error {
 	var failed error
-	err := c.rc.Control(func(fd uintptr) {
+	err := seat.Raw.Control(func(fd uintptr) {
 		if err := p.rc.Control(func(epfd uintptr) {
 			failed = syscall.EpollCtl(int(epfd), op, int(fd), ev)
 		}); err != nil {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package ws
+package socket
 
 import (
 	"cmp"
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// rawConn gives the way to write to nc without blocking, nil when it has none
+// Raw gives the way to write to nc without blocking, nil when it has none
 // (TLS, pipes).
-func rawConn(nc net.Conn) syscall.RawConn {
+func Raw(nc net.Conn) syscall.RawConn {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil
@@ -57,13 +57,15 @@ func writeFD(fd uintptr, b []byte) (int, error) {
 	}
 }
 
-// writeNow writes what the kernel takes now. Token held, rc not nil. It goes
-// through Control, which only keeps the descriptor from being closed: Write
-// would also make the runtime's poller ready to wait, which never happens here.
-func (c *Conn) writeNow(b []byte) (int, error) {
+// TryWrite writes what the kernel takes of b now, and returns how much that
+// was: 0 and nil when it is nothing. It never blocks and allocates nothing; rc
+// is what Raw gave and not nil. It goes through Control, which only keeps the
+// descriptor from being closed: Write would also make the runtime's poller
+// ready to wait, which never happens here.
+func TryWrite(rc syscall.RawConn, b []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	a.b, a.n, a.err = b, 0, nil
-	err := c.rc.Control(a.once)
+	err := rc.Control(a.once)
 	if err == nil {
 		err = a.err
 	}
@@ -73,53 +75,52 @@ func (c *Conn) writeNow(b []byte) (int, error) {
 	return n, err
 }
 
-// newBatch makes a batch together with the closure that RawConn asks for.
-func newBatch() *batch {
-	b := new(batch)
-	b.do = b.run
-	return b
+// raw is the part of a Pump that writes through RawConn.
+type raw struct {
+	do   func(fd uintptr) bool // run, made once
+	wait bool                  // run shall be called again when the socket takes more
+	done bool
+	err  error
 }
 
+func (p *Pump) init() { p.do = p.run }
+
 // writeRaw tries without a deadline first, which is enough nearly always.
-func (b *batch) writeRaw() error {
-	if err := b.c.rc.Write(b.do); err != nil || b.done {
-		return cmp.Or(b.err, err)
+func (p *Pump) writeRaw(nc net.Conn, rc syscall.RawConn) error {
+	p.raw = raw{do: p.do}
+	if err := rc.Write(p.do); err != nil || p.done {
+		return cmp.Or(p.err, err)
 	}
-	b.wait = true
-	b.extend()
-	err := b.c.rc.Write(b.do)
-	b.c.nc.SetWriteDeadline(time.Time{}) // or later TryWrites would fail
-	return cmp.Or(b.err, err)
+	p.wait = true
+	p.src.Extend()
+	err := rc.Write(p.do)
+	nc.SetWriteDeadline(time.Time{}) // or later ones would fail
+	return cmp.Or(p.err, err)
 }
 
 // run writes what the socket takes. It holds a buffer while it copies and
 // writes, and none while the socket is waited for: a thousand slow peers hold
 // a thousand small structs.
-func (b *batch) run(fd uintptr) bool {
-	buf := chunks.Get().(*[chunk]byte)
+func (p *Pump) run(fd uintptr) bool {
+	buf := chunks.Get().(*[Chunk]byte)
 	defer chunks.Put(buf)
 	for {
-		out := b.fill(buf[:])
+		out := p.src.Fill(buf[:])
 		if len(out) == 0 {
-			b.done = true
+			p.done = true
 			return true
 		}
 		n, err := writeFD(fd, out)
 		if err != nil {
-			b.done, b.err = true, err
+			p.done, p.err = true, err
 			return true
 		}
 		if n == 0 {
-			return !b.wait
+			return !p.wait
 		}
-		b.advance(n)
-		if b.wait {
-			b.extend()
+		p.src.Advance(n)
+		if p.wait {
+			p.src.Extend()
 		}
 	}
-}
-
-// extend gives a peer that has just taken something another WriteTimeout.
-func (b *batch) extend() {
-	b.c.nc.SetWriteDeadline(time.Now().Add(b.c.srv.cfg.WriteTimeout))
 }

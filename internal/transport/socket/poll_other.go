@@ -1,0 +1,15 @@
+//go:build !linux
+
+package socket
+
+import "errors"
+
+// Elsewhere every connection has a reader of its own.
+const canPoll = false
+
+type poller[C Watched] struct{}
+
+func (*poller[C]) start(*Shard[C]) error { return nil }
+func (*poller[C]) close()                {}
+func (*poller[C]) watch(C) error         { return errors.ErrUnsupported }
+func (*poller[C]) unwatch(C)             {}
