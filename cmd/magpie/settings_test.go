@@ -45,7 +45,7 @@ func TestConfigCheckAndServeAgree(t *testing.T) {
 		{[]string{"--addr", "0.0.0.0:8080"}, "--open"},
 		{[]string{"--addr", ":8080", "--api-key", testKey}, "--token-secret"},
 		{[]string{"--redis", "http://localhost"}, "begins with none of redis://"},
-		{[]string{"--redis", "redis://a,b"}, "several addresses are not supported yet"},
+		{[]string{"--redis", "redis://a,b"}, "its URL begins with redis+cluster:"},
 		{[]string{"--redis", "redis://h?foo=1"}, `unknown parameter "foo"`},
 		{[]string{"--redis", "redis-sentinel://h/m"}, "Redis Sentinel is not supported yet"},
 		{[]string{"--api-key", "short"}, "needs 16"},

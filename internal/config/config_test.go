@@ -171,10 +171,10 @@ func TestBrokenValues(t *testing.T) {
 		{"--addr=", "is not host:port"},
 		{"--redis=localhost:6379", "begins with none of redis://"},
 		{"--redis=http://localhost:6379", "begins with none of redis://"},
-		{"--redis=redis://a,b", "several addresses are not supported yet"},
+		{"--redis=redis://a,b", "its URL begins with redis+cluster:"},
 		{"--redis=redis://h?foo=1", `unknown parameter "foo"`},
 		{"--redis=redis-sentinel://h:26379/mymaster", "Redis Sentinel is not supported yet"},
-		{"--redis=redis-cluster://h:7000", "Redis Cluster and several addresses are not supported yet"},
+		{"--redis=redis-cluster://h:7000", "its URL begins with redis+cluster:"},
 		{"--api-key=fifteen-letters", "has 15 characters and needs 16"},
 		{"--redis=redis://", "names no host"},
 		{"--redis=unix://", "names no socket"},
@@ -420,12 +420,21 @@ func TestSecretsStaySecret(t *testing.T) {
 		t.Error("show changed the settings themselves")
 	}
 	for _, arg := range []string{
-		"--redis=redis://:hunter2@%zz", "--redis=hunter2@localhost", "--redis=redis://user:hunter2@", "--redis=redis://user:hunter2@host:port", "--redis=redis://user:1?hunter2@host",
+		"--redis=redis://:hunter2@%zz", "--redis=redis+cluster://user:hunter2@a:1,b:x", "--redis=redis+cluster://user:hunter2@", "--redis=hunter2@localhost", "--redis=redis://user:hunter2@", "--redis=redis://user:hunter2@host:port", "--redis=redis://user:1?hunter2@host",
 		"--token-secret=hunter2", "--api-key=hunter2 x", "--api-key=hunter2\x00",
 	} {
 		_, err := load(t, "", nil, []string{arg})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", arg, err)
+		}
+	}
+}
+
+// A cluster's URL has several addresses; its password is as secret.
+func TestRedactedClusterURL(t *testing.T) {
+	for _, url := range []string{"redis+cluster://user:hunter2@a:1,b:2,c", "rediss+cluster://:hunter2@[::1]:7000,[::1]:7001", "redis+cluster://u:hunter2@a,b"} {
+		if got := RedactURL(url); strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %s", url, got)
 		}
 	}
 }

@@ -28,7 +28,7 @@ var settings = []setting{
 		help:  "Address to listen on, host:port. Use :8080 to be reached from other machines; port 0 asks the system for a free one."},
 	{key: "redis",
 		value: one[string]{func(c *Config) *string { return &c.Redis }, anyText, RedactURL, "URL"},
-		help:  "URL of the Redis that the nodes share, such as redis://user:password@host:6379/0, rediss:// for TLS or unix:///path. Empty: everything stays in this process."},
+		help:  "URL of the Redis that the nodes share, such as redis://user:password@host:6379/0, rediss:// for TLS or unix:///path; or of a cluster, as redis+cluster://host,host,host. Empty: everything stays in this process."},
 	{key: "prefix", def: DefaultPrefix,
 		value: text(func(c *Config) *string { return &c.Prefix }, checkPrefix),
 		help:  "Beginning of all of Magpie's keys in Redis, and of the function's name (magpie_publish). Servers with different prefixes do not see each other's logs."},

@@ -59,6 +59,8 @@ type Query struct {
 	Limit int
 	// Reverse asks for the newest first. With Since: what lies before it.
 	Reverse bool
+	// Resume leaves the messages out when Since is lost: they do not follow it.
+	Resume bool
 }
 
 // All is the Limit of a Query that wants all there is.
@@ -76,8 +78,12 @@ type Page struct {
 	// Gap is empty when Since was nil, or when it lies on the log's timeline
 	// and nothing between Since and the log's first kept message is missing.
 	// Otherwise it says why not, and Messages are those the log has after Since
-	// in GapTrimmed, and from its start in GapLost.
+	// in GapTrimmed, and from its start in GapLost (none with Query.Resume).
 	Gap message.GapReason
+	// Reach says how far Since's epoch goes along with this log: a position of
+	// that epoch is on the log's timeline up to this offset, and lost beyond
+	// it. It means nothing without Since and in GapLost.
+	Reach uint64
 }
 
 // Sink is where an engine hands what it receives. The hub implements it.
@@ -121,10 +127,11 @@ type Engine interface {
 	// to every node that listens, in one atomic step, and returns after the
 	// engine has it (D4).
 	Publish(ctx context.Context, p Publication) (Result, error)
-	// Subscribe makes this node listen to the channel and returns when it does:
-	// every message published after the return reaches the sink, or a Recheck
-	// does. Repeats are harmless.
-	Subscribe(ctx context.Context, channel string) error
+	// Subscribe makes this node listen to the channel and then reads its log
+	// as q asks, if possible in the same round trip: every message that follows
+	// the page's Top reaches the sink, or a Recheck does (D3). Repeats are
+	// harmless. After an error the node listens as it did before.
+	Subscribe(ctx context.Context, channel string, q Query) (Page, error)
 	// Unsubscribe ends it, without waiting.
 	Unsubscribe(channel string)
 	// History reads the log.

@@ -9,7 +9,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"iter"
 	"log/slog"
@@ -83,13 +82,9 @@ type Hub struct {
 	shards [shardCount]shard
 
 	checking rechecker
-	reading  chan struct{} // one per log that is read for a join
+	reading  chan struct{} // one per log that is read for joins
+	opening  chan struct{} // one per room that reads while it opens
 }
-
-// readersMost is how many joins read logs at once. A log can be many
-// megabytes, and who asks for it may be one of a thousand that came back
-// together; a usual reading takes a fraction of a millisecond.
-const readersMost = 8
 
 // shardCount keeps joins of different channels apart. A power of two.
 const shardCount = 64
@@ -116,6 +111,7 @@ func New(c Config) *Hub {
 	}
 	h.checking.hub = h
 	h.reading = make(chan struct{}, readersMost)
+	h.opening = make(chan struct{}, openersMost)
 	return h
 }
 
@@ -238,7 +234,7 @@ func (s *shard) rooms() []*room {
 func (h *Hub) Members(name string) iter.Seq[engine.Member] {
 	return func(yield func(engine.Member) bool) {
 		r := h.find(name)
-		if r == nil || !r.rule.Presence {
+		if r == nil || !r.rule.Presence || !r.isReady() {
 			return
 		}
 		for _, s := range r.snapshot() {
@@ -261,94 +257,9 @@ func (h *Hub) Presence(ctx context.Context, name string) ([]engine.Member, error
 	return h.presence.Members(ctx, name)
 }
 
-// Joined is the outcome of Join.
-type Joined struct {
-	Subscription *Subscription
-	// Missed is what the log has after the asked position, in order.
-	Missed []*message.Message
-	// Position is where live messages follow. Zero in a channel without a log.
-	Position message.Position
-	// Gap is nil unless a position was asked that cannot be recovered.
-	Gap *message.Gap
-}
-
-// Join adds a subscriber to the channel (D3). since, when given, is the last
-// position that it has; an empty epoch in it stands for the present one.
-// Nothing is delivered before Live is called on the subscription, so that the
-// caller can hand on what was missed first; from then on everything after
-// Joined.Position comes, once and in order. It blocks while the engine is asked
-// and fails with engine.ErrUnavailable or ErrClosed.
-func (h *Hub) Join(ctx context.Context, name string, to Subscriber, since *message.Position) (Joined, error) {
-	r, err := h.enter(ctx, name)
-	if err != nil {
-		return Joined{}, fmt.Errorf("join %q: %w", name, err)
-	}
-	s := newSubscription(r, to)
-	at := r.add(s)
-	if p, ok := to.(Present); ok && h.presence != nil && r.rule.Presence {
-		h.presence.Join(name, p.Member())
-	}
-	joined := Joined{Subscription: s, Position: at}
-	if since != nil && since.Epoch == "" {
-		since = &message.Position{Epoch: at.Epoch, Offset: since.Offset}
-	}
-	if since != nil && at != (message.Position{}) && *since != at {
-		if err := h.recover(ctx, &joined, *since); err != nil {
-			s.Leave()
-			return Joined{}, fmt.Errorf("join %q: %w", name, err)
-		}
-	}
-	s.begin(joined.Position, at)
-	if joined.Position.Epoch != at.Epoch {
-		h.Recheck(name) // the log went on to another timeline and this node has not seen it yet
-	}
-	return joined, nil
-}
-
-// recover reads what the log has after since.
-func (h *Hub) recover(ctx context.Context, joined *Joined, since message.Position) error {
-	name := joined.Subscription.Channel()
-	select {
-	case h.reading <- struct{}{}:
-		defer func() { <-h.reading }()
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
-	}
-	page, err := h.engine.History(ctx, name, engine.Query{Since: &since, Limit: engine.All})
-	if err != nil {
-		return err
-	}
-	joined.Position = page.Top
-	if page.Gap == "" {
-		joined.Missed = page.Messages
-		return nil
-	}
-	joined.Gap = &message.Gap{Channel: name, From: since, Now: page.Top, Reason: page.Gap}
-	h.Metrics.Gaps.Add(1)
-	return nil
-}
-
-// enter returns the named channel's room, open, with one use counted for the
-// caller.
-func (h *Hub) enter(ctx context.Context, name string) (*room, error) {
-	r, err := h.room(name)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-r.opened:
-		return r, r.failed
-	case <-ctx.Done():
-		r.release()
-		return nil, fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
-	case <-h.life.Done():
-		return nil, ErrClosed
-	}
-}
-
 // room finds or makes the room and counts one use. It waits for a room that
-// is being left, which takes no I/O.
-func (h *Hub) room(name string) (*room, error) {
+// is being left, which takes no I/O. since is what the first user has.
+func (h *Hub) room(name string, since *message.Position) (*room, error) {
 	s := h.shard(name)
 	for {
 		s.mu.Lock()
@@ -361,6 +272,7 @@ func (h *Hub) room(name string) (*room, error) {
 			r = newRoom(h, name)
 			s.channels[name] = r
 			h.Metrics.Channels.Add(1)
+			r.first = newOpening(since)
 			h.start(r.open)
 		}
 		ok := r.use()

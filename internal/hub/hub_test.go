@@ -39,6 +39,8 @@ type faulty struct {
 	down         error // what calls answer
 	unsubscribed []string
 	historyCalls atomic.Int64
+	otherCalls   atomic.Int64  // Subscribe and Positions
+	slow         chan struct{} // when not nil a reading waits for it
 }
 
 func (f *faulty) Start(ctx context.Context, sink engine.Sink) error {
@@ -94,11 +96,12 @@ func (f *faulty) failure() error {
 	return f.down
 }
 
-func (f *faulty) Subscribe(ctx context.Context, name string) error {
+func (f *faulty) Subscribe(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	f.otherCalls.Add(1)
 	if err := f.failure(); err != nil {
-		return err
+		return engine.Page{}, err
 	}
-	return f.Engine.Subscribe(ctx, name)
+	return f.Engine.Subscribe(ctx, name, q)
 }
 
 func (f *faulty) Unsubscribe(name string) {
@@ -110,6 +113,13 @@ func (f *faulty) Unsubscribe(name string) {
 
 func (f *faulty) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
 	f.historyCalls.Add(1)
+	if f.slow != nil {
+		select {
+		case <-f.slow:
+		case <-ctx.Done():
+			return engine.Page{}, ctx.Err()
+		}
+	}
 	if err := f.failure(); err != nil {
 		return engine.Page{}, err
 	}
@@ -117,6 +127,7 @@ func (f *faulty) History(ctx context.Context, name string, q engine.Query) (engi
 }
 
 func (f *faulty) Positions(ctx context.Context, names []string) ([]message.Position, error) {
+	f.otherCalls.Add(1)
 	if err := f.failure(); err != nil {
 		return nil, err
 	}

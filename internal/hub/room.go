@@ -25,8 +25,11 @@ type room struct {
 
 	before []byte // the payload delivered last; owned by the worker
 
+	reads reader // for who comes back; guards itself
+
 	mu      sync.Mutex // guards what follows; memory only
 	ready   bool       // open succeeded: workers may run
+	first   *opening   // what open reads; nil once it is ready
 	uses    int        // subscriptions, and joins under way
 	leaving bool
 	leave   *time.Timer // runs while uses is 0
@@ -54,26 +57,32 @@ const (
 const openTimeout = 5 * time.Second
 
 func newRoom(h *Hub, name string) *room {
-	return &room{hub: h, name: name, rule: h.rules.For(name), opened: make(chan struct{}), gone: make(chan struct{})}
+	r := &room{hub: h, name: name, rule: h.rules.For(name), opened: make(chan struct{}), gone: make(chan struct{})}
+	r.reads.room = r
+	return r
 }
 
-// open makes the engine listen and learns where the log stands. Messages that
-// come in between wait in the inbox, so there is no window (D3).
+// open makes the engine listen and learns where the log stands and what the
+// first user missed. Messages that come in between wait in the inbox, so there
+// is no window (D3).
 func (r *room) open() {
 	ctx, cancel := context.WithTimeout(r.hub.life, openTimeout)
 	defer cancel()
-	err := r.hub.engine.Subscribe(ctx, r.name)
-	var tops []message.Position
-	if err == nil {
-		tops, err = r.hub.engine.Positions(ctx, []string{r.name})
-	}
+	query, done := r.hub.openingQuery(r)
+	page, err := r.hub.engine.Subscribe(ctx, r.name, query)
+	done()
 	if err != nil {
 		r.fail(err)
 		return
 	}
 	r.mu.Lock()
-	r.at = tops[0]
+	r.at = page.Top
 	r.ready = true
+	r.first.answered(query, page)
+	r.first = nil
+	for _, s := range r.subs {
+		s.join.Load().at = r.at // not live before opened is closed
+	}
 	r.scheduleLocked()
 	if r.uses == 0 { // whoever asked gave up meanwhile
 		r.idleLocked()
@@ -150,14 +159,22 @@ func (r *room) depart() {
 	r.hub.drop(r)
 }
 
-// add puts s among the subscribers and returns the position after which s
-// gets everything.
-func (r *room) add(s *Subscription) message.Position {
+// add puts s among the subscribers: it gets everything after the position
+// that it is told, now or when the room opens. Then what the room reads while
+// it opens is returned; it is to be looked at when the room is open.
+func (r *room) add(s *Subscription) *opening {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.subs = append(r.subs, s)
 	r.hub.Metrics.Subscriptions.Add(1)
-	return r.at
+	s.join.Load().at = r.at
+	return r.first
+}
+
+func (r *room) isReady() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ready
 }
 
 // remove forgets one subscription that has left. The list is only rebuilt

@@ -27,6 +27,10 @@ const (
 
 // joining is what a subscription needs until it is live.
 type joining struct {
+	// at is where the room stood when it took the subscription. Set by the
+	// room before it is open, or by add; read by Join.
+	at message.Position
+
 	mu   sync.Mutex // guards what follows; memory only
 	held []event
 	size int // payload bytes held
@@ -101,6 +105,13 @@ func (s *Subscription) Leave() {
 		h.presence.Leave(s.room.name, p.Member().Session)
 	}
 	s.room.remove()
+}
+
+// abandon is Leave of a subscription that the room never served.
+func (s *Subscription) abandon() {
+	if s.state.Swap(left) != left {
+		s.room.remove()
+	}
 }
 
 // Channel returns the channel's name.

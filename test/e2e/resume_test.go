@@ -20,10 +20,13 @@ func shortLog(t *testing.T) string {
 	return path
 }
 
-// engines runs a test on the embedded engine and on Redis.
+// engines runs a test on the embedded engine, on Redis and on a cluster.
 func engines(t *testing.T, run func(t *testing.T, n *node)) {
 	t.Run("embedded", func(t *testing.T) { run(t, start(t, "--config", shortLog(t))) })
 	t.Run("redis", func(t *testing.T) { run(t, start(t, "--config", shortLog(t), "--redis", redistest.Start(t).URL)) })
+	t.Run("cluster", func(t *testing.T) {
+		run(t, start(t, "--config", shortLog(t), "--redis", redistest.StartCluster(t, 3).URL))
+	})
 }
 
 // D2 at the SSE door: an EventSource that was cut comes back through its

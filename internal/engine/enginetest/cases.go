@@ -21,6 +21,9 @@ var cases = []testCase{
 	{"no message after unsubscribe", 1, unsubscribe},
 	{"publishers at once get offsets without hole or double", 1, concurrent},
 	{"history by position limit and direction", 1, history},
+	{"D3 subscribing answers the part of the log that is asked for", 1, subscribing},
+	{"D3 what a subscribe does not answer comes live", 1, subscribingInTraffic},
+	{"D2 a lost position resumes nothing", 1, resume},
 	{"an empty channel has a position that recovers", 1, emptyChannel},
 	{"D2 a position before the log's start is a gap", 1, trimmed},
 	{"D2 a position that never was is a gap", 1, foreignPosition},
@@ -228,7 +231,8 @@ func closed(f *fixture) {
 	}
 	_, published := n.Publish(ctx, engine.Publication{Channel: "chat"})
 	_, read := n.History(ctx, "chat", engine.Query{})
-	for what, err := range map[string]error{"publish": published, "history": read, "subscribe": n.Subscribe(ctx, "chat")} {
+	_, subscribed := n.Subscribe(ctx, "chat", engine.Query{})
+	for what, err := range map[string]error{"publish": published, "history": read, "subscribe": subscribed} {
 		if !errors.Is(err, engine.ErrClosed) {
 			f.Errorf("%s after close: %v, want ErrClosed", what, err)
 		}

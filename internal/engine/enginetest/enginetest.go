@@ -97,14 +97,18 @@ func (f *fixture) node() *Node {
 	return n
 }
 
-func (n *Node) subscribe(name string) {
+func (n *Node) subscribe(name string) { n.subscribeAt(name, engine.Query{}) }
+
+func (n *Node) subscribeAt(name string, q engine.Query) engine.Page {
 	n.t.Helper()
 	n.Sink.Listen(name)
 	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
 	defer cancel()
-	if err := n.Subscribe(ctx, name); err != nil {
+	page, err := n.Subscribe(ctx, name, q)
+	if err != nil {
 		n.t.Fatalf("subscribe %q: %v", name, err)
 	}
+	return page
 }
 
 func (n *Node) publish(name, payload string) engine.Result {

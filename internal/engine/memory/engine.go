@@ -105,13 +105,13 @@ func (e *Engine) Publish(_ context.Context, p engine.Publication) (engine.Result
 }
 
 // Subscribe implements engine.Engine.
-func (e *Engine) Subscribe(_ context.Context, name string) error {
+func (e *Engine) Subscribe(_ context.Context, name string, q engine.Query) (engine.Page, error) {
 	t, err := e.topic(name)
 	if err != nil {
-		return fmt.Errorf("subscribe %q: %w", name, err)
+		return engine.Page{}, fmt.Errorf("subscribe %q: %w", name, err)
 	}
 	t.listen(true)
-	return nil
+	return t.history(q), nil
 }
 
 // Unsubscribe implements engine.Engine.

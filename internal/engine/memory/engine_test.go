@@ -63,7 +63,7 @@ func TestAPublisherIsNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close(t.Context())
-	if err := e.Subscribe(t.Context(), "chat"); err != nil {
+	if _, err := e.Subscribe(t.Context(), "chat", engine.Query{}); err != nil {
 		t.Fatal(err)
 	}
 	s.publish()

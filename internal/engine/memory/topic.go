@@ -166,7 +166,7 @@ func (t *topic) history(q engine.Query) engine.Page {
 	first := t.top - uint64(t.log.len()) + 1 // offset of the oldest kept message
 	from, to := first, t.top                 // the offsets asked for, both included
 	if q.Since != nil {
-		page.Gap = t.gapLocked(*q.Since, first)
+		page.Gap, page.Reach = t.gapLocked(*q.Since, first), t.top
 		switch {
 		case q.Reverse:
 			to = min(to, q.Since.Offset-min(1, q.Since.Offset))
@@ -175,6 +175,8 @@ func (t *topic) history(q engine.Query) engine.Page {
 			from = q.Since.Offset + 1
 		case page.Gap == message.GapTrimmed:
 			from = max(from, q.Since.Offset+1)
+		case q.Resume:
+			return page
 		}
 	}
 	page.Messages = t.sliceLocked(first, from, to, q)

@@ -13,7 +13,7 @@ func (e *Engine) NodeID() string { return e.node }
 // Send implements engine.Bus. A node whose subscriber connection is down at
 // this moment misses the signal and is not counted.
 func (e *Engine) Send(ctx context.Context, node string, data []byte) (reached int, err error) {
-	reply, err := e.eval(ctx, signalScript, nil, e.keys.bus(node), stringOf(data))
+	reply, err := e.eval(ctx, signalScript, []string{e.keys.bus(node)}, stringOf(data))
 	if err != nil {
 		return 0, fmt.Errorf("signal to %q: %w", node, err)
 	}

@@ -19,7 +19,8 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	// URL names one Redis: redis://, rediss:// (TLS) or unix://.
+	// URL names one Redis: redis://, rediss:// (TLS) or unix://; or some nodes
+	// of a cluster: redis+cluster://, rediss+cluster://.
 	URL string
 	// Prefix begins every key. Empty means "magpie".
 	Prefix string
@@ -122,12 +123,16 @@ var (
 	goodNode   = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
 )
 
-const urlForm = "write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… for TLS, or unix:///path/to/redis.sock"
+const urlForm = "write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… for TLS, unix:///path/to/redis.sock, or redis+cluster://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…] for a cluster (rediss+cluster:// with TLS)"
+
+// errClusterIngest: sharded Pub/Sub has no patterns, and the keys of a stream and
+// of the channels that its entries name lie on different masters.
+var errClusterIngest = errors.New("ingest.streams and ingest.channels do not work with a Redis Cluster: leave them out, and publish with FCALL, PUBLISH or over HTTP; see docs/redis.md")
 
 // CheckURL tells whether New takes this URL. It connects to nothing, and its
 // errors hold nothing of a password.
 func CheckURL(url string) error {
-	_, _, err := parseURL(url)
+	_, _, _, err := parseURL(url)
 	return err
 }
 
@@ -137,7 +142,45 @@ func FunctionName(prefix string) string { return functionName(prefix) }
 
 // parseURL reads a Redis URL. Its errors never repeat the URL, which may hold
 // a password. name is what messages call this Redis.
-func parseURL(s string) (opt rueidis.ClientOption, name string, err error) {
+func parseURL(s string) (opt rueidis.ClientOption, name string, cluster bool, err error) {
+	s, others, cluster := clusterURL(s)
+	opt, name, err = parseOne(s)
+	if err != nil || !cluster {
+		return opt, name, false, err
+	}
+	if opt.SelectDB != 0 {
+		return opt, "", false, errors.New("a Redis Cluster has no databases but 0; " + urlForm)
+	}
+	if opt.TLSConfig != nil {
+		opt.TLSConfig.ServerName = "" // each master has its own
+	}
+	for _, one := range others {
+		other, addr, err := parseOne("redis://" + one)
+		if err != nil || one == "" || other.Username+other.Password != "" || other.SelectDB != 0 {
+			return opt, "", false, errors.New("an address of the Redis Cluster cannot be read; " + urlForm)
+		}
+		opt.InitAddress = append(opt.InitAddress, addr)
+	}
+	return opt, strings.Join(opt.InitAddress, ","), true, nil
+}
+
+// clusterURL takes a cluster's URL apart into the URL of its first address and
+// the others. Any other URL is left as it is.
+func clusterURL(s string) (first string, others []string, cluster bool) {
+	for _, scheme := range []string{"redis", "rediss"} {
+		rest, ok := strings.CutPrefix(s, scheme+"+cluster://")
+		if !ok {
+			continue
+		}
+		at := strings.IndexByte(rest, '@') + 1
+		user, hosts := rest[:at], strings.TrimSuffix(rest[at:], "/")
+		all := strings.Split(hosts, ",")
+		return scheme + "://" + user + all[0], all[1:], true
+	}
+	return s, nil, false
+}
+
+func parseOne(s string) (opt rueidis.ClientOption, name string, err error) {
 	u, err := url.Parse(s)
 	if err != nil || s == "" {
 		return opt, "", errors.New("the Redis URL cannot be read; " + urlForm)
@@ -147,7 +190,7 @@ func parseURL(s string) (opt rueidis.ClientOption, name string, err error) {
 	case strings.Contains(u.Scheme, "sentinel"), q.Has("master_set"), q.Has("sentinel"):
 		return opt, "", errors.New("Redis Sentinel is not supported yet; name one Redis: " + urlForm)
 	case strings.Contains(u.Scheme, "cluster"), q.Has("cluster"), q.Has("addr"), strings.Contains(u.Host, ","):
-		return opt, "", errors.New("Redis Cluster and several addresses are not supported yet; name one Redis: " + urlForm)
+		return opt, "", errors.New("several addresses are those of a Redis Cluster, and its URL begins with redis+cluster://; " + urlForm)
 	case u.Fragment != "", strings.Contains(u.RawQuery, "@"):
 		// A # or ? in a password cuts the URL here; what is before it looks whole.
 		return opt, "", errors.New("the Redis URL has a # or a ? before its host; write %23 or %3F in a password; " + urlForm)

@@ -22,7 +22,7 @@ func TestURL(t *testing.T) {
 		"unix:///run/redis/redis.sock?db=2":       "/run/redis/redis.sock",
 		"redis://:only-a-password@localhost?db=1": "localhost:6379",
 	} {
-		opt, name, err := parseURL(url)
+		opt, name, _, err := parseURL(url)
 		if err != nil || name != want {
 			t.Errorf("%s: %q %v", url, name, err)
 		}
@@ -30,7 +30,7 @@ func TestURL(t *testing.T) {
 			t.Errorf("%s: TLS %v", url, !tls)
 		}
 	}
-	opt, _, _ := parseURL("redis://u:p%23w@example.org:7000/3")
+	opt, _, _, _ := parseURL("redis://u:p%23w@example.org:7000/3")
 	if opt.Username != "u" || opt.Password != "p#w" || opt.SelectDB != 3 {
 		t.Errorf("got %q %q %d", opt.Username, opt.Password, opt.SelectDB)
 	}
@@ -41,10 +41,11 @@ func TestURLErrorsSayWhatToWriteAndKeepThePassword(t *testing.T) {
 	for _, url := range []string{
 		"", "localhost:6379", "http://u:geheim@h", "redis://u:geheim@h:port", "redis://u:geheim@h/x", "redis://", "redis://u:geheim@",
 		"redis://u:geheim@a:1,b:2", "redis+sentinel://u:geheim@h/mymaster", "redis-sentinel://u:geheim@h", "redis://u:geheim@h?master_set=m",
-		"redis+cluster://u:geheim@h", "redis://u:geheim@h?addr=b", "redis://u:geheim@h?dial_timeout=1s", "redis://u:ge#heim@h", "unix://", "redis://u:geheim@h/-1",
+		"redis+cluster://u:geheim@h/1", "redis+cluster://", "redis+cluster://u:geheim@h,", "redis+cluster://u:geheim@h,u:geheim@i", "redis-cluster://u:geheim@h",
+		"redis+cluster://u:geheim@h,i:x", "redis+cluster://u:geheim@h?cluster=1", "redis://u:geheim@h?addr=b", "redis://u:geheim@h?dial_timeout=1s", "redis://u:ge#heim@h", "unix://", "redis://u:geheim@h/-1",
 		"redis://u:%zzgeheim@h", "redis://u:geheim @h",
 	} {
-		_, _, err := parseURL(url)
+		_, _, _, err := parseURL(url)
 		if err == nil {
 			t.Errorf("%q was taken", url)
 			continue

@@ -32,7 +32,7 @@ type Finding struct {
 // writable, keeping what it is told. It writes nothing, blocks until ctx ends
 // at most, leaves no goroutine, and no Finding holds the URL's password.
 func Diagnose(ctx context.Context, url string) []Finding {
-	option, name, err := parseURL(url)
+	option, name, clustered, err := parseURL(url)
 	if err != nil {
 		return []Finding{{Wrong, err.Error()}}
 	}
@@ -51,11 +51,14 @@ func Diagnose(ctx context.Context, url string) []Finding {
 		return []Finding{{Wrong, cannot(name, err)}}
 	}
 	defer client.Close()
-	d := diagnosis{client: client, name: name}
+	d := diagnosis{client: client, name: name, clustered: clustered}
 	if !d.reach(ctx) {
 		return d.findings
 	}
 	d.role()
+	if clustered {
+		d.cluster(ctx)
+	}
 	d.memory()
 	d.durability(ctx)
 	d.functions(ctx)
@@ -67,6 +70,8 @@ type diagnosis struct {
 	name     string
 	info     string
 	findings []Finding
+
+	clustered bool // the URL says so
 }
 
 func (d *diagnosis) addf(l Level, format string, args ...any) {
@@ -113,14 +118,35 @@ func (d *diagnosis) reach(ctx context.Context) bool {
 func (d *diagnosis) field(name string) string { return infoField(d.info, name) }
 
 func (d *diagnosis) role() {
-	if d.field("role") == "slave" && d.field("slave_read_only") != "0" {
+	if !d.clustered && d.field("role") == "slave" && d.field("slave_read_only") != "0" {
 		d.addf(Wrong, "%s is a read-only replica; name its primary (%s:%s) in the URL", d.name, d.field("master_host"), d.field("master_port"))
 	}
 	if d.field("loading") == "1" {
 		d.addf(Wrong, "%s is still loading its data; wait for it", d.name)
 	}
-	if mode := d.field("redis_mode"); mode != "" && mode != "standalone" {
-		d.addf(Wrong, "%s runs as %s, which is not supported yet; name one standalone Redis", d.name, mode)
+	switch mode := d.field("redis_mode"); {
+	case d.clustered && mode != "cluster":
+		d.addf(Wrong, "%s is no cluster; begin its URL with redis:// or rediss://", d.name)
+	case !d.clustered && mode == "cluster":
+		d.addf(Wrong, "%s is part of a cluster; begin its URL with redis+cluster:// or rediss+cluster://", d.name)
+	case mode == "sentinel":
+		d.addf(Wrong, "%s is a Sentinel, which is not supported yet; name the Redis master itself", d.name)
+	}
+}
+
+// cluster tells how the cluster is, as the node that answers sees it. What else
+// is found is of this node alone.
+func (d *diagnosis) cluster(ctx context.Context) {
+	info, err := d.client.Do(ctx, d.client.B().ClusterInfo().Build()).ToString()
+	switch {
+	case err != nil:
+		d.addf(Wrong, "%s does not tell about its cluster (%v)", d.name, err)
+	case !atLeast(d.field("redis_version"), 7, 0):
+		d.addf(Wrong, "%s is version %s, and in a cluster Magpie needs 7.0, for sharded Pub/Sub; update it", d.name, d.field("redis_version"))
+	case infoField(info, "cluster_state") != "ok":
+		d.addf(Wrong, "the cluster is down (%s of 16384 slots are served); see redis-cli --cluster check", infoField(info, "cluster_slots_ok"))
+	default:
+		d.addf(Fine, "the cluster serves all slots with %s masters; what follows is of one node alone", infoField(info, "cluster_size"))
 	}
 }
 

@@ -76,7 +76,7 @@ func TestDiagnoseNobodyThere(t *testing.T) {
 	for url, want := range map[string]string{
 		"redis://:hunter2@127.0.0.1:1":    "127.0.0.1:1 cannot be reached",
 		"unix:///nowhere/redis.sock":      "/nowhere/redis.sock cannot be reached",
-		"redis://u:hunter2@h/?cluster=1":  "not supported",
+		"redis://u:hunter2@h/?cluster=1":  "redis+cluster://",
 		"http://hunter2@127.0.0.1":        "redis://",
 		"redis://:hunter2@no.invalid:123": "no.invalid:123 cannot be reached",
 	} {

@@ -97,3 +97,31 @@ func TestDocumentedACL(t *testing.T) {
 		t.Errorf("the user magpie may FLUSHALL: %s", out)
 	}
 }
+
+// The same user, with what the docs add for a cluster, serves one.
+func TestDocumentedACLInACluster(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	for _, server := range c.Masters {
+		for _, line := range docLines(t, "ACL SETUSER ") {
+			server.Do(strings.Fields(line)...)
+		}
+	}
+	n := startNode(t, nil, func(cfg *Config) { cfg.URL = strings.Replace(c.URL, "://", "://magpie:SECRET@", 1) })
+	for _, list := range spread(c, 1) {
+		ch := list[0]
+		n.subscribe(ch)
+		n.join(ch, "s1")
+		n.waitMembers(ch, "s1")
+		n.publish(ch, "1")
+		c.Masters[0].Do("PUBLISH", ch, "2")
+		c.Owner(ch).Do("FCALL", "magpie_publish", "1", ch, "3")
+		n.sink.Wait(t, ch, 3)
+	}
+	if _, err := n.Send(t.Context(), "", []byte("x")); err != nil {
+		t.Error(err)
+	}
+	n.sink.WaitFor(t, func() bool { return len(n.sink.Signals()) == 1 })
+	if err := n.Ready(); err != nil {
+		t.Error(err)
+	}
+}

@@ -3,10 +3,12 @@
 // docs/redis.md.
 //
 // It refuses to buffer publications while Redis is away: they fail at once
-// with engine.ErrUnavailable. It refuses Sentinel and Cluster, so far.
+// with engine.ErrUnavailable. It refuses Sentinel, so far.
 //
 // Its goroutines, which Start starts and Close ends and waits for: the
-// subscriber (subscriber.go), the probe (probe.go), the appender of plain
+// subscriber (subscriber.go) and the probe (probe.go), in a cluster of each
+// master, and there who looks after the slots (cluster.go) and the node's lease
+// (lease.go); the appender of plain
 // PUBLISHes (plain_append.go), the roster (presence.go), the upkeep (upkeep.go)
 // and one reader per ingested stream (ingest.go).
 package redis
@@ -55,17 +57,17 @@ type Engine struct {
 	opt  rueidis.ClientOption
 
 	// set by Start
-	client     rueidis.Client
+	client     rueidis.Client // commands; in a cluster it finds the master by the key
+	only       *master        // nil in a cluster
+	cluster    *cluster       // nil outside of one
 	sink       engine.Sink
-	subscriber *subscriber
 	plain      *plainAppender
-	probe      *probe
 	roster     *roster
 	ingest     *ingest
 	noFunction sync.Once
 	functions  chan struct{} // asks upkeep to look after the Redis Function
 
-	slots     chan struct{} // one per command in flight
+	slots     chan struct{} // one per command in flight that is not of one master
 	life      context.Context
 	end       context.CancelFunc
 	running   sync.WaitGroup
@@ -75,7 +77,6 @@ type Engine struct {
 	broken    seldom
 	tooBig    seldom
 	lostPlain seldom
-	lastReply atomic.Int64 // when Redis last answered a probe, since started
 }
 
 // New checks the configuration. It does not connect.
@@ -84,16 +85,22 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt, addr, err := parseURL(c.URL)
+	opt, addr, clustered, err := parseURL(c.URL)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: c, keys: keys{c.Prefix}, node: instance(c.Node), addr: addr, slots: make(chan struct{}, inFlight), functions: make(chan struct{}, 1), started: time.Now()}
+	if clustered && len(c.Ingest.Streams)+len(c.Ingest.Channels) > 0 {
+		return nil, errClusterIngest
+	}
+	e := &Engine{cfg: c, keys: keys{c.Prefix, clustered}, node: instance(c.Node), addr: addr, slots: make(chan struct{}, inFlight), functions: make(chan struct{}, 1), started: time.Now()}
 	e.opt = e.options(opt)
+	if clustered {
+		e.cluster = newCluster(e)
+		e.opt.ForceSingleClient = false
+		e.opt.ClusterOption = rueidis.ClusterOption{ShardsRefreshInterval: 2 * lookEvery, MaxMovedRedirections: redirections}
+	}
 	e.life, e.end = context.WithCancel(context.Background())
 	e.plain = newPlainAppender(e)
-	e.subscriber = newSubscriber(e)
-	e.probe = newProbe(e)
 	e.roster = newRoster(e)
 	e.ingest = newIngest(e)
 	return e, nil
@@ -147,15 +154,24 @@ func (e *Engine) start(ctx context.Context) error {
 	if err := e.checkServer(ctx); err != nil {
 		return err
 	}
-	e.replied()
+	if err := e.findMasters(ctx); err != nil {
+		return err
+	}
 	e.loadFunction(ctx, false)
-	e.run(e.subscriber.run)
-	e.run(e.probe.run)
+	for _, m := range e.masters() {
+		m.start()
+	}
 	e.run(e.plain.run)
 	e.run(e.roster.run)
 	e.run(e.upkeep)
-	if err := e.probe.waitFirst(ctx); err != nil {
-		return fmt.Errorf("Redis at %s answers but does not deliver what is published: %w; check that this user may use Pub/Sub", e.addr, err)
+	if e.cluster != nil {
+		e.run(e.cluster.run)
+		e.run(e.roster.renew)
+	}
+	for _, m := range e.masters() {
+		if err := m.probe.waitFirst(ctx); err != nil {
+			return fmt.Errorf("Redis at %s answers but does not deliver what is published: %w; check that this user may use Pub/Sub", m.addr, err)
+		}
 	}
 	e.ingest.start()
 	return nil
@@ -184,9 +200,18 @@ func (e *Engine) checkServer(ctx context.Context) error {
 	}
 	switch mode := infoField(info, "redis_mode"); mode {
 	case "cluster":
-		return fmt.Errorf("Redis at %s runs in cluster mode, which is not supported yet; use a single Redis", e.addr)
+		if e.cluster == nil {
+			return fmt.Errorf("Redis at %s runs in cluster mode; begin its URL with redis+cluster:// (or rediss+cluster:// for TLS)", e.addr)
+		}
+		if v := infoField(info, "redis_version"); !atLeast(v, 7, 0) {
+			return fmt.Errorf("Redis at %s is version %s; in a cluster 7.0 or later is needed, for its sharded Pub/Sub", e.addr, v)
+		}
+		return nil
 	case "sentinel":
 		return fmt.Errorf("at %s is a Sentinel, which is not supported yet; name the Redis master itself", e.addr)
+	}
+	if e.cluster != nil {
+		return fmt.Errorf("Redis at %s is no cluster; begin its URL with redis:// (or rediss:// for TLS)", e.addr)
 	}
 	if infoField(info, "role") == "slave" {
 		return fmt.Errorf("Redis at %s is a read-only replica; name its master", e.addr)
@@ -226,9 +251,11 @@ func (e *Engine) Close(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 		defer cancel()
 		e.ingest.stop(ctx)
-		e.subscriber.leaveAll(ctx)
+		for _, m := range e.masters() {
+			m.subscriber.leaveAll(ctx)
+		}
 		e.plain.drain(ctx)
-		e.probe.leave(ctx)
+		e.roster.leave(ctx)
 	})
 }
 
@@ -245,58 +272,51 @@ func (e *Engine) shut(farewell func()) error {
 		farewell()
 		e.end()
 		e.running.Wait()
+		if e.cluster != nil {
+			e.cluster.close()
+		}
 		e.client.Close()
 	})
 	return nil
 }
 
-// replied notes that Redis answered. now is monotonic.
-func (e *Engine) replied() { e.lastReply.Store(int64(time.Since(e.started))) }
-
-// gate refuses after Close, and while Redis is silent, so that callers
-// neither wait nor pile up.
-func (e *Engine) gate() error {
+// gate refuses after Close, and while the Redis of name is silent, so that
+// callers neither wait nor pile up.
+func (e *Engine) gate(name string) error {
 	if e.closed.Load() {
 		return engine.ErrClosed
 	}
-	return e.silence()
+	return e.silence(name)
 }
 
-func (e *Engine) silence() error {
-	if silent := time.Since(e.started) - time.Duration(e.lastReply.Load()); silent > gateAfter {
-		return fmt.Errorf("%w: Redis at %s has not answered for %s", engine.ErrUnavailable, e.addr, silent.Round(100*time.Millisecond))
-	}
-	return nil
-}
-
-// do runs f with a bounded context, unless Redis is known to be silent.
-func (e *Engine) do(ctx context.Context, f func(context.Context) error) error {
-	if err := e.gate(); err != nil {
+// do runs f with a bounded context, unless Redis is known to be silent. name is
+// a channel, or a key of ours, that f is about; empty when it is about several.
+func (e *Engine) do(ctx context.Context, name string, f func(context.Context) error) error {
+	if err := e.gate(name); err != nil {
 		return err
 	}
-	return e.doAny(ctx, f)
+	return e.doAny(ctx, name, f)
 }
 
 // doAny is do that also serves Close's farewell.
-func (e *Engine) doAny(ctx context.Context, f func(context.Context) error) error {
-	if err := e.silence(); err != nil {
+func (e *Engine) doAny(ctx context.Context, name string, f func(context.Context) error) error {
+	if err := e.silence(name); err != nil {
 		return err
 	}
 	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	select {
-	case e.slots <- struct{}{}:
-		defer func() { <-e.slots }()
-	case <-bounded.Done():
-		return e.failure(bounded.Err())
+	done, err := e.inLine(bounded, name)
+	if err != nil {
+		return e.failure(err)
 	}
-	return e.failure(f(bounded))
+	defer done()
+	return e.failure(e.onceSettled(bounded, f))
 }
 
 // read is do for what may be asked twice: a connection that broke is no news
 // to a reader while Redis is there.
-func (e *Engine) read(ctx context.Context, f func(context.Context) error) error {
-	return e.do(ctx, func(ctx context.Context) error {
+func (e *Engine) read(ctx context.Context, name string, f func(context.Context) error) error {
+	return e.do(ctx, name, func(ctx context.Context) error {
 		err := f(ctx)
 		if _, answered := rueidis.IsRedisErr(err); err == nil || answered || ctx.Err() != nil {
 			return err
@@ -306,8 +326,8 @@ func (e *Engine) read(ctx context.Context, f func(context.Context) error) error 
 }
 
 func (e *Engine) eval(ctx context.Context, s *script, keys []string, args ...string) (res rueidis.RedisResult, err error) {
-	err = e.do(ctx, func(ctx context.Context) error {
-		res = s.eval(ctx, e.client, keys, args...)
+	err = e.do(ctx, keys[0], func(ctx context.Context) error {
+		res = e.script(s).eval(ctx, e.client, keys, args...)
 		return res.Error()
 	})
 	return res, err

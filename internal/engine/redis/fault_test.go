@@ -86,7 +86,7 @@ func TestD7FrozenRedis(t *testing.T) {
 		t.Errorf("%d goroutines more", more)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	if err := n.Subscribe(ctx, "news"); !errors.Is(err, engine.ErrUnavailable) {
+	if _, err := n.Subscribe(ctx, "news", engine.Query{}); !errors.Is(err, engine.ErrUnavailable) {
 		t.Errorf("subscribe at a frozen Redis: %v", err)
 	}
 	cancel()
@@ -112,7 +112,7 @@ func TestContextEndsEveryCall(t *testing.T) {
 		},
 		"history":   func(ctx context.Context) error { _, err := n.History(ctx, "c", engine.Query{}); return err },
 		"positions": func(ctx context.Context) error { _, err := n.Positions(ctx, []string{"c"}); return err },
-		"subscribe": func(ctx context.Context) error { return n.Subscribe(ctx, "c") },
+		"subscribe": func(ctx context.Context) error { _, err := n.Subscribe(ctx, "c", engine.Query{}); return err },
 		"members":   func(ctx context.Context) error { _, err := n.Members(ctx, "c"); return err },
 		"remove":    func(ctx context.Context) error { return n.Remove(ctx, "c") },
 	} {
@@ -251,7 +251,7 @@ func TestACL(t *testing.T) {
 	n.sink.Wait(t, "chat", 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	err := n.Subscribe(ctx, "secret")
+	_, err := n.Subscribe(ctx, "secret", engine.Query{})
 	if !errors.Is(err, engine.ErrUnavailable) || !strings.Contains(err.Error(), "ACL") || ctx.Err() != nil {
 		t.Errorf("subscribe to a forbidden channel: %v", err)
 	}
@@ -268,14 +268,14 @@ func TestSubscriptionsFollowTheLastWish(t *testing.T) {
 		wg.Go(func() {
 			ch := fmt.Sprintf("c%d", c)
 			for range 20 {
-				if err := n.Subscribe(t.Context(), ch); err != nil {
+				if _, err := n.Subscribe(t.Context(), ch, engine.Query{}); err != nil {
 					t.Error(err)
 				}
 				n.Unsubscribe(ch)
 			}
 			if c%2 == 0 {
 				n.sink.Listen(ch)
-				if err := n.Subscribe(t.Context(), ch); err != nil {
+				if _, err := n.Subscribe(t.Context(), ch, engine.Query{}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -30,9 +30,10 @@ func libraryName(prefix string) string {
 
 // libraryText writes the Redis Function library: the same core as all scripts
 // with this configuration baked in.
-func libraryText(c Config) string {
+func libraryText(c Config, header string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!lua name=%s\n-- magpie library version %d\n", libraryName(c.Prefix), libraryVersion)
+	b.WriteString(header)
 	b.WriteString(lua("core"))
 	fmt.Fprintf(&b, "\nlocal prefix, name, max_payload, window = '%s', '%s', %d, %d\nlocal rune = '%s'\nlocal rules = {\n",
 		c.Prefix, functionName(c.Prefix), c.MaxPayload, c.IdempotencyWindow.Milliseconds(), luaRune)
@@ -72,27 +73,40 @@ func luaGlob(glob string) string {
 
 var libraryVersionLine = regexp.MustCompile(`(?m)^-- magpie library version (\d+)$`)
 
-// loadFunction puts the library into Redis. An equal or a newer one stays; with
-// onlyAbsent any does, so that nodes with different rules do not take turns.
-// A Redis without functions serves everything else.
+// loadFunction puts the library into Redis, on every master that answers. An
+// equal or a newer one stays; with onlyAbsent any does, so that nodes with
+// different rules do not take turns. A Redis without functions serves
+// everything else.
 func (e *Engine) loadFunction(ctx context.Context, onlyAbsent bool) {
-	text := libraryText(e.cfg)
-	err := e.do(ctx, func(ctx context.Context) error {
-		present, err := e.libraryCode(ctx)
+	header := luaSingle
+	if e.cluster != nil {
+		header = luaCluster
+	}
+	text := libraryText(e.cfg, header)
+	for _, m := range e.masters() {
+		if m.silence() == nil {
+			m.loadFunction(ctx, text, onlyAbsent)
+		}
+	}
+}
+
+func (m *master) loadFunction(ctx context.Context, text string, onlyAbsent bool) {
+	e := m.e
+	err := e.do(ctx, "", func(ctx context.Context) error {
+		present, err := m.libraryCode(ctx)
 		if err != nil || present != "" && (onlyAbsent || present == text || versionOf(present) > libraryVersion) {
 			return err
 		}
-		b := e.client.B()
-		return e.client.Do(ctx, b.FunctionLoad().Replace().FunctionCode(text).Build()).Error()
+		return m.client.Do(ctx, m.client.B().FunctionLoad().Replace().FunctionCode(text).Build()).Error()
 	})
 	switch {
 	case err == nil || e.closed.Load():
 	case strings.Contains(strings.ToLower(err.Error()), "unknown command"), strings.Contains(err.Error(), "NOPERM"):
 		e.noFunction.Do(func() {
-			e.cfg.Log.Info("this Redis has no functions for us: FCALL "+functionName(e.cfg.Prefix)+" is not there, all else works", "redis", e.addr)
+			e.cfg.Log.Info("this Redis has no functions for us: FCALL "+functionName(e.cfg.Prefix)+" is not there, all else works", "redis", m.addr)
 		})
 	default:
-		e.cfg.Log.Warn("could not load the Redis Function "+functionName(e.cfg.Prefix), "redis", e.addr, "error", err)
+		e.cfg.Log.Warn("could not load the Redis Function "+functionName(e.cfg.Prefix), "redis", m.addr, "error", err)
 		time.AfterFunc(libraryRetry, e.askFunction)
 	}
 }
@@ -110,9 +124,9 @@ func versionOf(code string) int {
 }
 
 // libraryCode returns the text of the library in Redis, or "".
-func (e *Engine) libraryCode(ctx context.Context) (string, error) {
-	cmd := e.client.B().FunctionList().Libraryname(libraryName(e.cfg.Prefix)).Withcode().Build()
-	libs, err := e.client.Do(ctx, cmd).ToArray()
+func (m *master) libraryCode(ctx context.Context) (string, error) {
+	cmd := m.client.B().FunctionList().Libraryname(libraryName(m.e.cfg.Prefix)).Withcode().Build()
+	libs, err := m.client.Do(ctx, cmd).ToArray()
 	if err != nil || len(libs) == 0 {
 		return "", ignoreNil(err)
 	}

@@ -28,36 +28,49 @@ const (
 // log's start or timeline moves meanwhile, it is read again.
 func (e *Engine) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
 	if e.cfg.Rules.For(name).Log.Size == 0 {
-		return engine.Page{}, e.gate()
+		return engine.Page{}, e.gate(name)
 	}
-	var page engine.Page
+	page, err := e.history(ctx, name, q, nil)
+	if err != nil {
+		return engine.Page{}, fmt.Errorf("history of %q: %w", name, err)
+	}
+	return page, nil
+}
+
+// begun is the first page of an answer, read already; limit is what it was
+// asked for.
+type begun struct {
+	page  engine.Page
+	limit int
+}
+
+func (e *Engine) history(ctx context.Context, name string, q engine.Query, first *begun) (page engine.Page, err error) {
 	for range pageTries {
-		whole, err := e.readAll(ctx, name, q, &page)
-		if err != nil {
-			return engine.Page{}, fmt.Errorf("history of %q: %w", name, err)
+		whole, err := e.readAll(ctx, name, q, first, &page)
+		if err != nil || whole {
+			return page, err
 		}
-		if whole {
-			return page, nil
-		}
+		first = nil
 	}
-	return engine.Page{}, fmt.Errorf("history of %q: %w: the log changes faster than it can be read", name, engine.ErrUnavailable)
+	return page, fmt.Errorf("%w: the log changes faster than it can be read", engine.ErrUnavailable)
 }
 
 // readAll reads until q is satisfied. It is not whole when pages do not fit.
-func (e *Engine) readAll(ctx context.Context, name string, q engine.Query, page *engine.Page) (whole bool, err error) {
+func (e *Engine) readAll(ctx context.Context, name string, q engine.Query, begun *begun, page *engine.Page) (whole bool, err error) {
 	*page = engine.Page{}
 	ask, left := q, q.Limit
 	for first := true; ; first = false {
-		ask.Limit = pageSize
-		if left >= 0 {
-			ask.Limit = min(left, pageSize)
-		}
-		part, err := e.readPage(ctx, name, ask)
-		if err != nil {
-			return false, err
+		var part engine.Page
+		if first && begun != nil {
+			part, ask.Limit = begun.page, begun.limit
+		} else {
+			ask.Limit = pageLimit(left, pageSize)
+			if part, err = e.readPage(ctx, name, ask); err != nil {
+				return false, err
+			}
 		}
 		if first {
-			page.Top, page.Gap = part.Top, part.Gap
+			page.Top, page.Gap, page.Reach = part.Top, part.Gap, part.Reach
 		} else if part.Gap != "" || part.Top.Epoch != page.Top.Epoch {
 			return false, nil
 		}
@@ -72,6 +85,14 @@ func (e *Engine) readAll(ctx context.Context, name string, q engine.Query, page 
 		last := page.Messages[len(page.Messages)-1]
 		ask.Since = &message.Position{Epoch: page.Top.Epoch, Offset: last.Offset}
 	}
+}
+
+// pageLimit is how many messages to ask for when left are still wanted.
+func pageLimit(left, most int) int {
+	if left < 0 {
+		return most
+	}
+	return min(left, most)
 }
 
 // upTo leaves out what came after the answer's position was read.
@@ -96,53 +117,67 @@ func (e *Engine) checkWhole(q engine.Query, page *engine.Page) error {
 		}
 		next++
 	}
+	if q.Limit == engine.All && next <= page.Top.Offset {
+		page.Gap = message.GapTrimmed
+	}
 	return nil
 }
 
 func (e *Engine) readPage(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
-	since, reverse := message.Position{}, "0"
+	names, args := e.readCall(name, q)
+	var reply rueidis.RedisResult
+	err := e.read(ctx, name, func(ctx context.Context) error {
+		reply = e.script(readScript).eval(ctx, e.client, names, args...)
+		return reply.Error()
+	})
+	if err != nil {
+		return engine.Page{}, err
+	}
+	page, err := decodePage(name, q, reply)
+	if err != nil {
+		return engine.Page{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
+	}
+	return page, nil
+}
+
+// readCall is what readScript wants for q.
+func (e *Engine) readCall(name string, q engine.Query) (names, args []string) {
+	since, way := message.Position{}, "forward"
 	if q.Since != nil {
 		since = *q.Since
 		if since.Epoch == "" {
 			since.Epoch = "-" // no epoch is called so: lost
 		}
 	}
-	if q.Reverse {
-		reverse = "1"
+	switch {
+	case q.Reverse:
+		way = "reverse"
+	case q.Resume:
+		way = "resume"
 	}
-	age := e.cfg.Rules.For(name).Log.Age
-	var reply rueidis.RedisResult
-	err := e.read(ctx, func(ctx context.Context) error {
-		reply = readScript.eval(ctx, e.client, []string{e.keys.log(name), e.keys.meta(name)}, e.node, millis(age),
-			since.Epoch, strconv.FormatUint(since.Offset, 10), strconv.Itoa(q.Limit), reverse)
-		return reply.Error()
-	})
-	if err != nil {
-		return engine.Page{}, err
+	return []string{e.keys.log(name), e.keys.meta(name)}, []string{
+		e.node, millis(e.cfg.Rules.For(name).Log.Age),
+		since.Epoch, strconv.FormatUint(since.Offset, 10), strconv.Itoa(q.Limit), way,
 	}
-	page, err := decodePage(name, reply)
-	if err != nil {
-		return engine.Page{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
-	}
-	if q.Reverse {
-		page.Gap = ""
-	}
-	return page, nil
 }
 
-func decodePage(name string, reply rueidis.RedisResult) (engine.Page, error) {
+func decodePage(name string, q engine.Query, reply rueidis.RedisResult) (engine.Page, error) {
 	list, err := reply.ToArray()
-	if err != nil || len(list) != 4 {
+	if err != nil || len(list) != 5 {
 		return engine.Page{}, errReply
 	}
 	epoch, err1 := list[0].ToString()
 	top, err2 := list[1].AsUint64()
 	gap, err3 := list[2].ToString()
 	entries, err4 := list[3].ToArray()
-	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+	reach, err5 := list[4].AsUint64()
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil || err5 != nil {
 		return engine.Page{}, errReply
 	}
-	page := engine.Page{Top: message.Position{Epoch: epoch, Offset: top}, Gap: message.GapReason(gap)}
+	page := engine.Page{Top: message.Position{Epoch: epoch, Offset: top}, Gap: message.GapReason(gap), Reach: reach}
+	if q.Reverse {
+		page.Gap = ""
+	}
 	page.Messages = make([]*message.Message, 0, len(entries))
 	for i := range entries {
 		m, err := decodeEntry(name, epoch, &entries[i])
@@ -196,15 +231,22 @@ func (e *Engine) Positions(ctx context.Context, channels []string) ([]message.Po
 	tops := make([]message.Position, len(channels))
 	var logged []int // indexes of the channels that have a log
 	for i, name := range channels {
+		if e.cluster != nil && len(channels) > 1 && e.silence(name) != nil {
+			continue // its own reading says what is wrong
+		}
 		if e.cfg.Rules.For(name).Log.Size > 0 {
 			logged = append(logged, i)
 		}
 	}
 	if len(logged) == 0 {
-		return tops, e.gate()
+		return tops, e.gate("")
 	}
-	batches := slices.Collect(slices.Chunk(logged, positionsBatch))
-	err := e.read(ctx, func(ctx context.Context) error { return e.positions(ctx, channels, batches, tops) })
+	size := positionsBatch
+	if e.cluster != nil {
+		size = 1 // a script has the keys of one slot
+	}
+	batches := slices.Collect(slices.Chunk(logged, size))
+	err := e.read(ctx, "", func(ctx context.Context) error { return e.positions(ctx, channels, batches, tops) })
 	if err != nil {
 		return nil, fmt.Errorf("positions of %d channels: %w", len(channels), err)
 	}
@@ -220,6 +262,9 @@ func (e *Engine) positions(ctx context.Context, channels []string, batches [][]i
 		err := decodePositions(reply, batches[b], tops)
 		if isForeign(err) && len(channels) > 1 {
 			err = e.positionsApart(ctx, channels, batches[b], tops)
+		}
+		if err != nil && e.cluster != nil && len(channels) > 1 && ctx.Err() == nil {
+			err = nil // as above: one master keeps no other from its answer
 		}
 		if err != nil {
 			return err
@@ -267,13 +312,13 @@ func (e *Engine) askPositions(ctx context.Context, channels []string, batches []
 				names = append(names, e.keys.log(channels[i]), e.keys.meta(channels[i]))
 				args = append(args, millis(e.cfg.Rules.For(channels[i]).Log.Age))
 			}
-			cmds = append(cmds, positionsScript.call(e.client.B(), names, args...))
+			cmds = append(cmds, e.script(positionsScript).call(e.client.B(), names, args...))
 		}
 		return cmds
 	}
 	replies := e.client.DoMulti(ctx, commands()...)
-	if isNoScript(replies[0].Error()) {
-		if err := positionsScript.load(ctx, e.client); err != nil {
+	if slices.ContainsFunc(replies, func(r rueidis.RedisResult) bool { return isNoScript(r.Error()) }) {
+		if err := e.load(ctx, positionsScript); err != nil {
 			return nil, err
 		}
 		replies = e.client.DoMulti(ctx, commands()...)

@@ -50,8 +50,8 @@ func (g *ingest) stop(ctx context.Context) {
 	g.running.Wait()
 	for _, name := range g.e.cfg.Ingest.Streams {
 		// Without an answer the lease ends by itself.
-		_ = g.e.doAny(ctx, func(ctx context.Context) error {
-			return freeLeaseScript.eval(ctx, g.e.client, []string{g.e.keys.ingest(name)}, g.e.node).Error()
+		_ = g.e.doAny(ctx, name, func(ctx context.Context) error {
+			return g.e.script(freeLeaseScript).eval(ctx, g.e.client, []string{g.e.keys.ingest(name)}, g.e.node).Error()
 		})
 	}
 }
@@ -128,7 +128,7 @@ func isNoGroup(err error) bool { return err != nil && strings.Contains(err.Error
 // long gone. A new group starts with the entries that are there already.
 func (s *stream) begin(ctx context.Context) error {
 	group := s.e.keys.prefix
-	return s.e.do(ctx, func(ctx context.Context) error {
+	return s.e.do(ctx, s.name, func(ctx context.Context) error {
 		b := s.e.client.B
 		err := s.e.client.Do(ctx, b().XgroupCreate().Key(s.name).Group(group).Id("0").Mkstream().Build()).Error()
 		if err != nil && !strings.Contains(err.Error(), "BUSYGROUP") {

@@ -102,7 +102,7 @@ func (s *stream) takeIn(ctx context.Context, entries []entry) (time.Duration, er
 	for i, en := range entries {
 		items[i] = itemOf(s.name, en, s.e.cfg.MaxPayload)
 	}
-	err := s.e.do(ctx, func(ctx context.Context) error {
+	err := s.e.do(ctx, s.name, func(ctx context.Context) error {
 		replies = s.e.client.DoMulti(ctx, s.commands(entries, items)...)
 		return nil
 	})
@@ -114,7 +114,7 @@ func (s *stream) takeIn(ctx context.Context, entries []entry) (time.Duration, er
 		switch {
 		case isNoScript(err):
 			s.pending = true
-			return 0, s.e.do(ctx, func(ctx context.Context) error { return ingestScript.load(ctx, s.e.client) })
+			return 0, s.e.do(ctx, s.name, func(ctx context.Context) error { return s.e.load(ctx, ingestScript) })
 		case isNoGroup(err):
 			s.pending = true
 			return 0, s.begin(ctx)
@@ -147,7 +147,7 @@ func (s *stream) commands(entries []entry, items []item) rueidis.Commands {
 		if it.key != "" {
 			names = append(names, e.keys.idem(ch, it.key))
 		}
-		cmds[i] = ingestScript.call(e.client.B(), names, e.keys.prefix, en.id, it.refused,
+		cmds[i] = e.script(ingestScript).call(e.client.B(), names, e.keys.prefix, en.id, it.refused,
 			e.keys.live(ch), e.node, strconv.Itoa(log.Size), millis(log.Age), millis(e.cfg.IdempotencyWindow), "", "", it.payload)
 	}
 	return cmds

@@ -216,7 +216,7 @@ func TestIngestScript(t *testing.T) {
 		it := itemOf("s", entry{ids[i], []string{"payload", strconv.Itoa(i)}}, 100)
 		code, err := n.client.Do(t.Context(), s.commands([]entry{{id: ids[i]}}, []item{it})[0]).AsInt64()
 		if isNoScript(err) {
-			if err := ingestScript.load(t.Context(), n.client); err != nil {
+			if err := n.load(t.Context(), ingestScript); err != nil {
 				t.Fatal(err)
 			}
 			code, err = n.client.Do(t.Context(), s.commands([]entry{{id: ids[i]}}, []item{it})[0]).AsInt64()

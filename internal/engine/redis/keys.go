@@ -5,7 +5,10 @@ import "strings"
 // keys makes the names of everything that Magpie has in Redis. They are a
 // public contract: docs/redis.md. The braces are a cluster hash tag, and since
 // no channel name holds a brace, no plain channel is mistaken for ours.
-type keys struct{ prefix string }
+type keys struct {
+	prefix  string
+	cluster bool
+}
 
 func (k keys) of(channel, what string) string { return k.prefix + ":{" + channel + "}:" + what }
 
@@ -35,12 +38,18 @@ func (k keys) channelOf(name string) (channel string, ok bool) {
 	return strings.CutSuffix(rest, "}:live")
 }
 
-// bus is where nodes talk to each other: all of them, or one.
+// bus is where nodes talk to each other: all of them, or one. In a cluster all
+// these names lie in the slot of the first: what one node says to another, and
+// to all, keeps its order.
 func (k keys) bus(node string) string {
-	if node == "" {
-		return k.prefix + ":bus"
+	all := k.prefix + ":bus"
+	switch {
+	case node == "":
+		return all
+	case k.cluster:
+		return all + ":{" + all + "}:" + node
 	}
-	return k.prefix + ":bus:" + node
+	return all + ":" + node
 }
 
 // reserved tells whether a name belongs to Redis or to us in Pub/Sub. Such a

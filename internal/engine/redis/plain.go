@@ -271,14 +271,17 @@ func (p *plainAppender) demoteLocked(h *hold) {
 	p.activeLocked(h)
 }
 
-// cut follows the loss of the subscriber connection: echoes may have been
-// missed. A holder knows from Redis's answers what is in the log: it appends
+// cut follows the loss of the subscriber connection of these channels: echoes
+// may have been missed. A holder knows from Redis's answers what is in the log: it appends
 // what it has and gives the lease to a node that may have received more. The
 // others cannot tell, and rather lose an entry than double it.
-func (p *plainAppender) cut() {
+func (p *plainAppender) cut(of func(ch string) bool) {
 	p.mu.Lock()
 	lost := 0
-	for _, h := range p.holds {
+	for ch, h := range p.holds {
+		if !of(ch) {
+			continue
+		}
 		h.release, h.other = true, false
 		if h.role == holder {
 			if len(h.queue) > 0 {

@@ -39,7 +39,9 @@ func (p *plainAppender) run(ctx context.Context) {
 	for {
 		ops, over, wait := p.plan(time.Now())
 		for _, ch := range over {
-			p.e.subscriber.released(ch)
+			for _, m := range p.e.masters() {
+				m.subscriber.released(ch)
+			}
 		}
 		if len(ops) > 0 {
 			p.perform(ctx, ops)
@@ -71,6 +73,10 @@ func (p *plainAppender) plan(now time.Time) (ops []plainOp, over []string, wait 
 	for h := range p.active {
 		if len(ops) >= appendRound {
 			return ops, over, 0
+		}
+		if p.e.cluster != nil && !h.leaving && p.e.silence(h.channel) != nil {
+			wait = min(wait, plainPatience)
+			continue // it must not hold up what lies on other masters
 		}
 		due := p.planLocked(h, now, &ops, &over)
 		wait = min(wait, due)
@@ -171,7 +177,7 @@ func (p *plainAppender) sweep() {
 // perform sends a round and applies the answers.
 func (p *plainAppender) perform(ctx context.Context, ops []plainOp) {
 	var replies []rueidis.RedisResult
-	err := p.e.doAny(ctx, func(ctx context.Context) error {
+	err := p.e.doAny(ctx, "", func(ctx context.Context) error {
 		replies = p.e.client.DoMulti(ctx, p.commands(ops)...)
 		return nil
 	})
@@ -196,13 +202,8 @@ func (p *plainAppender) loadLost(ctx context.Context, replies []rueidis.RedisRes
 		if !isNoScript(replies[i].Error()) {
 			continue
 		}
-		return p.e.doAny(ctx, func(ctx context.Context) error {
-			for _, s := range []*script{plainScript, takeScript, releaseScript} {
-				if err := s.load(ctx, p.e.client); err != nil {
-					return err
-				}
-			}
-			return nil
+		return p.e.doAny(ctx, "", func(ctx context.Context) error {
+			return p.e.load(ctx, plainScript, takeScript, releaseScript)
 		})
 	}
 	return nil
@@ -216,14 +217,14 @@ func (p *plainAppender) commands(ops []plainOp) rueidis.Commands {
 		switch op.kind {
 		case opAppend:
 			log := e.cfg.Rules.For(ch).Log
-			cmds = append(cmds, plainScript.call(b, []string{e.keys.log(ch), e.keys.meta(ch), e.keys.lease(ch)},
+			cmds = append(cmds, e.script(plainScript).call(b, []string{e.keys.log(ch), e.keys.meta(ch), e.keys.lease(ch)},
 				e.keys.live(ch), e.node, strconv.Itoa(log.Size), millis(log.Age), op.entry.payload,
 				e.node, op.token, strconv.FormatUint(op.seq, 10), millis(plainLease)))
 		case opTake:
-			cmds = append(cmds, takeScript.call(b, []string{e.keys.lease(ch), e.keys.meta(ch)},
+			cmds = append(cmds, e.script(takeScript).call(b, []string{e.keys.lease(ch), e.keys.meta(ch)},
 				e.keys.live(ch), e.node, op.token, millis(plainLease)))
 		case opRelease:
-			cmds = append(cmds, releaseScript.call(b, []string{e.keys.lease(ch)}, e.keys.live(ch), e.node))
+			cmds = append(cmds, e.script(releaseScript).call(b, []string{e.keys.lease(ch)}, e.keys.live(ch), e.node))
 		}
 	}
 	return cmds

@@ -252,7 +252,7 @@ func TestPlainOneCutLosesNothing(t *testing.T) {
 			return false
 		})
 		rechecks := holding.sink.Rechecks()
-		holding.subscriber.reconnect()
+		holding.only.subscriber.reconnect()
 		eventually(t, "it is back", 5*time.Second, func() bool { return holding.sink.Rechecks() > rechecks })
 		got := len(nodes[0].log("long"))
 		eventually(t, "messages go on", 10*time.Second, func() bool { return len(nodes[0].log("long")) > got+50 })

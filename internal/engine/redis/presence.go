@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,6 +49,9 @@ type roster struct {
 	old     []string // ids whose leases must end
 	changes map[string]map[string]*engine.Member
 	waiting int // of changes, at least
+
+	beating sync.Mutex // held over a renewal: after leave there is none
+	left    bool       // guarded by beating
 }
 
 func newRoster(e *Engine) *roster {
@@ -146,11 +150,32 @@ func (r *roster) flush(ctx context.Context) error {
 	id, all, old, changes := r.idLocked(), r.all, r.old, r.changes
 	r.all, r.old, r.changes, r.waiting = false, nil, map[string]map[string]*engine.Member{}, 0
 	r.mu.Unlock()
+	changes, away := r.apart(changes)
 	err := r.write(ctx, id, all, old, changes)
 	if err != nil {
 		r.takeBack(all, old, changes)
 	}
+	if len(away) > 0 {
+		r.takeBack(false, nil, away)
+		err = cmp.Or(err, engine.ErrUnavailable)
+	}
 	return err
+}
+
+// apart takes out the channels whose master is silent, where that is not all
+// there is: they must not hold up the others.
+func (r *roster) apart(changes map[string]map[string]*engine.Member) (now, away map[string]map[string]*engine.Member) {
+	if r.e.cluster == nil {
+		return changes, nil
+	}
+	away = map[string]map[string]*engine.Member{}
+	for ch, sessions := range changes {
+		if r.e.silence(ch) != nil {
+			away[ch] = sessions
+			delete(changes, ch)
+		}
+	}
+	return changes, away
 }
 
 func (r *roster) takeBack(all bool, old []string, changes map[string]map[string]*engine.Member) {
@@ -189,15 +214,16 @@ func (r *roster) write(ctx context.Context, id string, all bool, old []string, c
 	for _, gone := range old {
 		cmds = append(cmds, b().Del().Key(r.e.keys.node(gone)).Build())
 	}
+	var failed error
 	for len(cmds) > 0 {
 		n := min(len(cmds), rosterBatch)
 		part := cmds[:n]
 		cmds = cmds[n:]
-		if err := r.e.do(ctx, func(ctx context.Context) error { return firstError(r.e.client.DoMulti(ctx, part...)) }); err != nil {
-			return err
+		if err := r.e.do(ctx, "", func(ctx context.Context) error { return firstError(r.e.client.DoMulti(ctx, part...)) }); err != nil {
+			failed = err // one master of a cluster may be away and the others there
 		}
 	}
-	return nil
+	return failed
 }
 
 func (r *roster) membersOf(ch string) map[string]*engine.Member {
@@ -242,7 +268,7 @@ func firstError(replies []rueidis.RedisResult) error {
 // out, and removed.
 func (e *Engine) Members(ctx context.Context, ch string) ([]engine.Member, error) {
 	var list []engine.Member
-	err := e.read(ctx, func(ctx context.Context) (err error) {
+	err := e.read(ctx, ch, func(ctx context.Context) (err error) {
 		list, err = e.members(ctx, ch)
 		return err
 	})
@@ -293,16 +319,22 @@ func (e *Engine) alive(ctx context.Context, fields map[string]string) (map[strin
 			nodes = append(nodes, node)
 		}
 	}
+	var asked []string
 	cmds := make(rueidis.Commands, 0, len(nodes))
 	for _, node := range nodes {
+		if e.cluster != nil && e.silence(e.keys.node(node)) != nil {
+			alive[node] = true // its lease lies elsewhere: not to be seen is not to be dead
+			continue
+		}
+		asked = append(asked, node)
 		cmds = append(cmds, e.client.B().Exists().Key(e.keys.node(node)).Build())
 	}
 	for i, reply := range e.client.DoMulti(ctx, cmds...) {
 		n, err := reply.AsInt64()
-		if err != nil {
+		if err != nil && e.cluster == nil {
 			return nil, err
 		}
-		alive[nodes[i]] = n == 1
+		alive[asked[i]] = err != nil || n == 1
 	}
 	return alive, nil
 }

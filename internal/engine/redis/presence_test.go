@@ -97,9 +97,9 @@ func TestP4LapsedLease(t *testing.T) {
 	a, b := startNode(t, server, nil), startNode(t, server, nil)
 	a.join("chat", "s1")
 	b.waitMembers("chat", "s1")
-	a.probe.mu.Lock() // no beat: as if the process was frozen
+	a.roster.beating.Lock() // no beat: as if the process was frozen
 	t.Logf("gone after %s", b.waitMembers("chat").Round(time.Millisecond))
-	a.probe.mu.Unlock()
+	a.roster.beating.Unlock()
 	t.Logf("back after %s", b.waitMembers("chat", "s1").Round(time.Millisecond))
 }
 
@@ -110,7 +110,7 @@ func TestP4ChangesDuringAnOutage(t *testing.T) {
 	n.join("chat", "s1", "s2")
 	n.waitMembers("chat", "s1", "s2")
 	server.Freeze()
-	eventually(t, "calls fail at once", 5*time.Second, func() bool { return n.gate() != nil })
+	eventually(t, "calls fail at once", 5*time.Second, func() bool { return n.gate("") != nil })
 	n.sink.SetMembers("chat", engine.Member{Session: "s2"}, engine.Member{Session: "s3"})
 	n.Join("chat", engine.Member{Session: "s3"})
 	n.Leave("chat", "s1")

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -31,8 +30,11 @@ const (
 // lease. Its one goroutine is run.
 type probe struct {
 	e    *Engine
-	name string // the Pub/Sub name
+	m    *master
 	kick chan struct{}
+
+	place atomic.Pointer[probePlace]
+	high  atomic.Bool // in a cluster: the place is the master's highest slot, not the lowest
 
 	heard  atomic.Int64 // when the last echo came, since e.started; 0: none on this connection
 	begun  atomic.Int64 // when the present connection was complete
@@ -42,14 +44,20 @@ type probe struct {
 
 	// owned by run
 	life, replication string
+	lifeKey           string // that life is of
 	beats             uint64
-
-	mu   sync.Mutex // held over a beat: after leave no beat renews the lease
-	left bool
 }
 
-func newProbe(e *Engine) *probe {
-	return &probe{e: e, name: e.keys.probe(e.node), kick: make(chan struct{}, 1), first: make(chan struct{})}
+// probePlace is where a probe lives in its Redis: names that lie there.
+type probePlace struct {
+	name string // in Pub/Sub
+	life string // the key of the canary
+}
+
+func newProbe(m *master) *probe {
+	p := &probe{e: m.e, m: m, kick: make(chan struct{}, 1), first: make(chan struct{})}
+	p.place.Store(&probePlace{name: m.e.keys.probe(m.e.node), life: m.e.keys.life()})
+	return p
 }
 
 func (p *probe) since() int64 { return int64(time.Since(p.e.started)) }
@@ -70,7 +78,7 @@ func (p *probe) echo(text string) {
 	if sent, err := strconv.ParseInt(text, 10, 64); err == nil && sent <= now {
 		p.e.cfg.Metrics.probed(time.Duration(now - sent))
 	}
-	if whole, _ := p.e.subscriber.state(); whole {
+	if whole, _ := p.m.subscriber.state(); whole {
 		p.once.Do(func() { close(p.first) })
 	}
 }
@@ -81,7 +89,7 @@ func (p *probe) waitFirst(ctx context.Context) error {
 	case <-p.first:
 		return nil
 	case <-ctx.Done():
-		if _, reason := p.e.subscriber.state(); reason != nil {
+		if _, reason := p.m.subscriber.state(); reason != nil {
 			return reason
 		}
 		return errors.New("no probe came back in time")
@@ -105,12 +113,12 @@ func (p *probe) run(ctx context.Context) {
 
 // watch gives up a subscriber connection that is silent.
 func (p *probe) watch() {
-	if whole, _ := p.e.subscriber.state(); !whole {
+	if whole, _ := p.m.subscriber.state(); !whole {
 		return
 	}
 	if p.quiet() > silentAfter {
 		p.begun.Store(p.since()) // give the next connection its time
-		p.e.subscriber.reconnect()
+		p.m.subscriber.reconnect()
 	}
 }
 
@@ -123,7 +131,11 @@ func (p *probe) quiet() time.Duration {
 func (p *probe) beat(ctx context.Context) {
 	reply, err := p.send(ctx)
 	if _, answered := rueidis.IsRedisErr(err); err == nil || answered {
-		p.e.replied()
+		p.m.replied()
+	}
+	if p.e.cluster != nil && isGoing(err) {
+		p.high.Store(!p.high.Load())
+		p.e.cluster.look()
 	}
 	if err != nil {
 		p.explain(explain(err))
@@ -147,18 +159,25 @@ func (p *probe) beat(ctx context.Context) {
 
 func (p *probe) explain(text string) { p.reason.Store(&text) }
 
-func (p *probe) send(ctx context.Context) (rueidis.RedisResult, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.left {
-		return rueidis.RedisResult{}, engine.ErrClosed
-	}
+// send makes the call. In a cluster the node's lease is not among what it
+// renews: that lies on one master (roster.renew).
+func (p *probe) send(ctx context.Context) (reply rueidis.RedisResult, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	canary := strconv.FormatUint(rand.Uint64(), 36)
-	reply := probeScript.eval(ctx, p.e.client, []string{p.e.keys.life(), p.e.keys.node(p.e.roster.id())},
-		canary, millis(engine.LeaseTime), p.name, strconv.FormatInt(p.since(), 10))
-	return reply, reply.Error()
+	place := p.place.Load()
+	if place.life != p.lifeKey {
+		p.life, p.lifeKey = "", place.life
+	}
+	call := func(keys ...string) error {
+		canary := strconv.FormatUint(rand.Uint64(), 36)
+		reply = p.e.script(probeScript).eval(ctx, p.m.client, keys, canary, millis(engine.LeaseTime), place.name, strconv.FormatInt(p.since(), 10))
+		return reply.Error()
+	}
+	if p.e.cluster != nil {
+		return reply, call(place.life)
+	}
+	err = p.e.roster.leased(func(key string) error { return call(place.life, key) })
+	return reply, err
 }
 
 // compare notices that Redis is not what it was: another history, or another
@@ -174,39 +193,11 @@ func (p *probe) compare(life, replication string, leased bool) {
 		p.replication = replication
 	}
 	if other {
-		p.e.cfg.Log.Warn("Redis restarted, failed over or lost its data: checking all channels", "redis", p.e.addr)
-		p.e.sink.Recheck()
+		p.e.cfg.Log.Warn("Redis restarted, failed over or lost its data: checking all channels", "redis", p.m.addr)
+		p.m.subscriber.recheckAll()
 		p.e.askFunction()
 	}
 	if other || !leased && p.beats > 1 {
 		p.e.roster.rewrite()
 	}
-}
-
-// leave ends this node's lease, so that its presence goes at once.
-func (p *probe) leave(ctx context.Context) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.left = true
-	// Without an answer the lease ends by itself.
-	_ = p.e.doAny(ctx, func(ctx context.Context) error {
-		return p.e.client.Do(ctx, p.e.client.B().Del().Key(p.e.keys.node(p.e.roster.id())).Build()).Error()
-	})
-}
-
-// Ready implements engine.Health.
-func (e *Engine) Ready() error {
-	if err := e.gate(); err != nil {
-		return err
-	}
-	if whole, reason := e.subscriber.state(); !whole {
-		return fmt.Errorf("%w: not subscribed at Redis %s: %w", engine.ErrUnavailable, e.addr, reason)
-	}
-	if quiet := e.probe.quiet(); quiet > unreadyAfter {
-		return fmt.Errorf("%w: Redis at %s has delivered nothing for %s", engine.ErrUnavailable, e.addr, quiet.Round(100*time.Millisecond))
-	}
-	if reason := e.probe.reason.Load(); reason != nil && *reason != "" {
-		return fmt.Errorf("%w: Redis at %s: %s", engine.ErrUnavailable, e.addr, *reason)
-	}
-	return nil
 }

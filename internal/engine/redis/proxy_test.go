@@ -22,8 +22,9 @@ type proxy struct {
 
 	mu    sync.Mutex
 	open  map[*proxied]struct{}
-	muted map[bool]bool // by kind of connection
-	until []byte        // subscribers are muted from this text on
+	muted map[bool]bool  // by kind of connection
+	until []byte         // subscribers are muted from this text on
+	seen  map[string]int // how often a text that count named went to Redis
 	freed *sync.Cond
 	ended bool
 }
@@ -97,10 +98,35 @@ func (p *proxy) up(c *proxied) {
 		if bytes.Contains(buf[:n], []byte("\r\nSUBSCRIBE\r\n")) {
 			c.subscriber.Store(true)
 		}
+		p.note(buf[:n])
 		if _, werr := c.server.Write(buf[:n]); err != nil || werr != nil {
 			return
 		}
 	}
+}
+
+// count begins to count how often these texts go to Redis.
+func (p *proxy) count(texts ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = map[string]int{}
+	for _, text := range texts {
+		p.seen[text] = 0
+	}
+}
+
+func (p *proxy) note(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for text := range p.seen {
+		p.seen[text] += bytes.Count(b, []byte(text))
+	}
+}
+
+func (p *proxy) counted(text string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[text]
 }
 
 func (p *proxy) down(c *proxied) {

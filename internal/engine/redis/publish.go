@@ -29,10 +29,10 @@ func (e *Engine) publish(ctx context.Context, p engine.Publication) (res engine.
 	if err != nil {
 		return engine.Result{}, err
 	}
-	err = e.do(ctx, func(ctx context.Context) error {
+	err = e.do(ctx, p.Channel, func(ctx context.Context) error {
 		res, err = c.result(e.client.Do(ctx, c.build()))
 		if isNoScript(err) {
-			if err = publishScript.load(ctx, e.client); err == nil {
+			if err = e.load(ctx, publishScript); err == nil {
 				res, err = c.result(e.client.Do(ctx, c.build()))
 			}
 		}
@@ -66,7 +66,12 @@ func (e *Engine) prepare(p engine.Publication) (publication, error) {
 	live := e.keys.live(p.Channel)
 	if p.Kind != message.Published {
 		text := encodeUnlogged(p.Kind, time.Now().UnixMilli(), via, meta, stringOf(p.Payload))
-		return publication{build: func() rueidis.Completed { return e.client.B().Publish().Channel(live).Message(text).Build() }}, nil
+		return publication{build: func() rueidis.Completed {
+			if e.cluster != nil {
+				return e.client.B().Spublish().Channel(live).Message(text).Build()
+			}
+			return e.client.B().Publish().Channel(live).Message(text).Build()
+		}}, nil
 	}
 	log := e.cfg.Rules.For(p.Channel).Log
 	if p.SkipLog {
@@ -77,7 +82,7 @@ func (e *Engine) prepare(p engine.Publication) (publication, error) {
 		names = append(names, e.keys.idem(p.Channel, p.IdempotencyKey))
 	}
 	args := []string{live, e.node, strconv.Itoa(log.Size), millis(log.Age), millis(e.cfg.IdempotencyWindow), via, meta, stringOf(p.Payload)}
-	return publication{script: true, build: func() rueidis.Completed { return publishScript.call(e.client.B(), names, args...) }}, nil
+	return publication{script: true, build: func() rueidis.Completed { return e.script(publishScript).call(e.client.B(), names, args...) }}, nil
 }
 
 func (c publication) result(reply rueidis.RedisResult) (engine.Result, error) {
@@ -111,6 +116,9 @@ func (e *Engine) publishSome(ctx context.Context, all []engine.Publication, outc
 	var due []int // indexes of those to send
 	for i, p := range all {
 		if calls[i], outcomes[i].Err = e.prepare(p); outcomes[i].Err == nil {
+			outcomes[i].Err = e.gate(p.Channel)
+		}
+		if outcomes[i].Err == nil {
 			due = append(due, i)
 		}
 	}
@@ -123,7 +131,7 @@ func (e *Engine) publishSome(ctx context.Context, all []engine.Publication, outc
 // sendSome sends what is due and returns what Redis did not know how to do.
 func (e *Engine) sendSome(ctx context.Context, calls []publication, due []int, outcomes []engine.Outcome) (again []int) {
 	sent := false
-	err := e.do(ctx, func(ctx context.Context) error {
+	err := e.do(ctx, "", func(ctx context.Context) error {
 		sent = true
 		cmds := make(rueidis.Commands, len(due))
 		for k, i := range due {
@@ -138,7 +146,7 @@ func (e *Engine) sendSome(ctx context.Context, calls []publication, due []int, o
 			outcomes[i] = engine.Outcome{Result: res, Err: e.failure(err)}
 		}
 		if len(again) > 0 {
-			return publishScript.load(ctx, e.client)
+			return e.load(ctx, publishScript)
 		}
 		return nil
 	})
@@ -171,7 +179,7 @@ func decodeResult(reply rueidis.RedisResult) (engine.Result, error) {
 func (e *Engine) Remove(ctx context.Context, name string) error {
 	log := e.cfg.Rules.For(name).Log
 	if log.Size == 0 {
-		return e.gate()
+		return e.gate(name)
 	}
 	_, err := e.eval(ctx, removeScript, []string{e.keys.log(name), e.keys.meta(name)}, e.keys.live(name), e.node, millis(log.Age))
 	if err != nil {

@@ -12,33 +12,36 @@ import (
 
 // receive takes one Pub/Sub message. It runs on the client's reader and must
 // not wait.
-func (e *Engine) receive(m rueidis.PubSubMessage) {
+func (s *subscriber) receive(m rueidis.PubSubMessage) {
+	e := s.e
 	if ch, ok := e.keys.channelOf(m.Channel); ok {
-		if m.Pattern == "" || e.subscriber.counts(ch, m.Pattern, true) {
-			e.receiveLive(ch, m.Message)
+		if m.Pattern == "" || s.counts(ch, m.Pattern, true) {
+			s.receiveLive(ch, m.Message)
 		}
 		return
 	}
 	switch {
 	case e.keys.reserved(m.Channel):
 		if m.Pattern == "" {
-			e.receiveOwn(m.Channel, m.Message)
+			s.receiveOwn(m.Channel, m.Message)
 		}
 	case m.Pattern == "":
-		e.receivePlain(m.Channel, m.Message)
+		if e.cluster == nil || s.hears(m.Channel) {
+			s.receivePlain(m.Channel, m.Message)
+		}
 	case channel.Check(m.Channel) != nil:
-	case e.subscriber.counts(m.Channel, m.Pattern, false):
-		e.receivePlain(m.Channel, m.Message)
+	case s.counts(m.Channel, m.Pattern, false):
+		s.receivePlain(m.Channel, m.Message)
 	}
 }
 
 // receiveOwn takes what nodes say to themselves and to each other.
-func (e *Engine) receiveOwn(name, text string) {
+func (s *subscriber) receiveOwn(name, text string) {
 	switch name {
-	case e.probe.name:
-		e.probe.echo(text)
-	case e.keys.bus(""), e.keys.bus(e.node):
-		e.sink.Signal(bytesOf(text))
+	case s.m.probe.place.Load().name:
+		s.m.probe.echo(text)
+	case s.e.keys.bus(""), s.e.keys.bus(s.e.node):
+		s.e.sink.Signal(bytesOf(text))
 	}
 }
 
@@ -55,7 +58,8 @@ func (s *subscriber) counts(ch, text string, live bool) bool {
 	return p.plain.text == text
 }
 
-func (e *Engine) receiveLive(ch, text string) {
+func (s *subscriber) receiveLive(ch, text string) {
+	e := s.e
 	env, err := decodeEnvelope(ch, text)
 	if err != nil {
 		call(e.cfg.Metrics.EnvelopeSkipped)
@@ -69,7 +73,7 @@ func (e *Engine) receiveLive(ch, text string) {
 		if env.msg.Via == message.ViaPlain {
 			e.plain.echoed(env.msg)
 		}
-		if e.subscriber.listens(ch) {
+		if s.listens(ch) {
 			e.sink.Receive(env.msg)
 		}
 	case kindFence:
@@ -77,7 +81,7 @@ func (e *Engine) receiveLive(ch, text string) {
 	case kindRelease:
 		e.plain.freed(ch, env.node)
 	case kindRemoved:
-		if e.subscriber.listens(ch) {
+		if s.listens(ch) {
 			e.sink.Recheck(ch)
 		}
 	}
@@ -86,7 +90,8 @@ func (e *Engine) receiveLive(ch, text string) {
 // receivePlain takes a plain PUBLISH. In a channel with a log it goes into the
 // log first and is delivered when it comes back from there (D5); in one
 // without it is delivered now (D9).
-func (e *Engine) receivePlain(ch, payload string) {
+func (s *subscriber) receivePlain(ch, payload string) {
+	e := s.e
 	if len(payload) > e.cfg.MaxPayload {
 		e.cfg.Metrics.plainDropped("too_big")
 		if e.tooBig.allow() {
@@ -98,7 +103,7 @@ func (e *Engine) receivePlain(ch, payload string) {
 		e.plain.arrived(ch, payload)
 		return
 	}
-	if e.subscriber.listens(ch) {
+	if s.listens(ch) {
 		e.sink.Receive(&message.Message{Channel: ch, Payload: bytesOf(payload), Time: time.Now().UnixMilli(), Via: message.ViaPlain})
 	}
 }

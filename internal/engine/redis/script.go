@@ -20,11 +20,26 @@ func lua(name string) string {
 	return string(b)
 }
 
+// What scripts call the commands that a cluster has of its own.
+const (
+	luaSingle  = "local PUBLISH, NUMSUB = 'PUBLISH', 'NUMSUB'\n"
+	luaCluster = "local PUBLISH, NUMSUB = 'SPUBLISH', 'SHARDNUMSUB'\n"
+)
+
 // script is one Lua program, called by its digest and sent in full only to a
 // Redis that does not know it.
-type script struct{ text, sha string }
+type script struct {
+	text, sha string
+	cluster   *script // the same for a cluster
+}
 
 func newScript(text string) *script {
+	s := newProgram(luaSingle + text)
+	s.cluster = newProgram(luaCluster + text)
+	return s
+}
+
+func newProgram(text string) *script {
 	sum := sha1.Sum([]byte(text)) // what EVALSHA wants; no secret hangs on it
 	return &script{text: text, sha: hex.EncodeToString(sum[:])}
 }
@@ -47,6 +62,14 @@ var (
 	freeLeaseScript   = newScript(lua("free_lease"))
 )
 
+// script is s as this engine's Redis wants it.
+func (e *Engine) script(s *script) *script {
+	if e.cluster != nil {
+		return s.cluster
+	}
+	return s
+}
+
 func (s *script) call(b rueidis.Builder, keys []string, args ...string) rueidis.Completed {
 	return b.Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
 }
@@ -61,10 +84,30 @@ func (s *script) eval(ctx context.Context, c rueidis.Client, keys []string, args
 	return c.Do(ctx, c.B().Eval().Script(s.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
 }
 
-// load makes the script known, for pipelines: there a NOSCRIPT in the middle
-// would let later calls overtake.
-func (s *script) load(ctx context.Context, c rueidis.Client) error {
-	return c.Do(ctx, c.B().ScriptLoad().Script(s.text).Build()).Error()
+// load makes scripts known to all masters that answer, for pipelines: there a
+// NOSCRIPT in the middle would let later calls overtake. It fails when none
+// takes them.
+func (e *Engine) load(ctx context.Context, all ...*script) (err error) {
+	loaded := false
+	for _, m := range e.masters() {
+		if err = m.silence(); err == nil {
+			err = m.load(ctx, all)
+		}
+		loaded = loaded || err == nil
+	}
+	if loaded {
+		return nil
+	}
+	return err
+}
+
+func (m *master) load(ctx context.Context, all []*script) error {
+	for _, s := range all {
+		if err := m.client.Do(ctx, m.client.B().ScriptLoad().Script(m.e.script(s).text).Build()).Error(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isNoScript(err error) bool {

@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"magpie/internal/channel"
 	"magpie/internal/engine"
@@ -12,44 +14,70 @@ import (
 // Subscribe implements engine.Engine. Both names of a channel, the live and
 // the plain one, are confirmed by Redis before it returns nil. While the
 // connection is down it waits until ctx ends.
-func (e *Engine) Subscribe(ctx context.Context, ch string) error {
+func (e *Engine) Subscribe(ctx context.Context, ch string, q engine.Query) (engine.Page, error) {
 	if e.closed.Load() {
-		return fmt.Errorf("subscribe %q: %w", ch, engine.ErrClosed)
+		return engine.Page{}, fmt.Errorf("subscribe %q: %w", ch, engine.ErrClosed)
 	}
 	if err := channel.Check(ch); err != nil {
-		return fmt.Errorf("subscribe: %w", err)
+		return engine.Page{}, fmt.Errorf("subscribe: %w", err)
 	}
-	if err := e.subscriber.subscribe(ctx, ch); err != nil {
-		return fmt.Errorf("subscribe %q: %w", ch, err)
+	page, err := e.subscribe(ctx, ch, q)
+	if err != nil {
+		return engine.Page{}, fmt.Errorf("subscribe %q: %w", ch, err)
 	}
-	return nil
+	return page, nil
 }
 
-func (s *subscriber) subscribe(ctx context.Context, ch string) error {
-	l, names := s.want(ch)
-	for _, n := range names {
-		if err := s.await(ctx, n); err != nil {
-			s.gaveUp(ch, l, false)
-			return err
+// subscribe asks the channel's master; in a cluster that may change meanwhile.
+func (e *Engine) subscribe(ctx context.Context, ch string, q engine.Query) (engine.Page, error) {
+	for {
+		if m := e.home(ch); m != nil {
+			page, err := m.subscriber.subscribe(ctx, ch, q)
+			if !errors.Is(err, errMoved) {
+				return page, err
+			}
+		}
+		pause := time.NewTimer(settle)
+		select {
+		case <-pause.C:
+		case <-e.life.Done():
+			pause.Stop()
+			return engine.Page{}, engine.ErrClosed
+		case <-ctx.Done():
+			pause.Stop()
+			return engine.Page{}, fmt.Errorf("%w: the cluster at %s has no master for this channel (%w)", engine.ErrUnavailable, e.addr, ctx.Err())
 		}
 	}
-	s.gaveUp(ch, l, true)
-	return nil
+}
+
+func (s *subscriber) subscribe(ctx context.Context, ch string, q engine.Query) (page engine.Page, err error) {
+	r := s.e.newReading(ch, q)
+	l, names := s.want(ch, r)
+	for _, n := range names {
+		if err = s.await(ctx, n); err != nil {
+			break
+		}
+	}
+	if err == nil && r != nil {
+		page, err = s.readBehind(ctx, l, r)
+	}
+	s.gaveUp(ch, l, r, err == nil)
+	return page, err
 }
 
 // want makes the channel wanted and returns the names to wait for.
-func (s *subscriber) want(ch string) (*listening, []*name) {
+func (s *subscriber) want(ch string, r *reading) (*listening, []*name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.wantLocked(ch)
 	l.waiting++
+	if r != nil && l.joinsLocked() {
+		l.readings = append(l.readings, r)
+	}
 	if l.covered != nil {
 		return l, l.covered
 	}
-	if l.plain == nil {
-		return l, []*name{l.live}
-	}
-	return l, []*name{l.live, l.plain}
+	return l, l.names()
 }
 
 func (s *subscriber) wantLocked(ch string) *listening {
@@ -62,7 +90,7 @@ func (s *subscriber) wantLocked(ch string) *listening {
 		l.covered = []*name{p.live, p.plain}
 		return l
 	}
-	l.live = s.wantNameLocked(&name{text: s.e.keys.live(ch), channel: ch})
+	l.live = s.wantNameLocked(&name{text: s.e.keys.live(ch), channel: ch, sharded: s.e.cluster != nil})
 	if s.e.keys.reserved(ch) {
 		return l
 	}
@@ -73,15 +101,16 @@ func (s *subscriber) wantLocked(ch string) *listening {
 func (s *subscriber) wantNameLocked(n *name) *name {
 	n = s.addLocked(n)
 	if !n.want {
-		n.want, n.err = true, nil
+		n.want, n.moved, n.err = true, false, nil
 		s.touchLocked(n)
 	}
 	return n
 }
 
 // gaveUp ends one wait. A channel that nobody ever got is let go of.
-func (s *subscriber) gaveUp(ch string, l *listening, ready bool) {
+func (s *subscriber) gaveUp(ch string, l *listening, r *reading, ready bool) {
 	s.mu.Lock()
+	l.withdrawLocked(r)
 	l.waiting--
 	l.ready = l.ready || ready
 	drop := l.waiting == 0 && !l.ready && s.channels[ch] == l
@@ -101,6 +130,9 @@ func (s *subscriber) await(ctx context.Context, n *name) error {
 		}
 		if n.err != nil {
 			s.mu.Unlock()
+			if n.err == errMoved {
+				return errMoved
+			}
 			return s.e.failure(n.err)
 		}
 		if n.changed == nil {
@@ -116,13 +148,17 @@ func (s *subscriber) await(ctx context.Context, n *name) error {
 			if why == nil {
 				why = fmt.Errorf("no confirmation yet")
 			}
-			return fmt.Errorf("%w: Redis at %s: %w (%w)", engine.ErrUnavailable, s.e.addr, why, ctx.Err())
+			return fmt.Errorf("%w: Redis at %s: %w (%w)", engine.ErrUnavailable, s.m.addr, why, ctx.Err())
 		}
 	}
 }
 
 // Unsubscribe implements engine.Engine.
-func (e *Engine) Unsubscribe(ch string) { e.subscriber.unsubscribe(ch) }
+func (e *Engine) Unsubscribe(ch string) {
+	for _, m := range e.masters() {
+		m.subscriber.unsubscribe(ch)
+	}
+}
 
 // unsubscribe lets go of the plain name first. The live name follows when
 // what was received under the plain one is in the log (released).

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,7 @@ const (
 // wait: its callbacks change memory and call the sink, nothing else.
 type subscriber struct {
 	e        *Engine
+	m        *master
 	patterns []pattern
 	kick     chan struct{}
 	cut      atomic.Pointer[func()] // ends the present connection
@@ -43,15 +43,28 @@ type subscriber struct {
 	settled  chan struct{}
 	whole    bool // the connection is there and all names are confirmed
 	reason   error
-	round    int // counts connections
+	round    int     // counts connections
+	strayed  []*name // refused because their slot is elsewhere, for now
 }
 
 // listening is one channel that Subscribe was called for.
 type listening struct {
 	live, plain *name // nil where a pattern covers the channel; plain also for reserved names
 	covered     []*name
-	ready       bool // Subscribe succeeded once
-	waiting     int  // Subscribe calls that wait
+	ready       bool       // Subscribe succeeded once
+	waiting     int        // Subscribe calls that wait
+	readings    []*reading // to be sent behind the SUBSCRIBE of its names
+}
+
+// names are the channel's own.
+func (l *listening) names() []*name {
+	switch {
+	case l.live == nil:
+		return nil
+	case l.plain == nil:
+		return []*name{l.live}
+	}
+	return []*name{l.live, l.plain}
 }
 
 // name is one name to be subscribed to in Redis.
@@ -60,6 +73,9 @@ type name struct {
 	pattern bool
 	channel string // "" for patterns and what nodes use themselves
 	plain   bool
+	sharded bool      // a cluster's kind of name, of one slot
+	moved   bool      // its channel went to another master
+	deaf    time.Time // until then a plain name takes nothing
 	want    bool
 	state   nameState
 	due     bool          // counted in missing
@@ -83,13 +99,21 @@ type pattern struct {
 	plain, live *name
 }
 
-func newSubscriber(e *Engine) *subscriber {
+// newSubscriber is of m. late says that others may have been subscribed for
+// the same channels before.
+func newSubscriber(m *master, late bool) *subscriber {
+	e := m.e
 	s := &subscriber{
-		e: e, kick: make(chan struct{}, 1), channels: map[string]*listening{}, names: map[string]*name{},
+		e: e, m: m, kick: make(chan struct{}, 1), channels: map[string]*listening{}, names: map[string]*name{},
 		reason: fmt.Errorf("not connected yet"),
 	}
-	for _, text := range []string{e.keys.probe(e.node), e.keys.bus(""), e.keys.bus(e.node)} {
-		s.addLocked(&name{text: text, want: true})
+	if late {
+		s.round = 1
+	}
+	if e.cluster == nil { // else settle does it
+		for _, text := range []string{e.keys.probe(e.node), e.keys.bus(""), e.keys.bus(e.node)} {
+			s.addLocked(&name{text: text, want: true})
+		}
 	}
 	for _, glob := range e.cfg.Ingest.Channels {
 		g := redisGlob(glob)
@@ -171,7 +195,7 @@ func (s *subscriber) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		begun := time.Now()
 		err := s.serve(ctx)
-		s.lost(err)
+		s.lost(err, ctx.Err() == nil)
 		if time.Since(begun) > backoffMax {
 			backoff = backoffMin
 		}
@@ -187,12 +211,12 @@ func (s *subscriber) run(ctx context.Context) {
 
 // serve runs one connection until it ends.
 func (s *subscriber) serve(ctx context.Context) error {
-	conn, release := s.e.client.Dedicate()
+	conn, release := s.m.client.Dedicate()
 	defer release()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.cut.Store((*func())(&cancel))
-	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: s.e.receive, OnSubscription: s.confirmed})
+	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: s.receive, OnSubscription: s.confirmed})
 	defer func() {
 		conn.Close()
 		for range ended { // after this no callback of this connection comes
@@ -219,10 +243,35 @@ func (s *subscriber) serve(ctx context.Context) error {
 	}
 }
 
+// isHome tells whether the channel lies on this master.
+func (s *subscriber) isHome(ch string) bool { return s.e.cluster == nil || s.e.home(ch) == s.m }
+
+// heard are the channels that the sink listens to here. The sink has locks of
+// its own: not to be called under ours.
+func (s *subscriber) heard() (list []string) {
+	for ch := range s.e.sink.Channels() {
+		if s.isHome(ch) {
+			list = append(list, ch)
+		}
+	}
+	return list
+}
+
+// recheckAll has all channels of this master compared.
+func (s *subscriber) recheckAll() {
+	if s.e.cluster == nil {
+		s.e.sink.Recheck()
+		return
+	}
+	if list := s.heard(); len(list) > 0 {
+		s.e.sink.Recheck(list...)
+	}
+}
+
 // begin forgets what another connection had and marks everything that is
 // wanted. again says that this is not the first connection.
 func (s *subscriber) begin() (settled chan struct{}, again bool) {
-	heard := slices.Collect(s.e.sink.Channels()) // before our lock: the sink has its own
+	heard := s.heard()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ch := range heard {
@@ -251,16 +300,16 @@ func (s *subscriber) caughtUp(again bool) {
 	s.mu.Lock()
 	s.whole, s.reason = true, nil
 	s.mu.Unlock()
-	s.e.probe.connected()
+	s.m.probe.connected()
 	if again {
-		s.e.cfg.Log.Info("subscribed again", "redis", s.e.addr)
-		s.e.sink.Recheck()
+		s.e.cfg.Log.Info("subscribed again", "redis", s.m.addr)
+		s.recheckAll()
 		s.e.askFunction()
 	}
 }
 
-// lost runs when a connection has ended.
-func (s *subscriber) lost(err error) {
+// lost runs when a connection has ended; wanted says that it should not have.
+func (s *subscriber) lost(err error, wanted bool) {
 	s.mu.Lock()
 	was := s.whole
 	s.whole, s.reason = false, err
@@ -269,9 +318,9 @@ func (s *subscriber) lost(err error) {
 		n.tellLocked()
 	}
 	s.mu.Unlock()
-	s.e.plain.cut()
-	if was && s.e.life.Err() == nil {
-		s.e.cfg.Log.Warn("lost the subscriber connection", "redis", s.e.addr, "error", err)
+	s.e.plain.cut(s.isHome)
+	if was && wanted {
+		s.e.cfg.Log.Warn("lost the subscriber connection", "redis", s.m.addr, "error", err)
 		call(s.e.cfg.Metrics.SubscriberLost)
 	}
 }

@@ -209,7 +209,7 @@ func TestD7SilentSubscriberConnection(t *testing.T) {
 	}
 	// The node gives the connection up by itself, before the client library's
 	// own pings would; only new ones are let through.
-	eventually(t, "the connection is given up", 3500*time.Millisecond, func() bool { whole, _ := n.subscriber.state(); return !whole })
+	eventually(t, "the connection is given up", 3500*time.Millisecond, func() bool { whole, _ := n.only.subscriber.state(); return !whole })
 	p.cut(true)
 	eventually(t, "subscribed again", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
 	n.back()
@@ -223,7 +223,7 @@ func TestUnaskedUnsubscribeHeals(t *testing.T) {
 	n := startNode(t, server, nil)
 	n.subscribe("chat")
 	rechecks := n.sink.Rechecks()
-	n.subscriber.confirmed(rueidis.PubSubSubscription{Kind: "unsubscribe", Channel: "magpie:{chat}:live"})
+	n.only.subscriber.confirmed(rueidis.PubSubSubscription{Kind: "unsubscribe", Channel: "magpie:{chat}:live"})
 	eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
 	n.publish("chat", "x")
 	n.sink.Wait(t, "chat", 1)

@@ -62,7 +62,7 @@ func (e *Engine) refresh(ctx context.Context, due func(string) bool) {
 	for _, ch := range channels {
 		cmds = append(cmds, e.client.B().Pexpire().Key(e.keys.presence(ch)).Milliseconds(presenceTTL.Milliseconds()).Build())
 	}
-	err := e.do(ctx, func(ctx context.Context) error { return firstError(e.client.DoMulti(ctx, cmds...)) })
+	err := e.do(ctx, "", func(ctx context.Context) error { return firstError(e.client.DoMulti(ctx, cmds...)) })
 	if err != nil {
 		e.cfg.Log.Debug("could not refresh presence", "error", err)
 	}

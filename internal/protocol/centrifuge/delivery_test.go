@@ -319,16 +319,27 @@ func TestEmulatedCommandsAreBounded(t *testing.T) {
 	c.ends(3013)
 }
 
-// patient is an engine whose logs are read only when the test says so.
+// patient is an engine whose logs are read only when the test says so. It
+// tells of the first one that is asked for.
 type patient struct {
 	engine.Engine
+	first        sync.Once
 	asked, begin chan struct{}
 }
 
-func (p *patient) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
-	p.asked <- struct{}{}
+func (p *patient) wait() {
+	p.first.Do(func() { p.asked <- struct{}{} })
 	<-p.begin
+}
+
+func (p *patient) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	p.wait()
 	return p.Engine.History(ctx, name, q)
+}
+
+func (p *patient) Subscribe(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	p.wait()
+	return p.Engine.Subscribe(ctx, name, q)
 }
 
 // A subscription that is left, or whose session ends, while it is being made
@@ -385,7 +396,9 @@ func (failing) Publish(context.Context, engine.Publication) (engine.Result, erro
 	return engine.Result{}, engine.ErrUnavailable
 }
 
-func (failing) Subscribe(context.Context, string) error { return engine.ErrUnavailable }
+func (failing) Subscribe(context.Context, string, engine.Query) (engine.Page, error) {
+	return engine.Page{}, engine.ErrUnavailable
+}
 
 func (failing) History(context.Context, string, engine.Query) (engine.Page, error) {
 	return engine.Page{}, engine.ErrUnavailable

@@ -151,7 +151,7 @@ local function append(c, extra)
     redis.call('PEXPIRE', c.log, whole(c.age + c.age / 8 + 1000))
     trim(c.log, time - c.age)
   end
-  redis.call('PUBLISH', c.live, envelope(c, id.top, id.epoch, time))
+  redis.call(PUBLISH, c.live, envelope(c, id.top, id.epoch, time))
   return {id.top, id.epoch, 0}
 end
 
@@ -177,6 +177,6 @@ local function publish(c)
   if c.idem then
     redis.call('SET', c.idem, done[2] .. ' ' .. whole(done[1]) .. ' ' .. sum, 'PX', c.window)
   end
-  if c.size == 0 then redis.call('PUBLISH', c.live, envelope(c, 0, '-', now())) end
+  if c.size == 0 then redis.call(PUBLISH, c.live, envelope(c, 0, '-', now())) end
   return done
 end

@@ -7,5 +7,5 @@ local epoch = new_epoch(c, old, rid)
 redis.call('HSET', c.meta, 'e', epoch, 'o', '0', 'r', rid, 'h', '', 'x', '0', 'k', whole(now()))
 redis.call('PEXPIRE', c.meta, whole(c.age + week))
 redis.call('DEL', c.log)
-redis.call('PUBLISH', ARGV[1], 'x1 ' .. epoch)
+redis.call(PUBLISH, ARGV[1], 'x1 ' .. epoch)
 return epoch

@@ -1,0 +1,120 @@
+package hub
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"magpie/internal/engine"
+	"magpie/internal/message"
+)
+
+// model is a log with a timeline history, read as docs/redis.md says.
+type model struct {
+	epoch    string
+	first    uint64 // of the kept messages
+	top      uint64
+	reach    map[string]uint64 // how far each epoch goes along with the log
+	messages []*message.Message
+}
+
+func drawModel(t *rapid.T) *model {
+	m := &model{epoch: "c", top: rapid.Uint64Range(0, 30).Draw(t, "top")}
+	m.first = m.top + 1 - rapid.Uint64Range(0, m.top).Draw(t, "kept")
+	b := rapid.Uint64Range(0, m.top).Draw(t, "fork of b")
+	m.reach = map[string]uint64{"c": m.top, "b": b, "a": rapid.Uint64Range(0, b).Draw(t, "fork of a")}
+	for o := m.first; o <= m.top; o++ {
+		m.messages = append(m.messages, &message.Message{Position: message.Position{Epoch: m.epoch, Offset: o}})
+	}
+	return m
+}
+
+func (m *model) history(since message.Position) engine.Page {
+	page := engine.Page{Top: message.Position{Epoch: m.epoch, Offset: m.top}}
+	reach, known := m.reach[since.Epoch]
+	page.Reach = reach
+	switch {
+	case !known || since.Offset > reach:
+		page.Gap = message.GapLost
+		return page
+	case since.Offset+1 < m.first:
+		page.Gap = message.GapTrimmed
+	}
+	for _, one := range m.messages {
+		if one.Offset > since.Offset {
+			page.Messages = append(page.Messages, one)
+		}
+	}
+	return page
+}
+
+// D2, D10: what judge tells from another's page is what the log says to the
+// position itself; and it tells for every position of that epoch from there on.
+func TestASharedAnswerIsTheAnswer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		epochs := rapid.SampledFrom([]string{"a", "b", "c", "x"})
+		offsets := rapid.Uint64Range(0, 33)
+		asked := message.Position{Epoch: epochs.Draw(t, "asked epoch"), Offset: offsets.Draw(t, "asked")}
+		since := message.Position{Epoch: epochs.Draw(t, "epoch"), Offset: offsets.Draw(t, "since")}
+		v, ok := judge(m.history(asked), asked, since)
+		if may := since.Epoch == asked.Epoch && since.Offset >= asked.Offset; ok != may {
+			t.Fatalf("asked %v, since %v: judged %v", asked, since, ok)
+		}
+		if !ok {
+			return
+		}
+		want := m.history(since)
+		if v.top != want.Top || v.gap != want.Gap {
+			t.Fatalf("asked %v, since %v: %v %q, want %v %q", asked, since, v.top, v.gap, want.Top, want.Gap)
+		}
+		if want.Gap != "" {
+			want.Messages = nil
+		}
+		if len(v.missed) != len(want.Messages) || len(v.missed) > 0 && v.missed[0] != want.Messages[0] {
+			t.Fatalf("asked %v, since %v: %d messages, want %d", asked, since, len(v.missed), len(want.Messages))
+		}
+	})
+}
+
+// D2: an entry that somebody deleted is a gap for those before it alone.
+func TestAHoleIsAGapForThoseBeforeIt(t *testing.T) {
+	page := engine.Page{Top: at("c", 9), Reach: 9, Gap: message.GapTrimmed}
+	for _, o := range []uint64{5, 6, 8, 9} {
+		page.Messages = append(page.Messages, &message.Message{Position: at("c", o)})
+	}
+	for since, want := range map[uint64]message.GapReason{4: message.GapTrimmed, 6: message.GapTrimmed, 7: "", 8: "", 9: ""} {
+		if v, ok := judge(page, at("c", 4), at("c", since)); !ok || v.gap != want {
+			t.Errorf("since %d: gap %q, want %q", since, v.gap, want)
+		}
+	}
+}
+
+// Those who missed little go first, and in turn with the others.
+func TestWhoMissedLittleDoesNotWaitForLongLogs(t *testing.T) {
+	rd := &reader{}
+	room := at("c", 5000)
+	for _, p := range []message.Position{at("x", 1), at("c", 1), at("c", 4999), at("c", 4500), at("y", 1), at("c", 2)} {
+		rd.waiting = append(rd.waiting, &asker{since: p})
+	}
+	var order []message.Position
+	for {
+		group := rd.take(room)
+		if len(group) == 0 {
+			break
+		}
+		order = append(order, group[0].since)
+		if len(order) == 1 {
+			rd.waiting = append(rd.waiting, &asker{since: at("c", 4998)})
+		}
+	}
+	want := []message.Position{at("c", 4999), at("x", 1), at("c", 4998), at("c", 1), at("y", 1)}
+	if len(order) != len(want) {
+		t.Fatalf("served %v, want %v", order, want)
+	}
+	for i := range want {
+		if order[i] != want[i] {
+			t.Fatalf("served %v, want %v", order, want)
+		}
+	}
+}
