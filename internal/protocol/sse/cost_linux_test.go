@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -35,7 +36,8 @@ func (e *endpoint) crowd(count int) (fds []int) {
 	e.t.Helper()
 	before := e.streams.Len()
 	at := netip.MustParseAddrPort(e.addr)
-	request := fmt.Appendf(nil, "GET /sse?channel=chat HTTP/1.1\r\nHost: %s\r\n\r\n", e.addr)
+	long := strings.Repeat("x", 2000) // a token, say: it must not be kept with the channel's name
+	request := fmt.Appendf(nil, "GET /sse?channel=chat&_=%s HTTP/1.1\r\nHost: %s\r\n\r\n", long, e.addr)
 	e.t.Cleanup(func() {
 		for _, fd := range fds {
 			syscall.Close(fd)

@@ -171,6 +171,7 @@ func TestAHangUpEndsPresence(t *testing.T) {
 // Heartbeats go to idle streams, and end with them.
 func TestHeartbeats(t *testing.T) {
 	everyWay(t, func(t *testing.T, e *endpoint) {
+		e.door.Heartbeat = 50 * time.Millisecond
 		r := e.open("channel=chat", "")
 		r.head()
 		for range 2 {

@@ -38,6 +38,7 @@ type endpoint struct {
 	engine  *memory.Engine
 	streams *stream.Server
 	client  *http.Client
+	door    *Door
 	h2      bool
 }
 
@@ -75,9 +76,9 @@ func listen(t testing.TB, h2 bool) *endpoint {
 	if err := e.engine.Start(ctx, rooms); err != nil {
 		t.Fatal(err)
 	}
-	door := New(Config{Node: e.node, Auth: who, Streams: e.streams, Wheel: clock, Heartbeat: 100 * time.Millisecond,
+	e.door = New(Config{Node: e.node, Auth: who, Streams: e.streams, Wheel: clock, Heartbeat: time.Hour,
 		Token: func(*http.Request) (string, error) { return "", nil }})
-	server := httptest.NewUnstartedServer(problem.Handle(slog.New(slog.DiscardHandler), door.Serve))
+	server := httptest.NewUnstartedServer(problem.Handle(slog.New(slog.DiscardHandler), e.door.Serve))
 	if server.EnableHTTP2 = h2; h2 {
 		server.StartTLS()
 	} else {
