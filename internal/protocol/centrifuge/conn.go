@@ -167,7 +167,9 @@ func (c *conn) Tick(now time.Time) time.Duration {
 	ping := at >= c.due.ping
 	if ping {
 		c.due.ping = at + int64(c.door.Ping)
-		c.due.pong = at + int64(c.door.Pong)
+		if c.due.pong == 0 { // else the one before is still to be answered
+			c.due.pong = at + int64(c.door.Pong)
+		}
 		c.errors = 0
 	}
 	var over []*subscription
