@@ -81,9 +81,12 @@ func (p plain) FlushError() error                   { return p.control().Flush()
 func (p plain) SetReadDeadline(at time.Time) error  { return p.control().SetReadDeadline(at) }
 func (p plain) SetWriteDeadline(at time.Time) error { return p.control().SetWriteDeadline(at) }
 
+// requests is how long a request may take here.
+const requests = 2 * time.Second
+
 func listen(t testing.TB, w way) *endpoint {
 	t.Helper()
-	srv, err := New(Config{WriteTimeout: 500 * time.Millisecond, forcePortable: w.portable, headTimeout: 300 * time.Millisecond})
+	srv, err := New(Config{forcePortable: w.portable})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +107,7 @@ func listen(t testing.TB, w way) *endpoint {
 		e.ended <- struct{}{}
 	}))
 	// Limits for requests, which must not reach into a stream.
-	s.Config.ReadTimeout, s.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	s.Config.ReadTimeout, s.Config.WriteTimeout = requests, requests
 	if w.h2 {
 		s.EnableHTTP2 = true
 		s.Config.ReadTimeout, s.Config.WriteTimeout = 0, 0

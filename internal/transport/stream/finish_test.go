@@ -56,6 +56,7 @@ func TestFinishSaysALastWord(t *testing.T) {
 
 func TestTheLastWordWaitsForAWrite(t *testing.T) {
 	e := listen(t, ways[0])
+	e.srv.cfg.endWait = time.Hour
 	c, _, in := e.ask(t, request)
 	const size = 32 << 20
 	written := make(chan error, 1)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,8 +56,10 @@ func TestFramesArriveAtOnce(t *testing.T) {
 // both directions.
 func TestLimitsForRequestsEnd(t *testing.T) {
 	everyWay(t, func(t *testing.T, e *endpoint) {
+		t.Parallel()
+		e.srv.cfg.headTimeout = requests
 		c, res := e.get(t)
-		limits := time.NewTimer(700 * time.Millisecond)
+		limits := time.NewTimer(requests + 500*time.Millisecond)
 		defer limits.Stop()
 		select {
 		case <-limits.C:
@@ -92,6 +95,7 @@ func TestAClientThatTakesNothing(t *testing.T) {
 		}
 		t.Run(w.name, func(t *testing.T) {
 			e := listen(t, w)
+			e.srv.cfg.WriteTimeout = 300 * time.Millisecond
 			c, nc, _ := e.ask(t, request)
 			nc.(*net.TCPConn).SetReadBuffer(4 << 10)
 			frame := make([]byte, 1<<20)
@@ -109,40 +113,52 @@ func TestAClientThatTakesNothing(t *testing.T) {
 	}
 }
 
-// Of a slow client that keeps taking something a Write is patient, however
-// long it takes in all.
+// Of a slow client that keeps taking something a Write is patient: each time
+// it has another WriteTimeout.
 func TestAClientThatTakesLittle(t *testing.T) {
 	e := listen(t, ways[0])
+	e.srv.cfg.WriteTimeout = time.Hour
 	c, nc, in := e.ask(t, request)
+	d := &deadlines{TCPConn: c.nc.(*net.TCPConn)}
+	c.mu.Lock()
+	c.nc = d
+	c.mu.Unlock()
+	d.SetWriteBuffer(64 << 10)
 	nc.(*net.TCPConn).SetReadBuffer(64 << 10)
-	c.nc.(*net.TCPConn).SetWriteBuffer(64 << 10)
 	frame := make([]byte, 2<<20)
 	for i := range frame {
 		frame[i] = byte(i % 251)
 	}
 	written := make(chan error, 1)
 	go func() { written <- c.Write([][]byte{frame}) }()
+	eventually(t, "a wait", func() bool { return d.set.Load() == 1 })
 	res, err := http.ReadResponse(in, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got bytes.Buffer
-	pause := time.NewTicker(10 * time.Millisecond)
-	defer pause.Stop()
-	for start := time.Now(); time.Since(start) < 1200*time.Millisecond; <-pause.C { // more than two WriteTimeouts
+	for d.set.Load() < 5 {
 		if _, err := io.CopyN(&got, res.Body, 4<<10); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%d octets were taken, and the deadline was set %d times: %v", got.Len(), d.set.Load(), err)
 		}
-	}
-	select {
-	case err := <-written:
-		t.Fatalf("nothing was waited for: %v", err)
-	default:
 	}
 	go func() { <-written; c.Close() }()
 	if _, err := io.Copy(&got, res.Body); err != nil || !bytes.Equal(got.Bytes(), frame) {
 		t.Errorf("%d of %d octets, %v", got.Len(), len(frame), err)
 	}
+}
+
+// deadlines counts how often a write deadline was set.
+type deadlines struct {
+	*net.TCPConn
+	set atomic.Int32
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	if !at.IsZero() {
+		d.set.Add(1)
+	}
+	return d.TCPConn.SetWriteDeadline(at)
 }
 
 // A Close cuts a write short that waits for a client which takes nothing.
