@@ -56,6 +56,7 @@ func (c *watched) Lost(error)          { (*Conn)(c).lost(session.ReasonClient) }
 // adopt puts c under the care of a shard. ahead is what the client sent
 // behind its request. False: the server is closing.
 func (s *Server) adopt(c *Conn, ahead int) bool {
+	c.discarded = uint32(ahead)
 	if !s.cfg.forcePortable {
 		c.seat.Raw = socket.Raw(c.nc)
 		c.polled = socket.CanPoll && c.seat.Raw != nil
@@ -64,7 +65,6 @@ func (s *Server) adopt(c *Conn, ahead int) bool {
 	if !c.home.Add((*watched)(c)) {
 		return false
 	}
-	c.discarded = uint32(ahead)
 	if !c.polled {
 		s.spawn(c.readLoop)
 	} else if err := c.home.Watch((*watched)(c)); err != nil {

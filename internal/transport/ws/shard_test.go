@@ -162,7 +162,7 @@ type slowEcho struct {
 	release chan struct{}
 }
 
-// Now implements Prompt: it would wait.
+// Now leaves all to Message, which waits.
 func (e *slowEcho) Now(_ Op, payload []byte) []byte { return payload }
 
 func (e *slowEcho) Message(op Op, payload []byte) {
