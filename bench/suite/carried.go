@@ -201,7 +201,7 @@ func measureIdle(o options, f *redisFigures) error {
 		if err != nil {
 			return err
 		}
-		one, err := idle(o, redis, channels)
+		one, err := idle(o, redis, "redis://"+redis.addr, channels)
 		redis.stop()
 		if err != nil {
 			return err
@@ -213,8 +213,9 @@ func measureIdle(o options, f *redisFigures) error {
 	return nil
 }
 
-func idle(o options, redis *server, channels int) (idleFigure, error) {
-	node, err := magpie("--redis", "redis://"+redis.addr)
+// idle asks one redis-server of those at the URL.
+func idle(o options, redis *server, url string, channels int) (idleFigure, error) {
+	node, err := magpie("--redis", url)
 	if err != nil {
 		return idleFigure{}, err
 	}

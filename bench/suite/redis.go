@@ -22,6 +22,7 @@ type redisFigures struct {
 	Doors   []publishFigure `json:"door_to_door"`
 	Carried []carriedFigure `json:"carried"`
 	Idle    []idleFigure    `json:"idle"`
+	Cluster *clusterFigures `json:"cluster,omitempty"`
 }
 
 // nodeFigure is one of two nodes with half of the receivers.
@@ -45,7 +46,7 @@ type publishFigure struct {
 
 func measureRedis(o options, f *figures) error {
 	f.Redis = new(redisFigures)
-	for _, part := range []func(options, *redisFigures) error{measureNodes, measureDoors, measureCarried, measureIdle} {
+	for _, part := range []func(options, *redisFigures) error{measureNodes, measureDoors, measureCarried, measureIdle, measureCluster} {
 		if err := part(o, f.Redis); err != nil {
 			return err
 		}

@@ -277,6 +277,9 @@ func redisTables(b *strings.Builder, f *redisFigures) {
 	for _, i := range f.Idle {
 		fmt.Fprintf(b, "| %d | %d | %s | %.0f | %.0f | %.3f | %.3f |\n", i.Subscriptions, i.Channels, digits3(i.Commands), i.In, i.Out, i.RedisCores, i.NodeCores)
 	}
+	if f.Cluster != nil {
+		clusterTables(b, f.Cluster)
+	}
 }
 
 func pollingTable(b *strings.Builder, all []pollingFigure) {
