@@ -17,7 +17,7 @@ import (
 // them in the same commit.
 func TestAnIdleConnectionIsABoundNumberOfBytes(t *testing.T) {
 	const connections = 1000
-	for door, most := range map[string]int64{"raw": 1360, "centrifuge": 1650} {
+	for door, most := range map[string]int64{"raw": 1240, "centrifuge": 1570} {
 		t.Run(door, func(t *testing.T) {
 			s := newTestServer(t, false)
 			s.fill(door, warmUp)
