@@ -41,7 +41,7 @@ func TestAnIdleConnectionIsABoundNumberOfBytes(t *testing.T) {
 // allocated either.
 func TestAReceiverMoreIsNoAllocation(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector allocates")
+		t.Skip("the race detector allocates; make test runs this without it, too")
 	}
 	const few, many, messages = 50, 1050, 100
 	for _, door := range []string{"raw", "centrifuge"} {
