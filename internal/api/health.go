@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"magpie/internal/engine"
 	"magpie/internal/problem"
 )
 
 // Health answers whether the process lives and whether it can deliver.
 type Health struct {
-	Engine   engine.Health // nil: always ready
+	// Engine says whether messages are delivered; nil: always ready.
+	Engine   interface{ Ready() error }
 	draining atomic.Bool
 }
 

@@ -68,12 +68,12 @@ func setup(t testing.TB, open bool, keys ...string) *fixture {
 	log := slog.New(slog.DiscardHandler)
 	f := &fixture{t: t, engine: memory.New(memory.Config{Rules: rules})}
 	f.hub = hub.New(hub.Config{Engine: f.engine, Rules: rules, Log: log})
-	if err := f.engine.Start(context.Background(), f.hub); err != nil {
-		t.Fatal(err)
-	}
 	who := auth.New(auth.Config{Rules: rules, Keys: keys})
 	f.node = session.NewNode(session.Config{Hub: f.hub, Engine: f.engine, Auth: who, MaxPayload: maxPayload, Outbox: 1 << 20, Subscriptions: 100})
 	f.nodes = nodes.New(nodes.Config{Bus: f.engine, Node: f.node, Hub: f.hub, Log: log, Name: "here", Patience: 20 * time.Second})
+	if err := f.engine.Start(context.Background(), engine.Node{Sink: f.hub, Signal: f.nodes.Signal}); err != nil {
+		t.Fatal(err)
+	}
 	f.server = api.NewServer(api.ServerConfig{
 		Node: f.node, Nodes: f.nodes, Auth: who, Rules: rules, Log: log, Open: open, Origins: auth.Origins{LocalOnly: open},
 	})

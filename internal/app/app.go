@@ -83,7 +83,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 		MaxPayload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions,
 	})
 	a.trim = newTrimmer(a.node)
-	a.nodes = nodes.New(nodes.Config{Bus: a.engine.(engine.Bus), Node: a.node, Hub: a.hub, Log: log, Name: cfg.Node})
+	a.nodes = nodes.New(nodes.Config{Bus: a.engine, Node: a.node, Hub: a.hub, Log: log, Name: cfg.Node})
 	if a.sockets, err = ws.New(ws.Config{
 		MaxMessage: cfg.Limits.MaxPayload, WriteTimeout: cfg.Times.WriteTimeout,
 		PingEvery: cfg.Times.PingInterval, PongWait: cfg.Times.PongTimeout,
@@ -97,7 +97,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 	if err := a.newCentrifuge(who); err != nil {
 		return nil, err
 	}
-	a.health.Engine, _ = a.engine.(engine.Health)
+	a.health.Engine = a.engine
 	a.metrics.watch(a.hub, a.node, &a.health)
 	a.server = a.newServer(who)
 	return a, nil
@@ -164,7 +164,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.begun("listener", func(context.Context) error { return ignoreClosed(listener.Close()) })
 	a.startWheel()
 	a.begun("engine", a.engine.Close)
-	if err := a.engine.Start(ctx, a.hub); err != nil {
+	if err := a.engine.Start(ctx, engine.Node{Sink: a.hub, Signal: a.nodes.Signal}); err != nil {
 		return err
 	}
 	if err := a.shareGuestKey(ctx); err != nil {

@@ -49,13 +49,12 @@ func newAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, erro
 // shareGuestKey finds the key that signs guests' tokens. Token secrets are one
 // already; else the first node makes one and the engine keeps it for all.
 func (a *App) shareGuestKey(ctx context.Context) error {
-	vault, ok := a.engine.(engine.Vault)
-	if !ok || len(a.cfg.TokenSecrets) > 0 {
+	if len(a.cfg.TokenSecrets) > 0 {
 		return nil
 	}
 	fresh := make([]byte, 32)
 	rand.Read(fresh) // never fails (crypto/rand)
-	key, err := vault.Keep(ctx, "guest-key", fresh)
+	key, err := a.engine.Secret(ctx, "guest-key", fresh)
 	if err != nil {
 		return fmt.Errorf("share the guests' key: %w", err)
 	}

@@ -7,24 +7,31 @@ package engine
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"iter"
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/message"
 )
 
-// Errors that callers tell apart. Implementations wrap them.
+// Faults that callers tell apart with errors.Is. Implementations return faults
+// of these kinds, with causes of their own.
 var (
 	// ErrUnavailable: the engine cannot be reached or cannot write now. What
 	// was asked for may or may not have happened; asking again with the same
 	// idempotency key is safe.
-	ErrUnavailable = errors.New("engine unavailable")
+	ErrUnavailable = &fault.Fault{Kind: fault.Unavailable, Wait: time.Second}
 	// ErrConflict: the idempotency key was used for another payload.
-	ErrConflict = errors.New("idempotency key was used for another message")
+	ErrConflict = &fault.Fault{Kind: fault.Conflict}
 	// ErrClosed: Close was called.
-	ErrClosed = errors.New("engine closed")
+	ErrClosed = &fault.Fault{Kind: fault.Shutdown, Wait: time.Second}
 )
+
+// Unavailable is an ErrUnavailable with a cause for the log; %w wraps.
+func Unavailable(format string, args ...any) error {
+	return &fault.Fault{Kind: fault.Unavailable, Wait: time.Second, Cause: fmt.Errorf(format, args...)}
+}
 
 // Publication is a message to publish.
 type Publication struct {
@@ -104,36 +111,62 @@ type Sink interface {
 	Recheck(channels ...string)
 	// Channels yields every channel that this node listens to now.
 	Channels() iter.Seq[string]
-	// Signal takes what another node, or this one, sent with Bus.Send.
-	Signal(data []byte)
 	// Members yields this node's own members of a channel, for an engine that
 	// must tell the others anew.
 	Members(channel string) iter.Seq[Member]
 }
 
-// Prompt is implemented by engines whose Publish takes no waiting.
-type Prompt interface {
-	Engine
-	Prompt()
+// Node is what an engine knows of the node that it serves. None of its funcs
+// blocks. Sink is always set.
+type Node struct {
+	Sink Sink
+	// Admit answers nil when a message that was published in the engine's own
+	// store, and not through Publish, may be taken in (a plain PUBLISH, an entry
+	// of a stream). The engine drops what is refused and counts it. nil admits all.
+	Admit func(Publication) error
+	// Signal takes what another node, or this one, sent with Bus.Send. nil: no
+	// node sends anything.
+	Signal func(data []byte)
 }
 
 // Engine is shared state with one implementation per back end. All methods
 // are safe for concurrent use. Methods with a context return when it ends.
+// What a caller needs of it is one of the parts below.
 type Engine interface {
-	// Start connects and begins to feed sink. Call once, before all else. It
-	// returns when the engine is ready, or with an error that says what to do.
-	Start(ctx context.Context, sink Sink) error
+	// Start connects and begins to serve the node. Call once, before all else.
+	// It returns when the engine is ready, or with an error that says what to do.
+	Start(context.Context, Node) error
+	// Ready answers nil while a message published now would arrive, proven by
+	// a probe at most 2 s old. It does not wait.
+	Ready() error
+	// Close ends everything and waits for the engine's goroutines.
+	Close(context.Context) error
+
+	Publisher
+	Logs
+	Live
+	Presence
+	Bus
+	Secrets
+}
+
+// Publisher takes messages.
+type Publisher interface {
 	// Publish appends to the log (if the channel has one) and hands the message
 	// to every node that listens, in one atomic step, and returns after the
 	// engine has it (D4).
-	Publish(ctx context.Context, p Publication) (Result, error)
-	// Subscribe makes this node listen to the channel and then reads its log
-	// as q asks, if possible in the same round trip: every message that follows
-	// the page's Top reaches the sink, or a Recheck does (D3). Repeats are
-	// harmless. After an error the node listens as it did before.
-	Subscribe(ctx context.Context, channel string, q Query) (Page, error)
-	// Unsubscribe ends it, without waiting.
-	Unsubscribe(channel string)
+	Publish(context.Context, Publication) (Result, error)
+	// PublishAll is Publish for many, to any channels, in few round trips. Each
+	// is acknowledged or refused by itself; the outcomes are in the order of the
+	// publications.
+	PublishAll(context.Context, []Publication) []Outcome
+	// Immediate says that Publish never waits: it may be called where nothing
+	// may block.
+	Immediate() bool
+}
+
+// Logs are what channels keep.
+type Logs interface {
 	// History reads the log.
 	History(ctx context.Context, channel string, q Query) (Page, error)
 	// Positions answers the top of each channel, in order, in one round trip,
@@ -141,8 +174,17 @@ type Engine interface {
 	Positions(ctx context.Context, channels []string) ([]message.Position, error)
 	// Remove deletes the log. Positions of before become unrecoverable.
 	Remove(ctx context.Context, channel string) error
-	// Close ends everything and waits for the engine's goroutines.
-	Close(ctx context.Context) error
+}
+
+// Live is what makes messages reach the Sink.
+type Live interface {
+	// Subscribe makes this node listen to the channel and then reads its log
+	// as q asks, if possible in the same round trip: every message that follows
+	// the page's Top reaches the sink, or a Recheck does (D3). Repeats are
+	// harmless. After an error the node listens as it did before.
+	Subscribe(ctx context.Context, channel string, q Query) (Page, error)
+	// Unsubscribe ends it, without waiting.
+	Unsubscribe(channel string)
 }
 
 // Member is one session's presence in a channel.
@@ -153,7 +195,7 @@ type Member struct {
 	ChanInfo []byte `json:"chan_info,omitempty"`
 }
 
-// Presence is the optional ability to tell who is in a channel, on all nodes.
+// Presence tells who is in a channel, on all nodes.
 type Presence interface {
 	// Join and Leave take effect on other nodes within a fraction of a second;
 	// they do not wait and do not fail: what could not be told is told again.
@@ -167,20 +209,13 @@ type Presence interface {
 // LeaseTime is how long a dead node still counts as alive, at most.
 const LeaseTime = 4 * time.Second
 
-// Health is the optional ability to tell whether the engine delivers now.
-type Health interface {
-	// Ready answers nil while a message published now would arrive, proven by
-	// a probe at most 2 s old. It does not wait.
-	Ready() error
-}
-
-// Bus is the optional ability of nodes to talk to each other, for orders that
-// must reach a session wherever it is. Delivery is at most once and in order
+// Bus lets nodes talk to each other, for orders that must reach a session
+// wherever it is. Delivery is at most once and in order
 // from one sender to one receiver.
 type Bus interface {
 	// NodeID names this node among all nodes, for as long as it runs.
 	NodeID() string
-	// Send hands data to the Sink of one node, or of all nodes, this one too,
+	// Send hands data to Node.Signal of one node, or of all nodes, this one too,
 	// when node is "". reached is how many nodes took it; 0 for a node says that
 	// it is gone.
 	Send(ctx context.Context, node string, data []byte) (reached int, err error)
@@ -192,17 +227,10 @@ type Outcome struct {
 	Err error
 }
 
-// Batcher is the optional ability to publish to many channels in few round
-// trips. Each publication is acknowledged or refused by itself; the outcomes
-// are in the order of the publications.
-type Batcher interface {
-	PublishAll(ctx context.Context, all []Publication) []Outcome
-}
-
-// Vault is the optional ability to keep small secrets that all nodes share.
-type Vault interface {
-	// Keep answers the secret of this name. When there is none yet, fresh becomes
-	// it; of several nodes that come at once one wins, and all get its secret.
-	// It lives as long as the engine's data.
-	Keep(ctx context.Context, name string, fresh []byte) ([]byte, error)
+// Secrets keeps small secrets that all nodes share.
+type Secrets interface {
+	// Secret answers the secret of this name. When there is none yet, fresh
+	// becomes it; of several nodes that come at once one wins, and all get its
+	// secret. It lives as long as the engine's data.
+	Secret(ctx context.Context, name string, fresh []byte) ([]byte, error)
 }

@@ -8,17 +8,16 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"iter"
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"magpie/internal/channel"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/message"
 	"magpie/internal/metrics"
 )
@@ -65,13 +64,11 @@ type Metrics struct {
 // Hub implements engine.Sink. All methods are safe for concurrent use.
 type Hub struct {
 	engine     engine.Engine
-	presence   engine.Presence // nil: the engine has none
 	rules      *channel.Rules
 	log        *slog.Logger
 	leaveAfter time.Duration
 	coalesce   time.Duration
 	Metrics    Metrics
-	onSignal   atomic.Pointer[func([]byte)]
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -96,7 +93,7 @@ type shard struct {
 }
 
 // ErrClosed: the hub was closed.
-var ErrClosed = errors.New("hub closed")
+var ErrClosed = engine.ErrClosed
 
 // New returns a hub that feeds from nothing until it is given to Engine.Start.
 func New(c Config) *Hub {
@@ -104,7 +101,6 @@ func New(c Config) *Hub {
 		c.LeaveAfter = 5 * time.Second
 	}
 	h := &Hub{engine: c.Engine, rules: c.Rules, log: c.Log, leaveAfter: c.LeaveAfter, coalesce: c.Coalesce, seed: maphash.MakeSeed()}
-	h.presence, _ = c.Engine.(engine.Presence)
 	h.life, h.end = context.WithCancel(context.Background())
 	for i := range h.shards {
 		h.shards[i].channels = map[string]*room{}
@@ -196,17 +192,6 @@ func (h *Hub) ReceiveHere(m *message.Message) {
 // Recheck implements engine.Sink.
 func (h *Hub) Recheck(names ...string) { h.checking.ask(names) }
 
-// OnSignal says who takes what other nodes send. f must not block. What comes
-// before is dropped.
-func (h *Hub) OnSignal(f func(data []byte)) { h.onSignal.Store(&f) }
-
-// Signal implements engine.Sink.
-func (h *Hub) Signal(data []byte) {
-	if f := h.onSignal.Load(); f != nil {
-		(*f)(data)
-	}
-}
-
 // Channels implements engine.Sink.
 func (h *Hub) Channels() iter.Seq[string] {
 	return func(yield func(string) bool) {
@@ -245,16 +230,15 @@ func (h *Hub) Members(name string) iter.Seq[engine.Member] {
 	}
 }
 
-// ErrNoPresence: neither the engine nor the rule of the channel knows who is
-// there.
-var ErrNoPresence = errors.New("no presence in this channel")
+// ErrNoPresence: the channel's rule keeps no presence.
+var ErrNoPresence = &fault.Fault{Kind: fault.NoPresence}
 
 // Presence answers who is in a channel, on all nodes.
 func (h *Hub) Presence(ctx context.Context, name string) ([]engine.Member, error) {
-	if h.presence == nil || !h.rules.For(name).Presence {
+	if !h.rules.For(name).Presence {
 		return nil, ErrNoPresence
 	}
-	return h.presence.Members(ctx, name)
+	return h.engine.Members(ctx, name)
 }
 
 // room finds or makes the room and counts one use. It waits for a room that

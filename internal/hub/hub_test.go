@@ -43,9 +43,10 @@ type faulty struct {
 	slow         chan struct{} // when not nil a reading waits for it
 }
 
-func (f *faulty) Start(ctx context.Context, sink engine.Sink) error {
-	f.sink = sink
-	return f.Engine.Start(ctx, wire{sink, f})
+func (f *faulty) Start(ctx context.Context, node engine.Node) error {
+	f.sink = node.Sink
+	node.Sink = wire{node.Sink, f}
+	return f.Engine.Start(ctx, node)
 }
 
 type wire struct {
@@ -150,7 +151,7 @@ func setup(t *testing.T, loss float64) (*hub.Hub, *faulty) {
 	}
 	f := &faulty{Engine: memory.New(memory.Config{Rules: rules}), rand: rand.New(rand.NewPCG(1, 2)), loss: loss}
 	h := hub.New(hub.Config{Engine: f, Rules: rules, Log: slog.New(slog.DiscardHandler), Coalesce: window})
-	if err := f.Start(context.Background(), h); err != nil {
+	if err := f.Start(context.Background(), engine.Node{Sink: h}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -43,8 +43,8 @@ func (h *Hub) join(ctx context.Context, name string, to Subscriber, since *messa
 	if err != nil {
 		return Joined{}, err
 	}
-	if p, ok := to.(Present); ok && h.presence != nil && s.room.rule.Presence {
-		h.presence.Join(name, p.Member())
+	if p, ok := to.(Present); ok && s.room.rule.Presence {
+		h.engine.Join(name, p.Member())
 	}
 	at := s.join.Load().at
 	joined := Joined{Subscription: s, Position: at}
@@ -89,7 +89,7 @@ func (h *Hub) enter(ctx context.Context, name string, to Subscriber, since *mess
 		return s, first, nil
 	case <-ctx.Done():
 		s.Leave()
-		return nil, nil, fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
+		return nil, nil, engine.Unavailable("%w", ctx.Err())
 	case <-h.life.Done():
 		s.abandon()
 		return nil, nil, ErrClosed

@@ -57,7 +57,7 @@ func paced(t *testing.T, f func(h *hub.Hub, e engine.Engine, l *timed)) {
 		}
 		e := memory.New(memory.Config{Rules: rules})
 		h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler), Coalesce: window})
-		if err := e.Start(t.Context(), h); err != nil {
+		if err := e.Start(t.Context(), engine.Node{Sink: h}); err != nil {
 			t.Fatal(err)
 		}
 		l := &timed{}

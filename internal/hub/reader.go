@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -54,7 +53,7 @@ func (rd *reader) ask(ctx context.Context, since message.Position) (verdict, err
 		rd.mu.Lock()
 		rd.waiting = slices.DeleteFunc(rd.waiting, func(o *asker) bool { return o == a })
 		rd.mu.Unlock()
-		return verdict{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
+		return verdict{}, engine.Unavailable("%w", ctx.Err())
 	case <-rd.room.hub.life.Done():
 		return verdict{}, ErrClosed
 	}

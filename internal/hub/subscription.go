@@ -101,8 +101,8 @@ func (s *Subscription) Leave() {
 		return
 	}
 	h := s.room.hub
-	if p, ok := s.to.(Present); ok && h.presence != nil && s.room.rule.Presence {
-		h.presence.Leave(s.room.name, p.Member().Session)
+	if p, ok := s.to.(Present); ok && s.room.rule.Presence {
+		h.engine.Leave(s.room.name, p.Member().Session)
 	}
 	s.room.remove()
 }

@@ -75,7 +75,7 @@ const (
 	queueBytes = 16 << 20
 )
 
-// New returns what talks for this node and takes the hub's signals.
+// New returns what talks for this node.
 func New(c Config) *Nodes {
 	if c.Patience == 0 {
 		c.Patience = 2 * time.Second
@@ -85,7 +85,6 @@ func New(c Config) *Nodes {
 	}
 	n := &Nodes{Config: c, began: time.Now(), handlers: map[string]func([]byte){}, surveys: map[uint64]*survey{}, lastID: rand.Uint64() >> 16}
 	n.life, n.end = context.WithCancel(context.Background())
-	c.Hub.OnSignal(n.signal)
 	return n
 }
 
@@ -129,8 +128,8 @@ func (n *Nodes) send(ctx context.Context, node string, h header, body []byte) (i
 	return reached, nil
 }
 
-// signal takes what the engine received. It does not block.
-func (n *Nodes) signal(data []byte) {
+// Signal takes what the engine received, for engine.Node. It does not block.
+func (n *Nodes) Signal(data []byte) {
 	h, body, err := decode(data)
 	if err != nil {
 		n.Metrics.Dropped.Add(1)

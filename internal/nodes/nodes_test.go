@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // of one, before Send returns.
 type wire struct {
 	mu   sync.Mutex
-	hubs map[string]*hub.Hub
+	hubs map[string]func([]byte)
 	deaf map[string]bool // counted as reached, and hears nothing
 	down error
 	sent int
@@ -52,7 +52,7 @@ func (e ear) Send(_ context.Context, node string, data []byte) (int, error) {
 	}
 	e.sent++
 	reached := 0
-	var to []*hub.Hub
+	var to []func([]byte)
 	for id, h := range e.hubs {
 		if node != "" && node != id {
 			continue
@@ -64,7 +64,7 @@ func (e ear) Send(_ context.Context, node string, data []byte) (int, error) {
 	}
 	e.mu.Unlock()
 	for _, h := range to {
-		h.Signal(bytes.Clone(data))
+		h(bytes.Clone(data))
 	}
 	return reached, nil
 }
@@ -85,7 +85,7 @@ type member struct {
 
 func cluster(t testing.TB, ids ...string) (*wire, []*member) {
 	t.Helper()
-	w := &wire{hubs: map[string]*hub.Hub{}, deaf: map[string]bool{}}
+	w := &wire{hubs: map[string]func([]byte){}, deaf: map[string]bool{}}
 	var all []*member
 	for _, id := range ids {
 		rules, err := channel.NewRules(nil, channel.Default(channel.Anyone))
@@ -94,12 +94,12 @@ func cluster(t testing.TB, ids ...string) (*wire, []*member) {
 		}
 		e := memory.New(memory.Config{Rules: rules})
 		h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
-		if err := e.Start(context.Background(), h); err != nil {
+		if err := e.Start(context.Background(), engine.Node{Sink: h}); err != nil {
 			t.Fatal(err)
 		}
 		node := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: rules}), MaxPayload: 1 << 16, Outbox: 1 << 20, Subscriptions: 1 << 20})
 		n := nodes.New(nodes.Config{Bus: ear{w, id}, Node: node, Hub: h, Log: slog.New(slog.DiscardHandler), Name: "node " + id})
-		w.hubs[id] = h
+		w.hubs[id] = n.Signal
 		t.Cleanup(func() {
 			n.Close()
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -284,7 +284,7 @@ func TestOrdersOfOneWalkKeepTheirOrder(t *testing.T) {
 		if i%3 == 1 {
 			name = `"client":"` + c.ID() + `"`
 		}
-		n[0].hub.Signal(fmt.Appendf(nil, "{\"v\":1,\"k\":\"order\",\"from\":\"z\",\"ids\":[%d]}\n{\"action\":\"unsubscribe\",\"channel\":\"%d\",%s}", i, i, name))
+		n[0].Signal(fmt.Appendf(nil, "{\"v\":1,\"k\":\"order\",\"from\":\"z\",\"ids\":[%d]}\n{\"action\":\"unsubscribe\",\"channel\":\"%d\",%s}", i, i, name))
 		want = append(want, fmt.Sprintf("unsubscribe %d 0 ", i))
 	}
 	close(c.hold)
@@ -545,14 +545,15 @@ func FuzzSignal(f *testing.F) {
 	e := memory.New(memory.Config{Rules: rules})
 	h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
 	node := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: rules})})
-	w := &wire{hubs: map[string]*hub.Hub{"a": h}}
+	w := &wire{hubs: map[string]func([]byte){}}
 	n := nodes.New(nodes.Config{Bus: ear{w, "a"}, Node: node, Hub: h, Log: slog.New(slog.DiscardHandler)})
+	w.hubs["a"] = n.Signal
 	f.Cleanup(func() {
 		n.Close()
 		h.Close()
 	})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h.Signal(data)
+		n.Signal(data)
 		if _, missing, err := n.Info(t.Context()); err != nil || missing != 0 {
 			t.Errorf("the node does not answer any more: %d missing, %v", missing, err)
 		}

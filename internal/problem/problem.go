@@ -7,14 +7,17 @@
 package problem
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
-	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/message"
 )
 
@@ -52,12 +55,42 @@ var table = []struct {
 	{auth.ErrName, Problem{Status: http.StatusBadRequest, Code: "bad_name"}},
 	{auth.ErrKey, Problem{Status: http.StatusUnauthorized, Code: "bad_key"}},
 	{auth.ErrForbidden, Problem{Status: http.StatusForbidden, Code: "forbidden"}},
-	{engine.ErrConflict, Problem{Status: http.StatusConflict, Code: "conflict",
-		Message: "This idempotency key was used for another message in this channel; take a new key."}},
-	{engine.ErrUnavailable, Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Header: "Retry-After", Value: "1",
-		Message: "Redis does not answer now; try again. A message that was sent may be out or not: send it again with the same Idempotency-Key."}},
-	{engine.ErrClosed, Problem{Status: http.StatusServiceUnavailable, Code: "shutdown", Header: "Retry-After", Value: "1",
-		Message: "This node is shutting down; try again, another one will answer."}},
+}
+
+// kinds are the faults' places in the table.
+var kinds = map[fault.Kind]struct {
+	status int
+	code   string // "": the kind itself
+}{
+	fault.BadChannel:   {http.StatusBadRequest, ""},
+	fault.BadPosition:  {http.StatusBadRequest, ""},
+	fault.BadParameter: {http.StatusBadRequest, ""},
+	fault.BadName:      {http.StatusBadRequest, ""},
+	fault.TooBig:       {http.StatusRequestEntityTooLarge, ""},
+	fault.Limit:        {http.StatusBadRequest, ""},
+	fault.Conflict:     {http.StatusConflict, ""},
+	fault.NoPresence:   {http.StatusNotFound, ""},
+	fault.TokenNeeded:  {http.StatusUnauthorized, ""},
+	fault.BadToken:     {http.StatusUnauthorized, ""},
+	fault.TokenExpired: {http.StatusUnauthorized, ""},
+	fault.BadKey:       {http.StatusUnauthorized, ""},
+	fault.Forbidden:    {http.StatusForbidden, ""},
+	fault.Unavailable:  {http.StatusServiceUnavailable, ""},
+	fault.Shutdown:     {http.StatusServiceUnavailable, ""},
+	fault.Internal:     {http.StatusInternalServerError, ""},
+}
+
+// ofFault is a fault as HTTP says it.
+func ofFault(f *fault.Fault) *Problem {
+	k := kinds[f.Kind]
+	p := New(k.status, cmp.Or(k.code, string(f.Kind)), f.Sentence())
+	switch {
+	case f.Wait > 0:
+		p.Header, p.Value = "Retry-After", strconv.Itoa(int((f.Wait+time.Second-1)/time.Second))
+	case f.Kind == fault.TokenNeeded, f.Kind == fault.BadToken, f.Kind == fault.TokenExpired:
+		p.Header, p.Value = "WWW-Authenticate", "Bearer"
+	}
+	return p
 }
 
 // Of finds the problem for an error. What is in no table is a fault of ours
@@ -66,6 +99,9 @@ func Of(err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
 		return p
+	}
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
+		return ofFault(f)
 	}
 	for _, row := range table {
 		if errors.Is(err, row.err) {

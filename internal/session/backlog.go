@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -75,7 +74,7 @@ func (n *Node) read(ctx context.Context, name string, q engine.Query) (engine.Pa
 	case n.reading <- struct{}{}:
 		defer func() { <-n.reading }()
 	case <-ctx.Done():
-		return engine.Page{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, ctx.Err())
+		return engine.Page{}, engine.Unavailable("%w", ctx.Err())
 	}
 	page, err := n.engine.History(ctx, name, q)
 	if err != nil {

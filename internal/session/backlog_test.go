@@ -47,7 +47,7 @@ func TestTheBacklogsOfAllAreBounded(t *testing.T) {
 		}
 		e := memory.New(memory.Config{Rules: rules})
 		h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
-		if err := e.Start(ctx, h); err != nil {
+		if err := e.Start(ctx, engine.Node{Sink: h}); err != nil {
 			t.Fatal(err)
 		}
 		n := NewNode(Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: rules}), MaxPayload: 1 << 20, Outbox: 1, Subscriptions: 9})

@@ -89,8 +89,7 @@ type Node struct {
 
 // NewNode returns a node without sessions.
 func NewNode(c Config) *Node {
-	_, prompt := c.Engine.(engine.Prompt)
-	return &Node{prompt: prompt, hub: c.Hub, engine: c.Engine, auth: c.Auth, maxPayload: c.MaxPayload, outbox: c.Outbox,
+	return &Node{prompt: c.Engine != nil && c.Engine.Immediate(), hub: c.Hub, engine: c.Engine, auth: c.Auth, maxPayload: c.MaxPayload, outbox: c.Outbox,
 		subsLimit: c.Subscriptions, users: map[string]*Session{}, empty: make(chan struct{}), reading: make(chan struct{}, readersMost)}
 }
 
@@ -195,7 +194,7 @@ func (n *Node) PublishAll(ctx context.Context, who auth.Identity, all []engine.P
 			good, at = append(good, p), append(at, i)
 		}
 	}
-	for k, o := range n.publishGood(ctx, good) {
+	for k, o := range n.engine.PublishAll(ctx, good) {
 		outcomes[at[k]] = o
 	}
 	for _, o := range outcomes {
@@ -204,17 +203,6 @@ func (n *Node) PublishAll(ctx context.Context, who auth.Identity, all []engine.P
 		} else {
 			n.Metrics.Published.Add(1)
 		}
-	}
-	return outcomes
-}
-
-func (n *Node) publishGood(ctx context.Context, all []engine.Publication) []engine.Outcome {
-	if b, ok := n.engine.(engine.Batcher); ok {
-		return b.PublishAll(ctx, all)
-	}
-	outcomes := make([]engine.Outcome, len(all))
-	for i, p := range all {
-		outcomes[i].Result, outcomes[i].Err = n.engine.Publish(ctx, p)
 	}
 	return outcomes
 }

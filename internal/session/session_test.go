@@ -120,7 +120,7 @@ func newNode(t *testing.T, rules ...channel.Rule) *session.Node {
 	}
 	e := memory.New(memory.Config{Rules: all})
 	h := hub.New(hub.Config{Engine: e, Rules: all, Log: slog.New(slog.DiscardHandler)})
-	if err := e.Start(context.Background(), h); err != nil {
+	if err := e.Start(context.Background(), engine.Node{Sink: h}); err != nil {
 		t.Fatal(err)
 	}
 	n := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: all}),

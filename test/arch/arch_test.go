@@ -36,7 +36,8 @@ type pkg struct {
 // layers from the bottom up. A package imports from the layers below its own
 // only, so no two of one layer know each other.
 var layers = [][]string{
-	{"internal/message", "internal/channel", "internal/metrics", "internal/build", "internal/spelling", "internal/tokenkey", "internal/transport/socket", "internal/engine/redis/redistest"},
+	{"internal/fault", "internal/metrics", "internal/build", "internal/spelling"},
+	{"internal/message", "internal/channel", "internal/tokenkey", "internal/transport/socket", "internal/engine/redis/redistest"},
 	{"internal/engine", "internal/auth", "internal/wheel", "internal/config", "internal/bench"},
 	{"internal/engine/*", "internal/hub", "internal/problem"},
 	{"internal/session"},

@@ -84,7 +84,7 @@ func (f *fixture) node() *Node {
 	n := &Node{Engine: f.store(f.T, f.rules), Sink: NewRecorder(), t: f.T}
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if err := n.Start(ctx, n.Sink); err != nil {
+	if err := n.Start(ctx, n.Sink.Node()); err != nil {
 		f.Fatalf("start: %v", err)
 	}
 	f.Cleanup(func() {
@@ -184,7 +184,12 @@ func (r *Recorder) Receive(m *message.Message) {
 	r.update(func() { r.messages = append(r.messages, m) })
 }
 
-// Signal implements engine.Sink.
+// Node is an engine.Node whose sink r is, and which admits everything.
+func (r *Recorder) Node() engine.Node {
+	return engine.Node{Sink: r, Signal: r.Signal, Admit: func(engine.Publication) error { return nil }}
+}
+
+// Signal is an engine.Node's.
 func (r *Recorder) Signal(data []byte) {
 	r.update(func() { r.signals = append(r.signals, data) })
 }

@@ -79,18 +79,18 @@ func presenceOfClosedNode(f *fixture) {
 // join adds the last of all, with all as the node's own members from now on.
 func (n *Node) join(name string, all ...engine.Member) {
 	n.Sink.SetMembers(name, all...)
-	n.Engine.(engine.Presence).Join(name, all[len(all)-1])
+	n.Join(name, all[len(all)-1])
 }
 
 func (n *Node) leave(name, session string, left ...engine.Member) {
 	n.Sink.SetMembers(name, left...)
-	n.Engine.(engine.Presence).Leave(name, session)
+	n.Leave(name, session)
 }
 
 func (n *Node) waitMembers(name string, sessions ...string) {
 	n.t.Helper()
 	n.Sink.WaitFor(n.t, func() bool {
-		members, err := n.Engine.(engine.Presence).Members(n.t.Context(), name)
+		members, err := n.Members(n.t.Context(), name)
 		if err != nil {
 			n.t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func batch(f *fixture) {
 	for i := range 500 {
 		all = append(all, engine.Publication{Channel: fmt.Sprint("c", i), Payload: []byte("x"), IdempotencyKey: "k"})
 	}
-	outcomes := n.Engine.(engine.Batcher).PublishAll(f.Context(), all)
+	outcomes := n.PublishAll(f.Context(), all)
 	if len(outcomes) != len(all) {
 		f.Fatalf("%d outcomes", len(outcomes))
 	}
@@ -152,14 +152,14 @@ func batch(f *fixture) {
 			f.Errorf("c%d: %+v", i, o)
 		}
 	}
-	if got := n.Engine.(engine.Batcher).PublishAll(f.Context(), nil); len(got) != 0 {
+	if got := n.PublishAll(f.Context(), nil); len(got) != 0 {
 		f.Errorf("outcomes of nothing: %v", got)
 	}
 }
 
 func signalSelf(f *fixture) {
 	n := f.node()
-	bus := n.Engine.(engine.Bus)
+	bus := n
 	if bus.NodeID() == "" {
 		f.Fatal("the node has no name")
 	}
@@ -173,8 +173,8 @@ func signalSelf(f *fixture) {
 
 func signals(f *fixture) {
 	a, b := f.node(), f.node()
-	name := b.Engine.(engine.Bus).NodeID()
-	if name == a.Engine.(engine.Bus).NodeID() {
+	name := b.NodeID()
+	if name == a.NodeID() {
 		f.Fatalf("both nodes are called %q", name)
 	}
 	if got := a.send("", "1"); got != 2 {
@@ -192,7 +192,7 @@ func (n *Node) send(node, data string) int {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
 	defer cancel()
-	reached, err := n.Engine.(engine.Bus).Send(ctx, node, []byte(data))
+	reached, err := n.Send(ctx, node, []byte(data))
 	if err != nil {
 		n.t.Fatalf("send: %v", err)
 	}
@@ -236,7 +236,7 @@ func vaultAcrossNodes(f *fixture) {
 func (n *Node) keep(name, fresh string) string {
 	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
 	defer cancel()
-	b, err := n.Engine.(engine.Vault).Keep(ctx, name, []byte(fresh))
+	b, err := n.Secret(ctx, name, []byte(fresh))
 	if err != nil {
 		n.t.Errorf("keep: %v", err)
 	}

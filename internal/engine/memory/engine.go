@@ -26,20 +26,20 @@ type Config struct {
 	IdempotencyWindow time.Duration
 }
 
-// Engine implements engine.Engine, engine.Presence and engine.Health.
+// Engine implements engine.Engine.
 type Engine struct {
 	rules  *channel.Rules
 	window time.Duration
-	sink   engine.Sink
+	node   engine.Node // set by Start
 
 	done    chan struct{}
 	swept   sync.WaitGroup
 	closing sync.Once
 
-	mu     sync.RWMutex // guards what follows; held for map work only
-	closed bool
-	topics map[string]*topic
-	vault  map[string][]byte
+	mu      sync.RWMutex // guards what follows; held for map work only
+	closed  bool
+	topics  map[string]*topic
+	secrets map[string][]byte
 }
 
 // sweepEvery is how often old messages, keys and idle channels are looked
@@ -55,12 +55,12 @@ func New(c Config) *Engine {
 	if c.IdempotencyWindow == 0 {
 		c.IdempotencyWindow = 5 * time.Minute
 	}
-	return &Engine{rules: c.Rules, window: c.IdempotencyWindow, done: make(chan struct{}), topics: map[string]*topic{}, vault: map[string][]byte{}}
+	return &Engine{rules: c.Rules, window: c.IdempotencyWindow, done: make(chan struct{}), topics: map[string]*topic{}, secrets: map[string][]byte{}}
 }
 
 // Start implements engine.Engine. It never fails on a new engine.
-func (e *Engine) Start(_ context.Context, sink engine.Sink) error {
-	e.sink = sink
+func (e *Engine) Start(_ context.Context, node engine.Node) error {
+	e.node = node
 	e.swept.Go(e.sweepLoop)
 	return nil
 }
@@ -77,7 +77,7 @@ func (e *Engine) Close(context.Context) error {
 	return nil
 }
 
-// Ready implements engine.Health: memory is there as long as the engine is.
+// Ready implements engine.Engine: memory is there as long as the engine is.
 func (e *Engine) Ready() error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -87,8 +87,8 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
-// Prompt implements engine.Prompt.
-func (e *Engine) Prompt() {}
+// Immediate implements engine.Publisher.
+func (e *Engine) Immediate() bool { return true }
 
 // Publish implements engine.Engine.
 func (e *Engine) Publish(_ context.Context, p engine.Publication) (engine.Result, error) {
@@ -100,7 +100,7 @@ func (e *Engine) Publish(_ context.Context, p engine.Publication) (engine.Result
 	if err != nil {
 		return engine.Result{}, fmt.Errorf("publish to %q: %w", p.Channel, err)
 	}
-	t.drain(e.sink)
+	t.drain(e.node.Sink)
 	return res, nil
 }
 
@@ -150,7 +150,7 @@ func (e *Engine) Remove(_ context.Context, name string) error {
 		return fmt.Errorf("remove %q: %w", name, err)
 	}
 	if t.remove() {
-		e.sink.Recheck(name)
+		e.node.Sink.Recheck(name)
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (e *Engine) Members(_ context.Context, name string) ([]engine.Member, error
 		return nil, fmt.Errorf("members of %q: %w", name, err)
 	}
 	var list []engine.Member
-	for m := range e.sink.Members(name) {
+	for m := range e.node.Sink.Members(name) {
 		list = append(list, m)
 	}
 	return list, nil
@@ -184,11 +184,11 @@ func (e *Engine) Send(_ context.Context, node string, data []byte) (int, error) 
 	if node != "" && node != e.NodeID() {
 		return 0, nil
 	}
-	e.sink.Signal(data)
+	e.node.Signal(data)
 	return 1, nil
 }
 
-// PublishAll implements engine.Batcher.
+// PublishAll implements engine.Publisher.
 func (e *Engine) PublishAll(ctx context.Context, all []engine.Publication) []engine.Outcome {
 	outcomes := make([]engine.Outcome, len(all))
 	for i, p := range all {
@@ -197,17 +197,17 @@ func (e *Engine) PublishAll(ctx context.Context, all []engine.Publication) []eng
 	return outcomes
 }
 
-// Keep implements engine.Vault.
-func (e *Engine) Keep(_ context.Context, name string, fresh []byte) ([]byte, error) {
+// Secret implements engine.Secrets.
+func (e *Engine) Secret(_ context.Context, name string, fresh []byte) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return nil, fmt.Errorf("keep %q: %w", name, engine.ErrClosed)
+		return nil, fmt.Errorf("secret %q: %w", name, engine.ErrClosed)
 	}
-	if e.vault[name] == nil {
-		e.vault[name] = bytes.Clone(fresh)
+	if e.secrets[name] == nil {
+		e.secrets[name] = bytes.Clone(fresh)
 	}
-	return bytes.Clone(e.vault[name]), nil
+	return bytes.Clone(e.secrets[name]), nil
 }
 
 // topic returns the named channel's state, made on first use.
@@ -273,12 +273,4 @@ func newEpoch() string {
 	return hex.EncodeToString(b[:])
 }
 
-var (
-	_ engine.Engine   = (*Engine)(nil)
-	_ engine.Presence = (*Engine)(nil)
-	_ engine.Prompt   = (*Engine)(nil)
-	_ engine.Health   = (*Engine)(nil)
-	_ engine.Bus      = (*Engine)(nil)
-	_ engine.Batcher  = (*Engine)(nil)
-	_ engine.Vault    = (*Engine)(nil)
-)
+var _ engine.Engine = (*Engine)(nil)

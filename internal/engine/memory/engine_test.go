@@ -59,7 +59,7 @@ func TestAPublisherIsNotKept(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := e.Start(t.Context(), s); err != nil {
+	if err := e.Start(t.Context(), engine.Node{Sink: s}); err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close(t.Context())

@@ -30,7 +30,7 @@ func BenchmarkPublishSpread(b *testing.B) {
 				servers, url = c.Masters, c.URL
 			}
 			e := newEngine(b, nil, func(c *Config) { c.URL = url })
-			if err := e.Start(b.Context(), enginetest.NewRecorder()); err != nil {
+			if err := e.Start(b.Context(), enginetest.NewRecorder().Node()); err != nil {
 				b.Fatal(err)
 			}
 			defer e.Close(context.Background())

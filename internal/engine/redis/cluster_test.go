@@ -456,7 +456,7 @@ func TestClusterRefusals(t *testing.T) {
 		empty.URL: "redis+cluster://",
 	} {
 		e := newEngine(t, nil, func(cfg *Config) { cfg.URL = url })
-		if err := e.Start(t.Context(), enginetest.NewRecorder()); err == nil || !strings.Contains(err.Error(), want) {
+		if err := e.Start(t.Context(), enginetest.NewRecorder().Node()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

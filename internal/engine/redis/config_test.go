@@ -96,7 +96,7 @@ func TestStartSaysWhatToDo(t *testing.T) {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		err = e.Start(t.Context(), enginetest.NewRecorder())
+		err = e.Start(t.Context(), enginetest.NewRecorder().Node())
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "falsch") {
 			t.Errorf("%s: %v", c.what, err)
 		}
@@ -119,7 +119,7 @@ func TestStartAtASilentServerEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := e.Start(ctx, enginetest.NewRecorder()); err == nil || ctx.Err() != nil {
+	if err := e.Start(ctx, enginetest.NewRecorder().Node()); err == nil || ctx.Err() != nil {
 		t.Errorf("start at a silent server: %v", err)
 	}
 }

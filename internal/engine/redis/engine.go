@@ -47,7 +47,7 @@ const (
 	ringScale = 11
 )
 
-// Engine implements engine.Engine, Presence, Health, Bus and Batcher.
+// Engine implements engine.Engine.
 type Engine struct {
 	// set by New
 	cfg  Config
@@ -60,7 +60,8 @@ type Engine struct {
 	client     rueidis.Client // commands; in a cluster it finds the master by the key
 	only       *master        // nil in a cluster
 	cluster    *cluster       // nil outside of one
-	sink       engine.Sink
+	serves     engine.Node
+	sink       engine.Sink // serves.Sink
 	plain      *plainAppender
 	roster     *roster
 	ingest     *ingest
@@ -134,10 +135,10 @@ func instance(name string) string {
 }
 
 // Start implements engine.Engine.
-func (e *Engine) Start(ctx context.Context, sink engine.Sink) error {
+func (e *Engine) Start(ctx context.Context, node engine.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	e.sink = sink
+	e.serves, e.sink = node, node.Sink
 	if err := e.start(ctx); err != nil {
 		e.Close(ctx)
 		return err
@@ -337,10 +338,7 @@ func dialUnix(ctx context.Context, path string, d *net.Dialer, _ *tls.Config) (n
 	return d.DialContext(ctx, "unix", path)
 }
 
-var (
-	_ engine.Engine   = (*Engine)(nil)
-	_ engine.Presence = (*Engine)(nil)
-	_ engine.Health   = (*Engine)(nil)
-	_ engine.Bus      = (*Engine)(nil)
-	_ engine.Batcher  = (*Engine)(nil)
-)
+// Immediate implements engine.Publisher: Redis has to answer.
+func (e *Engine) Immediate() bool { return false }
+
+var _ engine.Engine = (*Engine)(nil)

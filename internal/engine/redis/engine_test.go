@@ -66,7 +66,7 @@ type node struct {
 func startNode(t *testing.T, server *redistest.Server, change func(*Config)) *node {
 	t.Helper()
 	n := &node{Engine: newEngine(t, server, change), sink: enginetest.NewRecorder(), t: t}
-	if err := n.Start(t.Context(), n.sink); err != nil {
+	if err := n.Start(t.Context(), n.sink.Node()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

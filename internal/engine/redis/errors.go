@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -54,18 +53,18 @@ func (e *Engine) failure(err error) error {
 	case e.closed.Load():
 		return engine.ErrClosed
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: Redis at %s did not answer in time: %w", engine.ErrUnavailable, e.addr, err)
+		return engine.Unavailable("Redis at %s did not answer in time: %w", e.addr, err)
 	}
 	if reply, ok := rueidis.IsRedisErr(err); ok {
 		if strings.Contains(reply.Error(), "CONFLICT ") {
 			return engine.ErrConflict
 		}
 		if text := explain(err); text != "" {
-			return fmt.Errorf("%w: Redis at %s: %s (%w)", engine.ErrUnavailable, e.addr, text, err)
+			return engine.Unavailable("Redis at %s: %s (%w)", e.addr, text, err)
 		}
-		return fmt.Errorf("%w: Redis at %s answered: %w", engine.ErrUnavailable, e.addr, err)
+		return engine.Unavailable("Redis at %s answered: %w", e.addr, err)
 	}
-	return fmt.Errorf("%w: the connection to Redis at %s failed: %w", engine.ErrUnavailable, e.addr, err)
+	return engine.Unavailable("the connection to Redis at %s failed: %w", e.addr, err)
 }
 
 var errReply = errors.New("Redis gave an answer of an unexpected form")

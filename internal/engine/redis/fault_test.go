@@ -326,7 +326,7 @@ func TestJunkIsSkipped(t *testing.T) {
 func BenchmarkPublish(b *testing.B) {
 	server := redistest.Start(b)
 	e := newEngine(b, server, nil)
-	if err := e.Start(b.Context(), enginetest.NewRecorder()); err != nil {
+	if err := e.Start(b.Context(), enginetest.NewRecorder().Node()); err != nil {
 		b.Fatal(err)
 	}
 	defer e.Close(context.Background())

@@ -135,7 +135,7 @@ func (e *Engine) readPage(ctx context.Context, name string, q engine.Query) (eng
 	}
 	page, err := decodePage(name, q, reply)
 	if err != nil {
-		return engine.Page{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
+		return engine.Page{}, engine.Unavailable("%w", err)
 	}
 	return page, nil
 }

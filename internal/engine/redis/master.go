@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +58,7 @@ func (m *master) replied() { m.lastReply.Store(int64(time.Since(m.e.started))) }
 
 func (m *master) silence() error {
 	if silent := time.Since(m.e.started) - time.Duration(m.lastReply.Load()); silent > gateAfter {
-		return fmt.Errorf("%w: Redis at %s has not answered for %s", engine.ErrUnavailable, m.addr, silent.Round(100*time.Millisecond))
+		return engine.Unavailable("Redis at %s has not answered for %s", m.addr, silent.Round(100*time.Millisecond))
 	}
 	return nil
 }
@@ -70,13 +69,13 @@ func (m *master) ready() error {
 		return err
 	}
 	if whole, reason := m.subscriber.state(); !whole {
-		return fmt.Errorf("%w: not subscribed at Redis %s: %w", engine.ErrUnavailable, m.addr, reason)
+		return engine.Unavailable("not subscribed at Redis %s: %w", m.addr, reason)
 	}
 	if quiet := m.probe.quiet(); quiet > unreadyAfter {
-		return fmt.Errorf("%w: Redis at %s has delivered nothing for %s", engine.ErrUnavailable, m.addr, quiet.Round(100*time.Millisecond))
+		return engine.Unavailable("Redis at %s has delivered nothing for %s", m.addr, quiet.Round(100*time.Millisecond))
 	}
 	if reason := m.probe.reason.Load(); reason != nil && *reason != "" {
-		return fmt.Errorf("%w: Redis at %s: %s", engine.ErrUnavailable, m.addr, *reason)
+		return engine.Unavailable("Redis at %s: %s", m.addr, *reason)
 	}
 	return nil
 }
@@ -108,9 +107,9 @@ func (e *Engine) silence(name string) (err error) {
 		if m := e.home(name); m != nil {
 			return m.silence()
 		}
-		return fmt.Errorf("%w: no master of the cluster at %s has the slot of %q", engine.ErrUnavailable, e.addr, name)
+		return engine.Unavailable("no master of the cluster at %s has the slot of %q", e.addr, name)
 	}
-	err = fmt.Errorf("%w: not connected to Redis at %s", engine.ErrUnavailable, e.addr)
+	err = engine.Unavailable("not connected to Redis at %s", e.addr)
 	for _, m := range e.masters() {
 		if err = m.silence(); err == nil {
 			return nil
@@ -134,14 +133,14 @@ func (e *Engine) inLine(ctx context.Context, name string) (done func(), err erro
 	}
 }
 
-// Ready implements engine.Health. In a cluster every master must deliver, and
+// Ready implements engine.Engine. In a cluster every master must deliver, and
 // every slot must have one.
 func (e *Engine) Ready() error {
 	if e.closed.Load() {
 		return engine.ErrClosed
 	}
 	if e.cluster != nil && !e.cluster.covered() {
-		return fmt.Errorf("%w: the cluster at %s has slots without a master", engine.ErrUnavailable, e.addr)
+		return engine.Unavailable("the cluster at %s has slots without a master", e.addr)
 	}
 	var errs []error
 	for _, m := range e.masters() {

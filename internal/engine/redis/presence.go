@@ -157,7 +157,7 @@ func (r *roster) flush(ctx context.Context) error {
 	}
 	if len(away) > 0 {
 		r.takeBack(false, nil, away)
-		err = cmp.Or(err, engine.ErrUnavailable)
+		err = cmp.Or(err, error(engine.ErrUnavailable))
 	}
 	return err
 }

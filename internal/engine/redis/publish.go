@@ -95,7 +95,7 @@ func (c publication) result(reply rueidis.RedisResult) (engine.Result, error) {
 // publishBatch publications go out in one round trip.
 const publishBatch = 256
 
-// PublishAll implements engine.Batcher. Publications to one channel keep their
+// PublishAll implements engine.Publisher. Publications to one channel keep their
 // order.
 func (e *Engine) PublishAll(ctx context.Context, all []engine.Publication) []engine.Outcome {
 	outcomes := make([]engine.Outcome, len(all))
@@ -164,13 +164,13 @@ func (e *Engine) sendSome(ctx context.Context, calls []publication, due []int, o
 func decodeResult(reply rueidis.RedisResult) (engine.Result, error) {
 	list, err := reply.ToArray()
 	if err != nil || len(list) != 3 {
-		return engine.Result{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, errReply)
+		return engine.Result{}, engine.Unavailable("%w", errReply)
 	}
 	offset, err1 := list[0].AsInt64()
 	epoch, err2 := list[1].ToString()
 	again, err3 := list[2].AsInt64()
 	if err1 != nil || err2 != nil || err3 != nil || offset < 0 {
-		return engine.Result{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, errReply)
+		return engine.Result{}, engine.Unavailable("%w", errReply)
 	}
 	return engine.Result{Position: message.Position{Epoch: epoch, Offset: uint64(offset)}, Duplicate: again == 1}, nil
 }

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/redis/rueidis"
@@ -79,14 +78,14 @@ func (s *subscriber) readBehind(ctx context.Context, l *listening, r *reading) (
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return engine.Page{}, fmt.Errorf("%w: Redis at %s has not told the position yet (%w)", engine.ErrUnavailable, s.e.addr, ctx.Err())
+		return engine.Page{}, engine.Unavailable("Redis at %s has not told the position yet (%w)", s.e.addr, ctx.Err())
 	}
 	if !r.good {
 		return s.e.history(ctx, r.channel, r.query, nil)
 	}
 	page, err := decodePage(r.channel, r.ask, r.reply)
 	if err != nil {
-		return engine.Page{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
+		return engine.Page{}, engine.Unavailable("%w", err)
 	}
 	return s.e.history(ctx, r.channel, r.query, &begun{page, r.ask.Limit})
 }

@@ -41,7 +41,7 @@ func (s *subscriber) receiveOwn(name, text string) {
 	case s.m.probe.place.Load().name:
 		s.m.probe.echo(text)
 	case s.e.keys.bus(""), s.e.keys.bus(s.e.node):
-		s.e.sink.Signal(bytesOf(text))
+		s.e.serves.Signal(bytesOf(text))
 	}
 }
 

@@ -45,7 +45,7 @@ func (e *Engine) subscribe(ctx context.Context, ch string, q engine.Query) (engi
 			return engine.Page{}, engine.ErrClosed
 		case <-ctx.Done():
 			pause.Stop()
-			return engine.Page{}, fmt.Errorf("%w: the cluster at %s has no master for this channel (%w)", engine.ErrUnavailable, e.addr, ctx.Err())
+			return engine.Page{}, engine.Unavailable("the cluster at %s has no master for this channel (%w)", e.addr, ctx.Err())
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (s *subscriber) await(ctx context.Context, n *name) error {
 			if why == nil {
 				why = fmt.Errorf("no confirmation yet")
 			}
-			return fmt.Errorf("%w: Redis at %s: %w (%w)", engine.ErrUnavailable, s.m.addr, why, ctx.Err())
+			return engine.Unavailable("Redis at %s: %w (%w)", s.m.addr, why, ctx.Err())
 		}
 	}
 }

@@ -5,21 +5,17 @@ import (
 	"fmt"
 
 	"github.com/redis/rueidis"
-
-	"magpie/internal/engine"
 )
 
-// Keep implements engine.Vault: the first node to set the key wins.
-func (e *Engine) Keep(ctx context.Context, name string, fresh []byte) ([]byte, error) {
+// Secret implements engine.Secrets: the first node to set the key wins.
+func (e *Engine) Secret(ctx context.Context, name string, fresh []byte) ([]byte, error) {
 	key := e.keys.vault(name)
 	replies := e.client.DoMulti(ctx,
 		e.client.B().Set().Key(key).Value(rueidis.BinaryString(fresh)).Nx().Build(),
 		e.client.B().Get().Key(key).Build())
 	kept, err := replies[1].AsBytes()
 	if err != nil {
-		return nil, fmt.Errorf("keep %q: %w", name, e.failure(err))
+		return nil, fmt.Errorf("secret %q: %w", name, e.failure(err))
 	}
 	return kept, nil
 }
-
-var _ engine.Vault = (*Engine)(nil)

@@ -71,14 +71,8 @@ func (a *announcer) take() []engine.Publication {
 
 func (a *announcer) publish(ctx context.Context, batch []engine.Publication) []error {
 	errs := make([]error, len(batch))
-	if b, ok := a.door.Engine.(engine.Batcher); ok {
-		for i, o := range b.PublishAll(ctx, batch) {
-			errs[i] = o.Err
-		}
-		return errs
-	}
-	for i, p := range batch {
-		_, errs[i] = a.door.Engine.Publish(ctx, p)
+	for i, o := range a.door.Engine.PublishAll(ctx, batch) {
+		errs[i] = o.Err
 	}
 	return errs
 }

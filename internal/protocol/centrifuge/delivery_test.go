@@ -68,8 +68,9 @@ func (f *forked) rename(m *message.Message) *message.Message {
 	return &message.Message{Channel: m.Channel, Payload: m.Payload, Position: message.Position{Epoch: f.epoch, Offset: m.Offset}}
 }
 
-func (f *forked) Start(ctx context.Context, s engine.Sink) error {
-	return f.Engine.Start(ctx, renaming{s, f})
+func (f *forked) Start(ctx context.Context, n engine.Node) error {
+	n.Sink = renaming{n.Sink, f}
+	return f.Engine.Start(ctx, n)
 }
 
 // renaming is the way of a forked engine's live messages.

@@ -92,7 +92,7 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shared.Start(ctx, e.hub); err != nil {
+	if err := shared.Start(ctx, engine.Node{Sink: e.hub}); err != nil {
 		t.Fatal(err)
 	}
 	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Streams: streams, Wheel: clock, Version: "test", Personal: true}

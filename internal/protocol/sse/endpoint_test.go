@@ -73,7 +73,7 @@ func listen(t testing.TB, h2 bool) *endpoint {
 	if e.streams, err = stream.New(stream.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.engine.Start(ctx, rooms); err != nil {
+	if err := e.engine.Start(ctx, engine.Node{Sink: rooms}); err != nil {
 		t.Fatal(err)
 	}
 	e.door = New(Config{Node: e.node, Auth: who, Streams: e.streams, Wheel: clock, Heartbeat: time.Hour,
