@@ -13,7 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // commands are texts that would do harm to a Redis that took them for its own

@@ -12,7 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 const (

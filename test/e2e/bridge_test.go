@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // cluster starts two nodes on one redis-server.

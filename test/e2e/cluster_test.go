@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // Slots that move from master to master in the middle of traffic lose nothing

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // publishUntil publishes numbered messages until stop is closed and returns

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // shortLog is a configuration whose channels short… keep five messages.

@@ -9,8 +9,8 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 // BenchmarkPublishSpread publishes to 300 channels that nobody listens to, at

@@ -15,8 +15,8 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 // The same promises as on one Redis, over three masters.

@@ -10,7 +10,7 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 func TestURL(t *testing.T) {

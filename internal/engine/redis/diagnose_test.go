@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 func diagnose(t *testing.T, url string) []Finding {

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // docLines returns the lines of docs/redis.md that begin so.

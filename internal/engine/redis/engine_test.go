@@ -15,7 +15,7 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // The client library looks at a cluster again, and closes connections to nodes

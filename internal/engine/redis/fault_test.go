@@ -13,8 +13,8 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 // D7 (fault B10): nobody publishes, and the loss is told all the same.

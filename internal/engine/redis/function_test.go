@@ -7,8 +7,8 @@ import (
 
 	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 // P1: FCALL answers offset and epoch, and is a publish like any other.

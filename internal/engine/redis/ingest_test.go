@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 func streams(names ...string) func(*Config) {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 // plainLoad publishes numbers 0, 1, 2, … with plain PUBLISH until stop, and

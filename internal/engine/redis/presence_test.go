@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 func (n *node) join(ch string, sessions ...string) {

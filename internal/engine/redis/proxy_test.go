@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // proxy stands between an engine and its Redis and keeps answers back, for

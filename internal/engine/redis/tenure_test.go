@@ -12,7 +12,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/redistest"
+	"magpie/test/kit/redistest"
 )
 
 // other plays another node that appends plain PUBLISHes to a channel.

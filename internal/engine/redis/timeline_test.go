@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 // back waits until the node can publish again, without publishing.

@@ -6,8 +6,8 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
-	"magpie/internal/engine/redis/redistest"
 	"magpie/internal/message"
+	"magpie/test/kit/redistest"
 )
 
 // D3: who comes first to a channel costs one SUBSCRIBE and one reading, and

@@ -6,7 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"magpie/test/kit"
 )
 
 // Slots is how many slots a cluster has.
@@ -55,14 +56,9 @@ func StartClusterAt(t testing.TB, firsts ...int) *Cluster {
 // startMember starts one node. A dead one is noticed after a second.
 func startMember(t testing.TB) *Server {
 	t.Helper()
-	return Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", strconv.Itoa(freePort(t)),
+	_, bus, _ := net.SplitHostPort(kit.FreeAddr(t))
+	return Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", bus,
 		"--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0")
-}
-
-func freePort(t testing.TB) int {
-	_, port, _ := net.SplitHostPort(freeAddr(t))
-	n, _ := strconv.Atoi(port)
-	return n
 }
 
 // meet makes two nodes know each other.
@@ -92,7 +88,7 @@ func (s *Server) ID() string { return s.Do("CLUSTER", "MYID") }
 func (c *Cluster) WaitUntilWhole() {
 	c.t.Helper()
 	for _, s := range c.Masters {
-		wait(c.t, "the cluster is whole", func() bool {
+		kit.Eventually(c.t, "the cluster is whole", func() bool {
 			info, err := s.Try("CLUSTER", "INFO")
 			return err == nil && strings.Contains(info, "cluster_state:ok") &&
 				strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d", Slots)) && strings.Contains(info, fmt.Sprintf("cluster_size:%d", len(c.Masters)))
@@ -106,16 +102,16 @@ func (c *Cluster) AddReplica(master *Server) *Server {
 	r := startMember(c.t)
 	master.meet(r)
 	id := master.ID()
-	wait(c.t, "the replica is taken", func() bool {
+	kit.Eventually(c.t, "the replica is taken", func() bool {
 		_, err := r.Try("CLUSTER", "REPLICATE", id)
 		return err == nil
 	})
-	wait(c.t, "the replica is in step", func() bool {
+	kit.Eventually(c.t, "the replica is in step", func() bool {
 		info, err := r.Try("INFO", "replication")
 		return err == nil && strings.Contains(info, "master_link_status:up")
 	})
 	for _, s := range c.Masters {
-		wait(c.t, "all know the replica", func() bool {
+		kit.Eventually(c.t, "all know the replica", func() bool {
 			nodes, err := s.Try("CLUSTER", "NODES")
 			return err == nil && strings.Contains(nodes, r.Addr) && strings.Contains(nodes, "slave "+id)
 		})
@@ -192,21 +188,6 @@ func (c *Cluster) Move(key string, to *Server, pause func()) {
 	for _, s := range c.Masters {
 		if s != from && s != to {
 			s.Do("CLUSTER", "SETSLOT", slot, "NODE", to.ID())
-		}
-	}
-}
-
-func wait(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }
