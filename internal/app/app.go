@@ -87,7 +87,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 	if a.sockets, err = ws.New(ws.Config{
 		MaxMessage: cfg.Limits.MaxPayload, WriteTimeout: cfg.Times.WriteTimeout,
 		PingEvery: cfg.Times.PingInterval, PongWait: cfg.Times.PongTimeout,
-		Wheel: a.wheel, Log: log, Metrics: a.metrics.sockets(),
+		Wheel: a.wheel, Log: log, Received: a.metrics.messageIn(),
 	}); err != nil {
 		return nil, err
 	}

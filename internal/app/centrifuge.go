@@ -19,7 +19,7 @@ func (a *App) newCentrifuge(who *auth.Authorizer) error {
 	if a.cfs, err = ws.New(ws.Config{
 		MaxMessage: centrifuge.Limit(a.cfg.Limits.MaxPayload), WriteTimeout: times.WriteTimeout,
 		PingEvery: times.PingInterval + pong + 2*time.Second, PongWait: times.PongTimeout,
-		Wheel: a.wheel, Log: a.log, Metrics: a.metrics.sockets(),
+		Wheel: a.wheel, Log: a.log, Received: a.metrics.messageIn(),
 	}); err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"magpie/internal/nodes"
 	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/session"
-	"magpie/internal/transport/ws"
 )
 
 // measures is what /metrics shows. Names of channels and users are never
@@ -107,12 +106,13 @@ func (c closings) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func (m *measures) sockets() ws.Metrics {
+// messageIn counts a message that a WebSocket client sent.
+func (m *measures) messageIn() func(int) {
 	if m.received == nil { // all doors' sockets count together
 		m.received = new(metrics.Counter)
 		m.counter("magpie_websocket_messages_received_total", "Whole WebSocket messages read from clients.", m.received)
 	}
-	return ws.Metrics{Received: func(int) { m.received.Add(1) }}
+	return func(int) { m.received.Add(1) }
 }
 
 // clients shows what the Centrifuge door does.

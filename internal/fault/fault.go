@@ -27,6 +27,15 @@ const (
 	Handshake    Kind = "bad_handshake" // not the request that begins a connection
 )
 
+// More kinds of a refused handshake, for those that HTTP tells apart.
+const (
+	HandshakeMethod   Kind = "handshake_method"   // not GET
+	HandshakeHTTP     Kind = "handshake_http"     // a version of HTTP that cannot carry it
+	HandshakeVersion  Kind = "handshake_version"  // a version of WebSocket that is not spoken
+	HandshakeShutdown Kind = "handshake_shutdown" // another node will
+	HandshakeInternal Kind = "handshake_internal" // a defect of ours
+)
+
 // Who the client is, and what it may do:
 const (
 	TokenNeeded  Kind = "token_needed"

@@ -78,7 +78,17 @@ var kinds = map[fault.Kind]struct {
 	fault.Unavailable:  {http.StatusServiceUnavailable, ""},
 	fault.Shutdown:     {http.StatusServiceUnavailable, ""},
 	fault.Internal:     {http.StatusInternalServerError, ""},
+
+	fault.Handshake:         {http.StatusBadRequest, ""},
+	fault.HandshakeMethod:   {http.StatusMethodNotAllowed, badHandshake},
+	fault.HandshakeHTTP:     {http.StatusHTTPVersionNotSupported, badHandshake},
+	fault.HandshakeVersion:  {http.StatusUpgradeRequired, badHandshake},
+	fault.HandshakeShutdown: {http.StatusServiceUnavailable, badHandshake},
+	fault.HandshakeInternal: {http.StatusInternalServerError, badHandshake},
 }
+
+// badHandshake is the one word that clients read for all of these.
+const badHandshake = string(fault.Handshake)
 
 // ofFault is a fault as HTTP says it.
 func ofFault(f *fault.Fault) *Problem {
@@ -89,6 +99,10 @@ func ofFault(f *fault.Fault) *Problem {
 		p.Header, p.Value = "Retry-After", strconv.Itoa(int((f.Wait+time.Second-1)/time.Second))
 	case f.Kind == fault.TokenNeeded, f.Kind == fault.BadToken, f.Kind == fault.TokenExpired:
 		p.Header, p.Value = "WWW-Authenticate", "Bearer"
+	case f.Kind == fault.HandshakeMethod:
+		p.Header, p.Value = "Allow", http.MethodGet
+	case f.Kind == fault.HandshakeVersion:
+		p.Header, p.Value = "Sec-WebSocket-Version", "13"
 	}
 	return p
 }

@@ -5,6 +5,8 @@
 // session waits for nobody.
 package session
 
+import "magpie/internal/fault"
+
 // Link is a session's way to its client: one transport that speaks one
 // protocol. Doors implement it. Reason is what the session says at the end;
 // the door puts it into its protocol's words.
@@ -20,26 +22,25 @@ type Link interface {
 	Goodbye(Reason)
 }
 
-// Reason says why a session ended. Reasons are shared by logs, metrics and
-// all protocols' code tables.
-type Reason string
+// Reason says why a session ended.
+type Reason = fault.Reason
 
-// The reasons for which this server ends sessions.
+// The reasons, by their short names here.
 const (
-	ReasonClient      Reason = "client"      // the client left
-	ReasonSlow        Reason = "slow"        // its outbox overflowed or it took too long to read (D8)
-	ReasonShutdown    Reason = "shutdown"    // the node drains; come back elsewhere
-	ReasonGap         Reason = "gap"         // what was missed cannot be had and the protocol has no other word for it
-	ReasonNoPong      Reason = "no_pong"     // no sign of life
-	ReasonTooBig      Reason = "too_big"     // a message over the limit
-	ReasonProtocol    Reason = "protocol"    // not the protocol that was agreed on
-	ReasonUnavailable Reason = "unavailable" // the engine could not do what the client asked
-	ReasonForbidden   Reason = "forbidden"   // may not do what it did
-	ReasonExpired     Reason = "expired"     // its token ended
-	ReasonError       Reason = "error"       // a fault of ours
-	ReasonWrongDoor   Reason = "wrong_door"  // it speaks the protocol of another door
-	ReasonFlood       Reason = "flood"       // too many frames at once
-	ReasonKicked      Reason = "kicked"      // a server said so
-	ReasonToken       Reason = "bad_token"   // the token it showed is none
-	ReasonStale       Reason = "stale"       // it never said who it is
+	ReasonClient      = fault.ReasonClient
+	ReasonSlow        = fault.ReasonSlow
+	ReasonShutdown    = fault.ReasonShutdown
+	ReasonGap         = fault.ReasonGap
+	ReasonNoPong      = fault.ReasonNoPong
+	ReasonTooBig      = fault.ReasonTooBig
+	ReasonProtocol    = fault.ReasonProtocol
+	ReasonUnavailable = fault.ReasonUnavailable
+	ReasonForbidden   = fault.ReasonForbidden
+	ReasonExpired     = fault.ReasonExpired
+	ReasonError       = fault.ReasonError
+	ReasonWrongDoor   = fault.ReasonWrongDoor
+	ReasonFlood       = fault.ReasonFlood
+	ReasonKicked      = fault.ReasonKicked
+	ReasonToken       = fault.ReasonToken
+	ReasonStale       = fault.ReasonStale
 )

@@ -69,11 +69,11 @@ func (c *conn) Message(op ws.Op, data []byte) {
 }
 
 // Closed implements ws.Handler.
-func (c *conn) Closed(info ws.CloseInfo) { c.Close(info.Cause.Reason()) }
+func (c *conn) Closed(info ws.CloseInfo) { c.Close(info.Reason) }
 
 // CloseCode implements ws.Codes.
-func (c *conn) CloseCode(cause ws.Cause) (uint16, string) {
-	switch r := cause.Reason(); r {
+func (c *conn) CloseCode(r session.Reason) (uint16, string) {
+	switch r {
 	case session.ReasonNoPong, session.ReasonShutdown, session.ReasonSlow, session.ReasonFlood, session.ReasonError:
 		f := farewellFor(r)
 		return uint16(f.code), f.text

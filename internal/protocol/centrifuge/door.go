@@ -25,7 +25,6 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/metrics"
-	"magpie/internal/problem"
 	"magpie/internal/session"
 	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
@@ -156,7 +155,7 @@ const protobufName = "centrifuge-protobuf"
 // WebSocket answers GET /connection/websocket.
 func (d *Door) WebSocket(w http.ResponseWriter, r *http.Request) error {
 	if err := d.Server.Check(r); err != nil {
-		return refusal(err)
+		return err
 	}
 	if err := d.Origins.Check(r); err != nil {
 		return err
@@ -168,7 +167,7 @@ func (d *Door) WebSocket(w http.ResponseWriter, r *http.Request) error {
 	socket, err := d.Server.Accept(w, r, subprotocols, c)
 	if err != nil {
 		c.Close(session.ReasonClient)
-		return refusal(err)
+		return err
 	}
 	if socket.Subprotocol() == protobufName || wantsProtobuf(r) {
 		c.form = protoSocket
@@ -181,12 +180,4 @@ func (d *Door) WebSocket(w http.ResponseWriter, r *http.Request) error {
 func wantsProtobuf(r *http.Request) bool {
 	q := r.URL.Query()
 	return q.Get("cf_protocol") == "protobuf" || q.Get("format") == "protobuf"
-}
-
-// refusal gives a transport's refusal its place among the problems.
-func refusal(err error) error {
-	if r, ok := err.(*ws.Refusal); ok {
-		return &problem.Problem{Status: r.Status, Code: "bad_handshake", Message: r.Text, Header: r.Header, Value: r.Value}
-	}
-	return err
 }

@@ -126,11 +126,11 @@ func isConnect(payload []byte) bool {
 }
 
 // Closed implements ws.Handler.
-func (c *conn) Closed(info ws.CloseInfo) { c.Session.Close(info.Cause.Reason()) }
+func (c *conn) Closed(info ws.CloseInfo) { c.Session.Close(info.Reason) }
 
 // CloseCode implements ws.Codes.
-func (c *conn) CloseCode(cause ws.Cause) (uint16, string) {
-	switch r := cause.Reason(); r {
+func (c *conn) CloseCode(r session.Reason) (uint16, string) {
+	switch r {
 	case session.ReasonNoPong, session.ReasonShutdown, session.ReasonSlow, session.ReasonFlood:
 		return closeCode(r)
 	}

@@ -57,7 +57,7 @@ const defaultChannel = "chat"
 // published from then on escapes it.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
 	if err := d.Server.Check(r); err != nil {
-		return refusal(err)
+		return err
 	}
 	q, err := d.parse(r)
 	if err != nil {
@@ -74,7 +74,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
 	socket, err := d.Server.Accept(w, r, nil, c)
 	if err != nil {
 		c.Close(session.ReasonClient)
-		return refusal(err)
+		return err
 	}
 	c.attach(socket)
 	return nil
@@ -114,14 +114,6 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		return q, err
 	}
 	return q, d.Node.MayJoin(q.who, q.channel)
-}
-
-// refusal gives a transport's refusal its place among the problems.
-func refusal(err error) error {
-	if r, ok := err.(*ws.Refusal); ok {
-		return &problem.Problem{Status: r.Status, Code: "bad_handshake", Message: r.Text, Header: r.Header, Value: r.Value}
-	}
-	return err
 }
 
 // joinTimeout bounds how long a handshake waits for the engine.

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"magpie/internal/session"
+	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
 )
 
@@ -51,7 +51,7 @@ type watched Conn
 
 func (c *watched) Seat() *socket.Seat  { return &c.seat }
 func (c *watched) Received(buf []byte) { (*Conn)(c).received(len(buf)) }
-func (c *watched) Lost(error)          { (*Conn)(c).lost(session.ReasonClient) }
+func (c *watched) Lost(error)          { (*Conn)(c).lost(fault.ReasonClient) }
 
 // adopt puts c under the care of a shard. ahead is what the client sent
 // behind its request. False: the server is closing.
@@ -68,7 +68,7 @@ func (s *Server) adopt(c *Conn, ahead int) bool {
 	if !c.polled {
 		s.spawn(c.readLoop)
 	} else if err := c.home.Watch((*watched)(c)); err != nil {
-		c.lost(session.ReasonClient) // out of kernel memory
+		c.lost(fault.ReasonClient) // out of kernel memory
 	}
 	return true
 }
@@ -80,13 +80,13 @@ const maxDiscarded = 64 << 10
 
 func (c *Conn) received(n int) {
 	if c.discarded += uint32(n); c.discarded > maxDiscarded {
-		c.lost(session.ReasonFlood)
+		c.lost(fault.ReasonFlood)
 	}
 }
 
 // lost is called by the reader when the client has gone, or must go. A client
 // that ends its own direction has gone, as with net/http.
-func (c *Conn) lost(r session.Reason) {
+func (c *Conn) lost(r fault.Reason) {
 	if c.polled {
 		c.home.Unwatch((*watched)(c)) // else it would be reported for ever
 	}
@@ -103,7 +103,7 @@ func (c *Conn) readLoop() {
 			c.received(n)
 		}
 		if err != nil {
-			c.lost(session.ReasonClient)
+			c.lost(fault.ReasonClient)
 			return
 		}
 	}

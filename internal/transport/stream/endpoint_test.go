@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"magpie/internal/session"
+	"magpie/internal/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,12 +58,12 @@ type endpoint struct {
 	url    string
 	client *http.Client
 	conns  chan *Conn
-	gone   chan session.Reason
+	gone   chan fault.Reason
 	ended  chan struct{} // the handler has returned
 }
 
 // Gone implements Client.
-func (e *endpoint) Gone(r session.Reason) {
+func (e *endpoint) Gone(r fault.Reason) {
 	select {
 	case e.gone <- r:
 	default: // told before
@@ -90,7 +90,7 @@ func listen(t testing.TB, w way) *endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &endpoint{way: w, srv: srv, conns: make(chan *Conn, 1), gone: make(chan session.Reason, 1), ended: make(chan struct{}, 100)}
+	e := &endpoint{way: w, srv: srv, conns: make(chan *Conn, 1), gone: make(chan fault.Reason, 1), ended: make(chan struct{}, 100)}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.kept && !w.h2 {
 			rw = plain{rw}

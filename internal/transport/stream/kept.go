@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"magpie/internal/session"
+	"magpie/internal/fault"
 )
 
 // lastWrite is how long a write may go on after the end, so that a client that
@@ -88,7 +88,7 @@ func (k *kept) finish(last []byte) {
 // wait returns when the answer may end: after finish, or when the client has
 // gone. Nothing touches the ResponseWriter after it.
 func (k *kept) wait(ctx context.Context) {
-	defer k.client.Gone(session.ReasonClient)
+	defer k.client.Gone(fault.ReasonClient)
 	select {
 	case <-k.done:
 	case <-ctx.Done():

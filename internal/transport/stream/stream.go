@@ -24,7 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"magpie/internal/session"
+	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
 )
 
@@ -35,7 +35,7 @@ var ErrClosed = errors.New("stream: closed")
 type Client interface {
 	// Gone says that nobody takes the stream any more. It may come before Open
 	// has returned, from any goroutine, and more than once. It must not block.
-	Gone(session.Reason)
+	Gone(fault.Reason)
 }
 
 // Config is what New needs. Zero values stand for the defaults named.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"magpie/internal/session"
+	"magpie/internal/fault"
 )
 
 func TestFramesArriveAtOnce(t *testing.T) {
@@ -78,7 +78,7 @@ func TestAClientThatGoesEndsTheStream(t *testing.T) {
 		_, res := e.get(t)
 		res.Body.Close()
 		e.client.CloseIdleConnections()
-		if r := <-e.gone; r != session.ReasonClient {
+		if r := <-e.gone; r != fault.ReasonClient {
 			t.Errorf("gone with %q", r)
 		}
 		<-e.ended
@@ -225,7 +225,7 @@ func TestOctetsBehindTheRequest(t *testing.T) {
 				t.Errorf("got %q, %v", got, err)
 			}
 			nc.Close()
-			if r := <-e.gone; r != session.ReasonClient {
+			if r := <-e.gone; r != fault.ReasonClient {
 				t.Errorf("gone with %q", r)
 			}
 		})
@@ -247,7 +247,7 @@ func TestAFloodEndsTheStream(t *testing.T) {
 					}
 				}
 			}()
-			if r := <-e.gone; r != session.ReasonFlood {
+			if r := <-e.gone; r != fault.ReasonFlood {
 				t.Errorf("gone with %q", r)
 			}
 			eventually(t, "the end", func() bool { return e.srv.Len() == 0 })
@@ -264,7 +264,7 @@ func TestAHalfClosedClientHasGone(t *testing.T) {
 			e := listen(t, w)
 			_, nc, _ := e.ask(t, request)
 			nc.(*net.TCPConn).CloseWrite()
-			if r := <-e.gone; r != session.ReasonClient {
+			if r := <-e.gone; r != fault.ReasonClient {
 				t.Errorf("gone with %q", r)
 			}
 			if _, err := io.ReadAll(nc); err != nil {

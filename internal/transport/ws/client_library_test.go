@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"magpie/internal/fault"
 	"magpie/internal/wheel"
 )
 
@@ -43,7 +44,7 @@ func TestIndependentClient(t *testing.T) {
 		if err := c.Close(4321, "bye"); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if info := <-closed; info.Code != 4321 || info.Reason != "bye" || info.Cause != CauseClient {
+		if info := <-closed; info.Code != 4321 || info.Text != "bye" || info.Reason != fault.ReasonClient {
 			t.Errorf("closed with %+v", info)
 		}
 	})
@@ -97,7 +98,7 @@ func TestOverTLS(t *testing.T) {
 	if _, _, err := peer.Read(ctx); websocket.CloseStatus(err) != 4000 {
 		t.Errorf("the client saw %v, want 4000", err)
 	}
-	if info := <-closed; info.Cause != CauseLocal {
+	if info := <-closed; info.Code != 4000 || info.Err != nil {
 		t.Errorf("closed with %+v", info)
 	}
 	if err := s.Close(ctx); err != nil {

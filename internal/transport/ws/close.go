@@ -1,10 +1,12 @@
 package ws
 
+import "magpie/internal/fault"
+
 // ending is how a connection ends. There is one: the first.
 type ending struct {
-	info   CloseInfo
-	code   uint16 // what the close frame says; 0: nothing
-	reason string
+	info CloseInfo
+	code uint16 // what the close frame says; 0: nothing
+	text string
 	// polite makes the close frame wait until the messages that came before
 	// have been handled, so that what they bring about can still be sent.
 	polite bool
@@ -16,39 +18,39 @@ type ending struct {
 // between two frames, sends nothing after it, waits up to CloseWait for the
 // peer's own and closes the socket. It does not block; only the first call of
 // all that end a connection counts. Messages that were read before still reach
-// the handler. code 0 sends no code; reason is cut to what a frame can hold.
-func (c *Conn) CloseWith(code uint16, reason string) {
-	reason = cut(reason)
+// the handler. code 0 sends no code; text is cut to what a frame can hold.
+func (c *Conn) CloseWith(code uint16, text string) {
+	text = cut(text)
 	c.finish(ending{
-		info: CloseInfo{Cause: CauseLocal, Code: code, Reason: reason},
-		code: code, reason: reason,
+		info: CloseInfo{Reason: fault.ReasonClient, Code: code, Text: text},
+		code: code, text: text,
 	})
 }
 
-// cut shortens a reason to 123 octets, between two characters.
-func cut(reason string) string {
+// cut shortens a text to 123 octets, between two characters.
+func cut(text string) string {
 	const most = maxControl - 2
-	if len(reason) <= most {
-		return reason
+	if len(text) <= most {
+		return text
 	}
 	n := most
-	for n > 0 && reason[n]&0xc0 == 0x80 {
+	for n > 0 && text[n]&0xc0 == 0x80 {
 		n--
 	}
-	return reason[:n]
+	return text[:n]
 }
 
 // fail ends the connection for something that this package found.
-func (c *Conn) fail(cause Cause, err error, polite bool) {
-	code, reason := defaultCode(cause), ""
+func (c *Conn) fail(v *violation, polite bool) {
+	code, text := v.code, ""
 	if h, ok := c.h.(Codes); ok {
-		if own, why := h.CloseCode(cause); own != 0 {
-			code, reason = own, cut(why)
+		if own, says := h.CloseCode(v.reason); own != 0 {
+			code, text = own, cut(says)
 		}
 	}
 	c.finish(ending{
-		info: CloseInfo{Cause: cause, Code: code, Reason: reason, Err: err},
-		code: code, reason: reason, polite: polite,
+		info: CloseInfo{Reason: v.reason, Code: code, Text: text, Err: v},
+		code: code, text: text, polite: polite,
 	})
 }
 
@@ -94,7 +96,7 @@ func (c *Conn) hearGoodbye(ev event) {
 	if code == codeNoStatus {
 		code = 0
 	}
-	info := CloseInfo{Cause: CauseClient, Code: ev.code, Reason: string(ev.payload)}
+	info := CloseInfo{Reason: fault.ReasonClient, Code: ev.code, Text: string(ev.payload)}
 	c.deafen()
 	if !c.finish(ending{info: info, code: code, polite: true}) {
 		c.over() // it answers ours
@@ -142,12 +144,12 @@ func (c *Conn) lost(err error) {
 		c.over() // it may have closed one direction only and wait for our answer
 		return
 	}
-	c.sever(CauseLost, err)
+	c.sever(fault.ReasonClient, err)
 }
 
 // sever ends a connection that can carry nothing more.
-func (c *Conn) sever(cause Cause, err error) {
-	c.finish(ending{info: CloseInfo{Cause: cause, Code: codeAbnormal, Err: err}, mute: true})
+func (c *Conn) sever(r fault.Reason, err error) {
+	c.finish(ending{info: CloseInfo{Reason: r, Code: codeAbnormal, Err: err}, mute: true})
 	c.drop()
 }
 
@@ -162,7 +164,7 @@ func (c *Conn) drop() {
 	}
 	c.gone = true
 	c.mu.Unlock()
-	c.finish(ending{info: CloseInfo{Cause: CauseLost, Code: codeAbnormal}, mute: true})
+	c.finish(ending{info: CloseInfo{Reason: fault.ReasonClient, Code: codeAbnormal}, mute: true})
 
 	c.srv.cfg.Wheel.Stop(&c.timer)
 	if c.polled {
@@ -170,10 +172,6 @@ func (c *Conn) drop() {
 	}
 	c.home.Remove((*watched)(c))
 	c.hangUp()
-	c.mu.Lock()
-	cause := c.end.info.Cause
-	c.mu.Unlock()
-	c.srv.cfg.Metrics.closed(cause)
 	c.settle(func() { c.hungUp = true })
 }
 

@@ -52,36 +52,12 @@ type Config struct {
 	// Log receives what an operator should know: faults of handlers, failures
 	// of a poller (discards by default).
 	Log *slog.Logger
-	// Metrics are told what happens. Any may be nil; none may block.
-	Metrics Metrics
+	// Received, if not nil, is called with the size of each whole message, by
+	// pollers and readers, concurrently. It must not block.
+	Received func(bytes int)
 
 	// forcePortable makes every connection take the path without pollers.
 	forcePortable bool
-}
-
-// Metrics are called from pollers and writers, concurrently.
-type Metrics struct {
-	Opened   func()          // a handshake was answered with 101
-	Closed   func(Cause)     // a socket was closed, and what began its end
-	Received func(bytes int) // a whole message was read
-}
-
-func (m *Metrics) opened() {
-	if m.Opened != nil {
-		m.Opened()
-	}
-}
-
-func (m *Metrics) closed(c Cause) {
-	if m.Closed != nil {
-		m.Closed(c)
-	}
-}
-
-func (m *Metrics) received(n int) {
-	if m.Received != nil {
-		m.Received(n)
-	}
 }
 
 func (c *Config) setDefaults() error {
@@ -94,6 +70,9 @@ func (c *Config) setDefaults() error {
 	defaultTo(&c.PongWait, 10*time.Second)
 	defaultTo(&c.CloseWait, 5*time.Second)
 	defaultTo(&c.Workers, 1024)
+	if c.Received == nil {
+		c.Received = func(int) {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

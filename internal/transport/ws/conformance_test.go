@@ -23,11 +23,11 @@ func echoedBin(s string) got { return got{byte(Binary), s} }
 func ponged(s string) got    { return got{opPong, s} }
 
 var (
-	violation = closing(codeProtocol, "")
-	notText   = closing(codeUTF8, "")
-	tooBig    = closing(codeTooBig, "")
-	policy    = closing(codePolicy, "")
-	normal    = closing(1000, "")
+	broken  = closing(codeProtocol, "")
+	notText = closing(codeUTF8, "")
+	tooBig  = closing(codeTooBig, "")
+	policy  = closing(codePolicy, "")
+	normal  = closing(1000, "")
 )
 
 const testLimit = 66000 // above 65536, so that every form of length is met
@@ -54,7 +54,7 @@ func rows() []row {
 	for _, p := range []string{"", "Hello", binaryPayload, rep(125)} {
 		add(fmt.Sprintf("ping of %d", len(p)), sent(ping(p), bye(1000)), ponged(p), normal)
 	}
-	add("W3 ping of 126", sent(ping(rep(126))), violation)
+	add("W3 ping of 126", sent(ping(rep(126))), broken)
 	add("pong unasked", sent(masked(fin|opPong, ""), masked(fin|opPong, "payload"), ping("x"), bye(1000)), ponged("x"), normal)
 	var tens [][]byte
 	var pongs []got
@@ -66,29 +66,29 @@ func rows() []row {
 	// 3: reserved bits (W2). What came before is still answered, what follows is not.
 	for rsv := byte(1); rsv <= 7; rsv++ {
 		for _, op := range []byte{byte(Text), opPing, opClose} {
-			add(fmt.Sprintf("W2 rsv %d op %d", rsv, op), sent(text("ok"), masked(fin|rsv<<4|op, ""), ping("")), echoed("ok"), violation)
+			add(fmt.Sprintf("W2 rsv %d op %d", rsv, op), sent(text("ok"), masked(fin|rsv<<4|op, ""), ping("")), echoed("ok"), broken)
 		}
-		add(fmt.Sprintf("W2 rsv %d on a continuation", rsv), sent(masked(byte(Text), "a"), masked(fin|rsv<<4, "b")), violation)
+		add(fmt.Sprintf("W2 rsv %d on a continuation", rsv), sent(masked(byte(Text), "a"), masked(fin|rsv<<4, "b")), broken)
 	}
 
 	// 4: reserved opcodes (W2).
 	for _, op := range []byte{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
-		add(fmt.Sprintf("W2 opcode %d", op), sent(text("ok"), masked(fin|op, "x"), ping("")), echoed("ok"), violation)
+		add(fmt.Sprintf("W2 opcode %d", op), sent(text("ok"), masked(fin|op, "x"), ping("")), echoed("ok"), broken)
 	}
 
 	// 5: fragmentation.
-	add("W3 fragmented ping", sent(masked(opPing, "a"), masked(fin, "b")), violation)
-	add("W3 fragmented pong", sent(masked(opPong, "a"), masked(fin, "b")), violation)
-	add("W3 fragmented close", sent(masked(opClose, "")), violation)
+	add("W3 fragmented ping", sent(masked(opPing, "a"), masked(fin, "b")), broken)
+	add("W3 fragmented pong", sent(masked(opPong, "a"), masked(fin, "b")), broken)
+	add("W3 fragmented close", sent(masked(opClose, "")), broken)
 	add("two fragments", sent(masked(byte(Text), "frag"), masked(fin, "ment"), bye(1000)), echoed("fragment"), normal)
 	add("ping between fragments", sent(masked(byte(Text), "frag"), ping("mid"), masked(fin, "ment"), bye(1000)), ponged("mid"), echoed("fragment"), normal)
 	add("empty fragments", sent(masked(byte(Binary), ""), masked(0, ""), masked(fin, ""), bye(1000)), echoedBin(""), normal)
 	for _, f := range []byte{0, fin} {
-		add(fmt.Sprintf("W10 continuation of nothing, fin %d", f>>7), sent(text("ok"), masked(f, "x"), text("no")), echoed("ok"), violation)
+		add(fmt.Sprintf("W10 continuation of nothing, fin %d", f>>7), sent(text("ok"), masked(f, "x"), text("no")), echoed("ok"), broken)
 	}
-	add("W10 continuation after a whole message", sent(masked(byte(Text), "a"), masked(fin, "b"), masked(fin, "c")), echoed("ab"), violation)
-	add("W10 text inside text", sent(masked(byte(Text), "a"), text("b")), violation)
-	add("W10 binary inside text", sent(masked(byte(Text), "a"), masked(byte(Binary), "b")), violation)
+	add("W10 continuation after a whole message", sent(masked(byte(Text), "a"), masked(fin, "b"), masked(fin, "c")), echoed("ab"), broken)
+	add("W10 text inside text", sent(masked(byte(Text), "a"), text("b")), broken)
+	add("W10 binary inside text", sent(masked(byte(Text), "a"), masked(byte(Binary), "b")), broken)
 	add("five fragments with pings", sent(masked(byte(Text), "1"), masked(0, "2"), ping("p"), masked(0, "3"), masked(0, "4"), ping("q"), masked(fin, "5"), bye(1000)),
 		ponged("p"), ponged("q"), echoed("12345"), normal)
 	pieces := [][]byte{masked(byte(Text), "x")}
@@ -115,16 +115,16 @@ func rows() []row {
 	add("close without a code", sent(masked(fin|opClose, "")), got{opClose, ""})
 	add("close, then more", sent(text("ok"), bye(1000), ping("no"), text("no"), bye(1000)), echoed("ok"), normal)
 	add("close inside a message", sent(masked(byte(Text), "a"), bye(1000), masked(fin, "b")), normal)
-	add("close with half a code", sent(masked(fin|opClose, "a")), violation)
+	add("close with half a code", sent(masked(fin|opClose, "a")), broken)
 	add("close with a reason", sent(masked(fin|opClose, closing(1000, "bye").payload)), normal)
 	add("close with the longest reason", sent(masked(fin|opClose, closing(1000, rep(123)).payload)), normal)
-	add("close with too long a reason", sent(masked(fin|opClose, closing(1000, rep(124)).payload)), violation)
+	add("close with too long a reason", sent(masked(fin|opClose, closing(1000, rep(124)).payload)), broken)
 	add("close with a bad reason", sent(masked(fin|opClose, closing(1000, "\xce\xba\xff").payload)), notText)
 	for _, code := range []uint16{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
 		add(fmt.Sprintf("close %d", code), sent(bye(code)), closing(code, ""))
 	}
 	for _, code := range []uint16{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535} {
-		add(fmt.Sprintf("close %d, which may not be sent", code), sent(bye(code)), violation)
+		add(fmt.Sprintf("close %d, which may not be sent", code), sent(bye(code)), broken)
 	}
 
 	// 9: limits, and lengths that lie (W5, W6): judged by the header alone.
@@ -134,16 +134,16 @@ func rows() []row {
 	add("W6 a gigabyte declared", sent(header(0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0)), tooBig)
 	add("W5 2^32+1", sent(header(0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 1)), tooBig)
 	add("W5 the most there is", sent(header(0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)), tooBig)
-	add("W5 highest bit", sent(header(0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0)), violation)
-	add("16-bit length of 125", sent(header(0x82, 0xfe, 0, 125)), violation)
-	add("64-bit length of 65535", sent(header(0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff)), violation)
+	add("W5 highest bit", sent(header(0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0)), broken)
+	add("16-bit length of 125", sent(header(0x82, 0xfe, 0, 125)), broken)
+	add("64-bit length of 65535", sent(header(0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff)), broken)
 
 	// W1, W16.
-	add("W1 unmasked text", sent(text("ok"), Frame(Text, []byte("x"))), echoed("ok"), violation)
-	add("W1 unmasked ping", sent(appendHeader(nil, opPing, 0)), violation)
-	add("W1 unmasked close", sent(appendClose(nil, 1000, "")), violation)
-	add("W16 an HTTP request", sent([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")), violation)
-	add("W16 TLS", sent([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")), violation)
+	add("W1 unmasked text", sent(text("ok"), Frame(Text, []byte("x"))), echoed("ok"), broken)
+	add("W1 unmasked ping", sent(appendHeader(nil, opPing, 0)), broken)
+	add("W1 unmasked close", sent(appendClose(nil, 1000, "")), broken)
+	add("W16 an HTTP request", sent([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")), broken)
+	add("W16 TLS", sent([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")), broken)
 	return all
 }
 

@@ -3,6 +3,7 @@ package ws
 import (
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
 )
 
@@ -57,7 +58,7 @@ func (c *Conn) takeControls() (b []byte, last bool) {
 		b = appendHeader(b, opPing, 0)
 	}
 	if out.bye != nil {
-		b = appendClose(b, out.bye.code, out.bye.reason)
+		b = appendClose(b, out.bye.code, out.bye.text)
 	}
 	return b, out.bye != nil
 }
@@ -91,7 +92,7 @@ func (c *Conn) sendControls(b []byte, last bool) bool {
 		if err != nil {
 			c.shut = true
 			c.token.Unlock()
-			c.sever(CauseLost, err)
+			c.sever(fault.ReasonClient, err)
 			return false
 		}
 		b = b[n:]

@@ -9,10 +9,17 @@ import (
 	"testing"
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/wheel"
 )
 
 const patience = 20 * time.Second
+
+// statuses are stand-ins for those of package problem.
+var statuses = map[fault.Kind]int{
+	fault.Handshake: 400, fault.HandshakeMethod: 405, fault.HandshakeHTTP: 505, fault.HandshakeVersion: 426,
+	fault.HandshakeShutdown: 503, fault.HandshakeInternal: 500,
+}
 
 // endpoint is a Server behind a real net/http server on loopback.
 type endpoint struct {
@@ -54,10 +61,8 @@ func listen(t testing.TB, cfg Config, newHandler func(conn func() *Conn) Handler
 		var err error
 		c, err = srv.Accept(w, r, []string{"one", "two"}, h)
 		if err != nil {
-			var no *Refusal
-			if errors.As(err, &no) {
-				no.SetHeader(w.Header())
-				http.Error(w, no.Text, no.Status)
+			if f, ok := errors.AsType[*fault.Fault](err); ok {
+				http.Error(w, f.Message, statuses[f.Kind])
 			}
 			return
 		}

@@ -67,10 +67,10 @@ func appendHeader(dst []byte, op byte, n int) []byte {
 }
 
 // appendClose appends a close frame; code 0 makes one without a payload.
-func appendClose(dst []byte, code uint16, reason string) []byte {
+func appendClose(dst []byte, code uint16, text string) []byte {
 	if code == 0 {
 		return appendHeader(dst, opClose, 0)
 	}
-	dst = appendHeader(dst, opClose, 2+len(reason))
-	return append(binary.BigEndian.AppendUint16(dst, code), reason...)
+	dst = appendHeader(dst, opClose, 2+len(text))
+	return append(binary.BigEndian.AppendUint16(dst, code), text...)
 }

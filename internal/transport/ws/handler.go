@@ -2,7 +2,8 @@ package ws
 
 import (
 	"errors"
-	"fmt"
+
+	"magpie/internal/fault"
 )
 
 // Handler receives what a connection brings. Its methods run on one of the
@@ -28,41 +29,23 @@ type Prompt interface {
 	Now(op Op, payload []byte) (rest []byte)
 }
 
-// Codes is what a Handler may implement to say goodbye in its protocol's own
-// close codes when the connection ends for a cause that this package found.
-// It must not block. Code 0 asks for the default of RFC 6455 section 7.4.
+// Codes is what a Handler may implement to end the connection with its
+// protocol's own close code when this package found the reason. It must not
+// block. Code 0 asks for the default of RFC 6455 section 7.4.
 type Codes interface {
-	CloseCode(Cause) (code uint16, reason string)
+	CloseCode(fault.Reason) (code uint16, text string)
 }
-
-// Cause says what began the end of a connection. Causes are stable words for
-// logs and metrics.
-type Cause string
-
-// What can begin the end of a connection.
-const (
-	CauseLocal    Cause = "local"    // CloseWith
-	CauseShutdown Cause = "shutdown" // Server.Close
-	CauseClient   Cause = "client"   // the peer's close frame
-	CauseLost     Cause = "lost"     // end of stream or an error, without a close frame
-	CauseProtocol Cause = "protocol" // not RFC 6455 (1002)
-	CauseUTF8     Cause = "utf8"     // text that is not UTF-8 (1007)
-	CauseTooBig   Cause = "too_big"  // a message over MaxMessage (1009)
-	CauseSlowIn   Cause = "slow_in"  // a message that came too slowly or in too many pieces (1008)
-	CauseFlood    Cause = "flood"    // too many control frames (1008)
-	CauseNoPong   Cause = "no_pong"  // silence (1008)
-	CauseSlowOut  Cause = "slow_out" // the peer took nothing for WriteTimeout
-	CauseHandler  Cause = "handler"  // the handler panicked (1011)
-)
 
 // CloseInfo tells how a connection ended.
 type CloseInfo struct {
-	Cause Cause
-	// Code and Reason are the peer's when Cause is CauseClient (1005 when it
-	// gave none), else what was sent to it, or meant to be; 1006 when nothing
-	// was.
-	Code   uint16
-	Reason string
+	// Reason is ReasonClient when the peer began the end, with a close frame or
+	// without, and after CloseWith, whose caller has a reason of its own.
+	Reason fault.Reason
+	// Code and Text are the peer's when it sent the first close frame (1005 when
+	// it gave no code), else what was sent to it, or was to be sent; 1006 when
+	// nothing was.
+	Code uint16
+	Text string
 	// Err is the detail for a log, nil for an orderly end.
 	Err error
 }
@@ -82,31 +65,29 @@ const (
 // ErrClosed is returned for what comes after a connection's end.
 var ErrClosed = errors.New("ws: connection closed")
 
-// fault is what a peer did wrong.
-type fault struct {
-	cause Cause
-	text  string
+// violation is a reason that this package finds to end a connection, with the
+// close code of RFC 6455 that it has by default.
+type violation struct {
+	reason fault.Reason
+	code   uint16
+	text   string // for logs
 }
 
-func (f *fault) Error() string { return fmt.Sprintf("ws: %s: %s", f.cause, f.text) }
+func (v *violation) Error() string { return "ws: " + v.text }
 
-func defaultCode(c Cause) uint16 {
-	switch c {
-	case CauseProtocol:
-		return codeProtocol
-	case CauseUTF8:
-		return codeUTF8
-	case CauseTooBig:
-		return codeTooBig
-	case CauseHandler:
-		return codeInternal
-	case CauseShutdown:
-		return codeGoingAway
-	case CauseLost, CauseSlowOut:
-		return codeAbnormal
-	}
-	return codePolicy
+func notProtocol(text string) *violation {
+	return &violation{fault.ReasonProtocol, codeProtocol, text}
 }
+
+func notUTF8(text string) *violation { return &violation{fault.ReasonProtocol, codeUTF8, text} }
+
+var (
+	errTooBig    = &violation{fault.ReasonTooBig, codeTooBig, "message is over the limit"}
+	errFragments = &violation{fault.ReasonProtocol, codePolicy, "message in too many fragments"}
+	errTooSlow   = &violation{fault.ReasonProtocol, codePolicy, "message took too long"}
+	errFlood     = &violation{fault.ReasonFlood, codePolicy, "too many control frames"}
+	errSilent    = &violation{fault.ReasonNoPong, codePolicy, "no sign of life"}
+)
 
 // validCode tells whether a peer may send this code in a close frame
 // (RFC 6455 section 7.4 and the IANA registry: 1012 to 1014).

@@ -9,54 +9,36 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"magpie/internal/fault"
 )
 
 // handshakeTimeout bounds the writing of the 101 answer. It fits any socket's
 // empty send buffer; only a broken one needs the bound.
 const handshakeTimeout = 5 * time.Second
 
-// Refusal says why a request is no WebSocket handshake. Doors turn it into
-// their own error answer.
-type Refusal struct {
-	Status int    // HTTP status
-	Text   string // one sentence for the client; echoes nothing of the request
-	// Header and Value are one header field of the answer, empty for none.
-	Header, Value string
-}
-
-func (r *Refusal) Error() string { return fmt.Sprintf("handshake refused (%d): %s", r.Status, r.Text) }
-
-// SetHeader adds the answer's header field, if there is one.
-func (r *Refusal) SetHeader(h http.Header) {
-	if r.Header != "" {
-		h.Set(r.Header, r.Value)
-	}
-}
-
-func refuse(status int, text string) *Refusal { return &Refusal{Status: status, Text: text} }
-
 // Check tells whether r is a WebSocket handshake (RFC 6455 section 4.2.1). It
-// has no side effects; the error is a *Refusal. The Origin is not looked at:
+// has no side effects; the error is a *fault.Fault. The Origin is not looked at:
 // who may come from where is the door's policy.
 func (s *Server) Check(r *http.Request) error {
 	switch {
 	case r.Method != http.MethodGet:
-		return &Refusal{http.StatusMethodNotAllowed, "WebSocket connections begin with GET.", "Allow", "GET"}
+		return fault.New(fault.HandshakeMethod, "WebSocket connections begin with GET.")
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
-		return refuse(http.StatusHTTPVersionNotSupported, "WebSocket needs HTTP/1.1.")
+		return fault.New(fault.HandshakeHTTP, "WebSocket needs HTTP/1.1.")
 	case !hasToken(r.Header["Upgrade"], "websocket"):
-		return refuse(http.StatusBadRequest, "The Upgrade header must name websocket.")
+		return fault.New(fault.Handshake, "The Upgrade header must name websocket.")
 	case !hasToken(r.Header["Connection"], "upgrade"):
-		return refuse(http.StatusBadRequest, "The Connection header must name Upgrade.")
+		return fault.New(fault.Handshake, "The Connection header must name Upgrade.")
 	case r.ContentLength != 0:
 		// A body would be read as the first frames.
-		return refuse(http.StatusBadRequest, "A WebSocket handshake has no body.")
+		return fault.New(fault.Handshake, "A WebSocket handshake has no body.")
 	case !only(r.Header["Sec-Websocket-Version"], "13"):
-		return &Refusal{http.StatusUpgradeRequired, "Only WebSocket version 13 is spoken here.", "Sec-WebSocket-Version", "13"}
+		return fault.New(fault.HandshakeVersion, "Only WebSocket version 13 is spoken here.")
 	case !validKey(r.Header["Sec-Websocket-Key"]):
-		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64.")
+		return fault.New(fault.Handshake, "Sec-WebSocket-Key must be 16 bytes in base64.")
 	case s.closing():
-		return &Refusal{http.StatusServiceUnavailable, "The server is shutting down.", "Retry-After", "1"}
+		return &fault.Fault{Kind: fault.HandshakeShutdown, Message: "The server is shutting down.", Wait: time.Second}
 	}
 	return nil
 }
@@ -116,7 +98,7 @@ func acceptKey(key string) string {
 func switchProtocols(w http.ResponseWriter, r *http.Request, subprotocol string) (net.Conn, []byte, error) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil, nil, refuse(http.StatusInternalServerError, "This connection cannot be taken over.")
+		return nil, nil, fault.New(fault.HandshakeInternal, "This connection cannot be taken over.")
 	}
 	if err := answer(nc, rw.Writer, r, subprotocol); err != nil {
 		nc.Close()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+
+	"magpie/internal/fault"
 )
 
 // fairShare is how many messages of one connection a worker, or its reader,
@@ -116,7 +118,7 @@ func (c *Conn) work() (again bool) {
 func (c *Conn) caught() {
 	if r := recover(); r != nil {
 		c.srv.cfg.Log.Error("websocket handler panicked", "panic", r, "stack", string(debug.Stack()))
-		c.fail(CauseHandler, fmt.Errorf("handler panicked: %v", r), false)
+		c.fail(&violation{fault.ReasonError, codeInternal, fmt.Sprint("handler panicked: ", r)}, false)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -10,8 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"bufio"
-
+	"magpie/internal/fault"
 	"magpie/internal/wheel"
 )
 
@@ -19,7 +19,7 @@ import (
 type recorder struct {
 	messages chan string
 	closed   chan CloseInfo
-	codes    map[Cause]uint16
+	codes    map[fault.Reason]uint16
 }
 
 func newRecorder() *recorder {
@@ -28,8 +28,8 @@ func newRecorder() *recorder {
 
 func (r *recorder) Message(_ Op, payload []byte) { r.messages <- string(payload) }
 func (r *recorder) Closed(info CloseInfo)        { r.closed <- info }
-func (r *recorder) CloseCode(c Cause) (uint16, string) {
-	return r.codes[c], string(c)
+func (r *recorder) CloseCode(why fault.Reason) (uint16, string) {
+	return r.codes[why], string(why)
 }
 
 // inBubble runs a conversation over a pipe, with a clock of its own: waits are
@@ -73,7 +73,7 @@ func within(t testing.TB, since time.Time, d time.Duration) {
 // says nothing for PongWait is told the protocol's own code and let go.
 func TestLiveness(t *testing.T) {
 	h := newRecorder()
-	h.codes = map[Cause]uint16{CauseNoPong: 4002}
+	h.codes = map[fault.Reason]uint16{fault.ReasonNoPong: 4002}
 	inBubble(t, h, func(_ *Server, c *Conn, peer *client) {
 		start := time.Now()
 		peer.expect(opPing, "")
@@ -97,7 +97,7 @@ func TestLiveness(t *testing.T) {
 			t.Errorf("got %v, %v; want 4002", g, err)
 		}
 		within(t, start, 35*time.Second)
-		if info := <-h.closed; info.Cause != CauseNoPong || info.Code != 4002 {
+		if info := <-h.closed; info.Reason != fault.ReasonNoPong || info.Code != 4002 {
 			t.Errorf("closed with %+v", info)
 		}
 		within(t, start, 35*time.Second)
@@ -129,12 +129,32 @@ func TestSlowMessages(t *testing.T) {
 					t.Errorf("got %v, %v; want %d", g, err, codePolicy)
 				}
 				within(t, start, 10*time.Second)
-				if info := <-h.closed; info.Cause != CauseSlowIn {
+				if info := <-h.closed; info.Err != errTooSlow || info.Reason != fault.ReasonProtocol {
 					t.Errorf("closed with %+v", info)
 				}
 			})
 		})
 	}
+}
+
+// W8: a message in too many fragments ends with the same code as one that
+// takes too long; the detail says which it was.
+func TestTooManyFragments(t *testing.T) {
+	h := newRecorder()
+	inBubble(t, h, func(_ *Server, _ *Conn, peer *client) {
+		go func() {
+			peer.send(masked(byte(Text), ""))
+			for range maxFragments {
+				peer.send(masked(0, ""))
+			}
+		}()
+		if g, err := peer.read(); err != nil || g != policy {
+			t.Errorf("got %v, %v", g, err)
+		}
+		if info := <-h.closed; info.Err != errFragments || info.Reason != fault.ReasonProtocol {
+			t.Errorf("closed with %+v", info)
+		}
+	})
 }
 
 func TestDrippedMessageIsTooSlow(t *testing.T) {
@@ -153,7 +173,9 @@ func TestDrippedMessageIsTooSlow(t *testing.T) {
 			t.Errorf("got %v, %v", g, err)
 		}
 		within(t, start, 10*time.Second)
-		<-h.closed
+		if info := <-h.closed; info.Err != errTooSlow {
+			t.Errorf("closed with %+v", info)
+		}
 		peer.Close()
 		time.Sleep(2 * time.Second) // lets the dripper see it
 	})
@@ -192,7 +214,7 @@ func TestCloseWith(t *testing.T) {
 			t.Errorf("TryWrite after the goodbye: %v", err)
 		}
 		info := <-h.closed
-		if info.Cause != CauseLocal || info.Code != 4000 || info.Reason != "restart" {
+		if info.Reason != fault.ReasonClient || info.Code != 4000 || info.Text != "restart" {
 			t.Errorf("closed with %+v", info)
 		}
 		peer.send(join(text("too late"), bye(4000)))
@@ -226,7 +248,7 @@ func TestLostPeer(t *testing.T) {
 		if m := <-h.messages; m != "last words" {
 			t.Errorf("got %q", m)
 		}
-		if info := <-h.closed; info.Cause != CauseLost || info.Code != codeAbnormal || !errors.Is(info.Err, io.EOF) {
+		if info := <-h.closed; info.Reason != fault.ReasonClient || info.Code != codeAbnormal || !errors.Is(info.Err, io.EOF) {
 			t.Errorf("closed with %+v", info)
 		}
 	})
@@ -243,7 +265,7 @@ func TestServerClose(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if info := <-h.closed; info.Cause != CauseShutdown {
+		if info := <-h.closed; info.Reason != fault.ReasonShutdown {
 			t.Errorf("closed with %+v", info)
 		}
 		ours, theirs := net.Pipe()

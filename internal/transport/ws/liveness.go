@@ -1,11 +1,6 @@
 package ws
 
-import (
-	"errors"
-	"time"
-)
-
-var errSilent = errors.New("ws: no sign of life")
+import "time"
 
 // Tick looks after the connection on the wheel's goroutine: it asks the silent
 // for a sign of life, ends messages that take too long, and closes the socket
@@ -25,12 +20,12 @@ func (c *Conn) Tick(time.Time) time.Duration {
 	}
 	age, ok := c.age(now)
 	if !ok {
-		c.fail(CauseSlowIn, &fault{CauseSlowIn, "message took too long"}, false)
+		c.fail(errTooSlow, false)
 		return 0
 	}
 	life, ok := c.life(now)
 	if !ok {
-		c.fail(CauseNoPong, errSilent, false)
+		c.fail(errSilent, false)
 		return 0
 	}
 	next := min(age, life)

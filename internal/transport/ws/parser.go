@@ -43,15 +43,15 @@ const (
 	evPing                // payload, until the next call
 	evPong
 	evClose // code, payload (the reason), until the next call
-	evFault
+	evViolation
 )
 
 type event struct {
-	kind    kind
-	op      Op
-	code    uint16
-	payload []byte
-	fault   *fault
+	kind      kind
+	op        Op
+	code      uint16
+	payload   []byte
+	violation *violation
 }
 
 // idle tells that nothing has been begun.
@@ -67,7 +67,7 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 			k, ready, f := p.header(buf[n:], limit)
 			n += k
 			if f != nil {
-				return n, event{kind: evFault, fault: f}
+				return n, event{kind: evViolation, violation: f}
 			}
 			if !ready {
 				return n, event{}
@@ -76,7 +76,7 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 		chunk := buf[n:min(n+p.left, len(buf))]
 		n += len(chunk)
 		if f := p.payload(chunk, limit); f != nil {
-			return n, event{kind: evFault, fault: f}
+			return n, event{kind: evViolation, violation: f}
 		}
 		if p.left > 0 {
 			return n, event{}
@@ -89,7 +89,7 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 }
 
 // header collects a frame's header and judges each part as soon as it is whole.
-func (p *parser) header(buf []byte, limit int) (n int, ready bool, f *fault) {
+func (p *parser) header(buf []byte, limit int) (n int, ready bool, f *violation) {
 	if p.nhdr < 2 {
 		if n += p.collect(buf, 2); p.nhdr < 2 {
 			return n, false, nil
@@ -131,25 +131,25 @@ func (p *parser) lengthEnd() uint8 {
 	return 2
 }
 
-func (p *parser) judgeStart() *fault {
+func (p *parser) judgeStart() *violation {
 	op, fin := p.hdr[0]&bitsOp, p.hdr[0]&bitFIN != 0
 	switch {
 	case p.hdr[0]&bitsRSV != 0:
-		return &fault{CauseProtocol, "reserved bit set, no extension was agreed on"}
+		return notProtocol("reserved bit set, no extension was agreed on")
 	case op > byte(Binary) && op < opClose || op > opPong:
-		return &fault{CauseProtocol, "reserved opcode"}
+		return notProtocol("reserved opcode")
 	case p.hdr[1]&bitMask == 0:
-		return &fault{CauseProtocol, "frame is not masked"}
+		return notProtocol("frame is not masked")
 	case op >= opClose && !fin:
-		return &fault{CauseProtocol, "fragmented control frame"}
+		return notProtocol("fragmented control frame")
 	case op >= opClose && p.hdr[1]&^bitMask > maxControl:
-		return &fault{CauseProtocol, "control frame is too long"}
+		return notProtocol("control frame is too long")
 	case op == opContinuation && p.msgOp == 0:
-		return &fault{CauseProtocol, "continuation of nothing"}
+		return notProtocol("continuation of nothing")
 	case op == opContinuation && p.frags == maxFragments:
-		return &fault{CauseSlowIn, "message in too many fragments"}
+		return errFragments
 	case op != opContinuation && op < opClose && p.msgOp != 0:
-		return &fault{CauseProtocol, "new message inside a fragmented one"}
+		return notProtocol("new message inside a fragmented one")
 	}
 	return nil
 }
@@ -167,15 +167,15 @@ func (p *parser) length() (n uint64, minimal bool) {
 	}
 }
 
-func (p *parser) judgeLength(limit int) *fault {
+func (p *parser) judgeLength(limit int) *violation {
 	n, minimal := p.length()
 	switch {
 	case n>>63 != 0:
-		return &fault{CauseProtocol, "length with its highest bit set"}
+		return notProtocol("length with its highest bit set")
 	case !minimal:
-		return &fault{CauseProtocol, "length is not in its shortest form"}
+		return notProtocol("length is not in its shortest form")
 	case p.hdr[0]&bitsOp < opClose && n > uint64(limit-len(p.msg)):
-		return &fault{CauseTooBig, "message is over the limit"}
+		return errTooBig
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (p *parser) begin(lengthEnd uint8) {
 	p.frags++
 }
 
-func (p *parser) payload(chunk []byte, limit int) *fault {
+func (p *parser) payload(chunk []byte, limit int) *violation {
 	gobwas.Cipher(chunk, p.mask, p.off)
 	if p.op >= opClose {
 		p.nctl += uint8(copy(p.ctl[p.nctl:], chunk))
@@ -205,7 +205,7 @@ func (p *parser) payload(chunk []byte, limit int) *fault {
 	p.off += len(chunk)
 	p.left -= len(chunk)
 	if p.op < opClose && p.msgOp == byte(Text) && !p.textOK(p.fin && p.left == 0) {
-		return &fault{CauseUTF8, "text is not UTF-8"}
+		return notUTF8("text is not UTF-8")
 	}
 	return nil
 }

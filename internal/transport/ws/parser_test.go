@@ -28,7 +28,7 @@ func parseAll(b []byte, limit int, sizes ...int) (events []string, p *parser) {
 				break
 			}
 			events = append(events, describe(ev))
-			if ev.kind == evFault || ev.kind == evClose {
+			if ev.kind == evViolation || ev.kind == evClose {
 				return events, p
 			}
 		}
@@ -37,8 +37,8 @@ func parseAll(b []byte, limit int, sizes ...int) (events []string, p *parser) {
 }
 
 func describe(ev event) string {
-	if ev.fault != nil {
-		return ev.fault.Error()
+	if ev.violation != nil {
+		return ev.violation.Error()
 	}
 	return fmt.Sprintf("%d %d %d %q", ev.kind, ev.op, ev.code, ev.payload)
 }

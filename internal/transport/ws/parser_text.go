@@ -41,14 +41,14 @@ func (p *parser) goodbye() event {
 	case len(body) == 0:
 		return event{kind: evClose, code: codeNoStatus}
 	case len(body) == 1:
-		return event{kind: evFault, fault: &fault{CauseProtocol, "close frame with half a code"}}
+		return event{kind: evViolation, violation: notProtocol("close frame with half a code")}
 	}
 	code, reason := binary.BigEndian.Uint16(body), body[2:]
 	switch {
 	case !validCode(code):
-		return event{kind: evFault, fault: &fault{CauseProtocol, "close code that may not be sent"}}
+		return event{kind: evViolation, violation: notProtocol("close code that may not be sent")}
 	case !utf8.Valid(reason):
-		return event{kind: evFault, fault: &fault{CauseUTF8, "close reason is not UTF-8"}}
+		return event{kind: evViolation, violation: notUTF8("close reason is not UTF-8")}
 	}
 	return event{kind: evClose, code: code, payload: reason}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"magpie/internal/fault"
 )
 
 // prompt is a Handler whose two ways are given.
@@ -96,7 +98,7 @@ func TestPromptHandlerPanics(t *testing.T) {
 		if frames := bad.all(); len(frames) != 1 || frames[0] != closing(codeInternal, "") {
 			t.Errorf("got %v", frames)
 		}
-		if info := <-ended; info.Cause != CauseHandler {
+		if info := <-ended; info.Reason != fault.ReasonError {
 			t.Errorf("%+v", info)
 		}
 		good.send(ping("alive"))
@@ -126,7 +128,7 @@ func TestPromptHandlerEndsTheConnection(t *testing.T) {
 		if frames := c.all(); len(frames) != 1 || frames[0] != closing(4000, "enough") {
 			t.Errorf("got %v", frames)
 		}
-		if info := <-ended; info.Cause != CauseLocal {
+		if info := <-ended; info.Reason != fault.ReasonClient || info.Code != 4000 {
 			t.Errorf("%+v", info)
 		}
 	})

@@ -34,7 +34,7 @@ func (c *Conn) feed(buf []byte) bool {
 			return true
 		case evMessage:
 			c.begun.Store(0)
-			c.srv.cfg.Metrics.received(len(ev.payload))
+			c.srv.cfg.Received(len(ev.payload))
 			if full := c.push(item{ev.op, ev.payload}); full {
 				p.ahead = slices.Clone(buf)
 				c.pause()
@@ -45,9 +45,9 @@ func (c *Conn) feed(buf []byte) bool {
 		case evClose:
 			c.hearGoodbye(ev)
 			return true
-		case evFault:
+		case evViolation:
 			c.deafen()
-			c.fail(ev.fault.cause, ev.fault, true)
+			c.fail(ev.violation, true)
 			return true
 		}
 	}
@@ -73,7 +73,7 @@ func (c *Conn) control(ev event) {
 		c.floodTick, c.floodSeen = now, 0
 	}
 	if c.floodSeen++; c.floodSeen > controlsPerSecond {
-		c.fail(CauseFlood, &fault{CauseFlood, "too many control frames"}, false)
+		c.fail(errFlood, false)
 		return
 	}
 	if ev.kind == evPing {

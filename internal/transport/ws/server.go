@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
 	"magpie/internal/wheel"
 )
@@ -71,7 +72,7 @@ func ticks(w *wheel.Wheel, d time.Duration) uint32 {
 // sent and CloseWith works. Blocks for as long as a write of some hundred
 // bytes takes.
 //
-// The error is a *Refusal while HTTP can still answer; after that the
+// The error is a *fault.Fault while HTTP can still answer; after that the
 // connection is closed and the handler is never called.
 func (s *Server) Accept(w http.ResponseWriter, r *http.Request, protocols []string, h Handler) (*Conn, error) {
 	if err := s.Check(r); err != nil {
@@ -117,7 +118,6 @@ func (s *Server) register(c *Conn) bool {
 	c.due.Store(now + s.ages.ping)
 	c.timer.For = c
 	s.cfg.Wheel.Add(&c.timer, s.cfg.PingEvery)
-	s.cfg.Metrics.opened()
 	return true
 }
 
@@ -138,7 +138,7 @@ func (s *Server) Len() int {
 func (s *Server) Close(ctx context.Context) error {
 	s.down.Store(true)
 	s.each(func(c *Conn) {
-		c.finish(ending{info: CloseInfo{Cause: CauseShutdown, Code: codeGoingAway}, code: codeGoingAway})
+		c.finish(ending{info: CloseInfo{Reason: fault.ReasonShutdown, Code: codeGoingAway}, code: codeGoingAway})
 	})
 	if s.live.Load() == 0 {
 		s.once.Do(func() { close(s.idle) })

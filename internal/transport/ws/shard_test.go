@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"magpie/internal/fault"
 )
 
 // A Conn is most of what an idle connection costs us: look twice before it grows.
@@ -104,7 +106,7 @@ func TestDiscardIsBounded(t *testing.T) {
 		e := listen(t, Config{forcePortable: portable, CloseWait: time.Hour, PingEvery: time.Hour}, newEcho(nil))
 		peer := dial(t, e.addr)
 		peer.send([]byte{0xff, 0xff})
-		peer.expect(opClose, violation.payload)
+		peer.expect(opClose, broken.payload)
 		if e.Len() != 1 {
 			t.Error("closed before the peer could see the goodbye")
 		}
@@ -205,7 +207,7 @@ func TestHandshakeWhileClosing(t *testing.T) {
 	for name, value := range map[string]string{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": goldenKey} {
 		r.Header.Set(name, value)
 	}
-	if no, ok := e.Check(r).(*Refusal); !ok || no.Status != 503 || no.Header != "Retry-After" {
-		t.Errorf("got %v, want 503 with Retry-After", e.Check(r))
+	if f := fault.Of(e.Check(r)); f == nil || f.Kind != fault.HandshakeShutdown || f.Wait == 0 {
+		t.Errorf("got %v, want a shutdown with a wait", f)
 	}
 }

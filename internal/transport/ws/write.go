@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
 )
 
@@ -30,7 +31,7 @@ func (c *Conn) TryWrite(b []byte) (int, error) {
 	if err != nil {
 		c.shut = true
 		c.token.Unlock()
-		c.sever(CauseLost, err)
+		c.sever(fault.ReasonClient, err)
 		return n, err
 	}
 	c.mid = n > 0 && n < len(b)
@@ -68,11 +69,11 @@ func (c *Conn) Write(frames [][]byte) error {
 }
 
 func (c *Conn) severWrite(err error) {
-	cause := CauseLost
+	r := fault.ReasonClient
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		cause = CauseSlowOut
+		r = fault.ReasonSlow
 	}
-	c.sever(cause, err)
+	c.sever(r, err)
 }
 
 // batch is one Write under way.

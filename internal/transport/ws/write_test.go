@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
 )
 
@@ -331,7 +332,7 @@ func TestWriteTimeout(t *testing.T) {
 		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
 			t.Errorf("Write to a peer that does not read: %v", err)
 		}
-		if info := <-closed; info.Cause != CauseSlowOut {
+		if info := <-closed; info.Reason != fault.ReasonSlow {
 			t.Errorf("closed with %+v", info)
 		}
 		if err := c.Write([][]byte{Frame(Text, nil)}); err != ErrClosed {
@@ -400,7 +401,7 @@ func TestWritesDoNotAllocate(t *testing.T) {
 func TestPingFlood(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		h := newRecorder()
-		h.codes = map[Cause]uint16{CauseFlood: 4006}
+		h.codes = map[fault.Reason]uint16{fault.ReasonFlood: 4006}
 		e := listen(t, Config{forcePortable: portable}, func(func() *Conn) Handler { return h })
 		peer := dial(t, e.addr)
 		stop := peer.sendChopped([][]byte{bytes.Repeat(ping("flood"), 20000)}, 1<<20)
@@ -409,7 +410,7 @@ func TestPingFlood(t *testing.T) {
 		if len(frames) > 2*controlsPerSecond+1 || frames[len(frames)-1] != closing(4006, "flood") {
 			t.Errorf("%d frames, last %v", len(frames), frames[len(frames)-1])
 		}
-		if info := <-h.closed; info.Cause != CauseFlood {
+		if info := <-h.closed; info.Reason != fault.ReasonFlood {
 			t.Errorf("closed with %+v", info)
 		}
 	})
