@@ -4,7 +4,7 @@
 //
 // It refuses to be precise: a timer fires up to one tick late (never early),
 // and a slow callback delays the ones behind it. It starts no goroutine: the
-// owner runs Run on one of its own and ends it with the context or with Close.
+// owner calls Run on one of its own, and ends it with the context.
 package wheel
 
 import (
@@ -48,15 +48,12 @@ type Wheel struct {
 	// set at construction
 	tick  time.Duration
 	start time.Time
-	quit  chan struct{}
 
-	now atomic.Int64 // the number of the last tick that was begun, from 1
+	now atomic.Int64 // the number of the last tick that was started, from 1
 
 	mu      sync.Mutex
 	buckets [slots]Timer // sentinels of rings
 	due     Timer        // sentinel of the ring that waits for its callbacks
-	live    sync.WaitGroup
-	closed  bool
 }
 
 // New makes a wheel that turns once per tick. Nothing fires before Run.
@@ -64,7 +61,7 @@ func New(tick time.Duration) *Wheel {
 	if tick <= 0 {
 		panic("wheel: tick must be positive")
 	}
-	w := &Wheel{tick: tick, start: time.Now(), quit: make(chan struct{})}
+	w := &Wheel{tick: tick, start: time.Now()}
 	w.now.Store(1)
 	for i := range w.buckets {
 		w.buckets[i].ring()
@@ -73,47 +70,20 @@ func New(tick time.Duration) *Wheel {
 	return w
 }
 
-// Run fires timers until ctx ends or Close is called. Call it once. If the
-// machine was held up, the ticks that were missed are made up for at once.
+// Run fires timers until ctx ends; a callback under way is waited for, and
+// nothing fires afterwards. Call it once. If the machine was held up, the
+// ticks that were missed follow at once.
 func (w *Wheel) Run(ctx context.Context) {
-	if !w.enter() {
-		return
-	}
-	defer w.live.Done()
 	t := time.NewTicker(w.tick)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.quit:
-			return
 		case now := <-t.C:
-			w.advance(now)
+			w.advance(ctx, now)
 		}
 	}
-}
-
-func (w *Wheel) enter() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		return false
-	}
-	w.live.Add(1)
-	return true
-}
-
-// Close ends Run and waits for it and for a callback under way. Timers that
-// are left never fire. Must not be called from a callback. May be repeated.
-func (w *Wheel) Close() {
-	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.quit)
-	}
-	w.mu.Unlock()
-	w.live.Wait()
 }
 
 // Add schedules t to fire once, d from now; a timer that is scheduled already
@@ -158,11 +128,11 @@ func (w *Wheel) insertLocked(t *Timer, at time.Duration) {
 	t.link(&w.buckets[due%slots])
 }
 
-func (w *Wheel) advance(now time.Time) {
+func (w *Wheel) advance(ctx context.Context, now time.Time) {
 	last := int64(now.Sub(w.start)/w.tick) + 1
-	for n := w.now.Load() + 1; n <= last; n++ {
+	for n := w.now.Load() + 1; n <= last && ctx.Err() == nil; n++ {
 		w.collect(n)
-		w.fire(now)
+		w.fire(ctx, now)
 	}
 }
 
@@ -182,12 +152,12 @@ func (w *Wheel) collect(n int64) {
 	}
 }
 
-// fire calls back one timer after the other. They wait in a ring of the wheel
-// so that Stop and Add reach those whose turn has not come.
-func (w *Wheel) fire(now time.Time) {
+// fire calls back one timer after the other. The due ones wait in a ring of
+// the wheel, so that Stop and Add still reach them.
+func (w *Wheel) fire(ctx context.Context, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.due.next != &w.due && !w.closed {
+	for w.due.next != &w.due && ctx.Err() == nil {
 		t := w.due.next
 		t.unlink()
 		t.due = firing

@@ -41,11 +41,19 @@ func newProbe() *probe {
 func inBubble(t *testing.T, f func(w *Wheel)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := New(tick)
-		go w.Run(context.Background())
+		w, end := running()
 		f(w)
-		w.Close()
+		end()
 	})
+}
+
+// running returns a wheel that runs, and what ends its run and waits for it.
+func running() (w *Wheel, end func()) {
+	w = New(tick)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
+	return w, func() { cancel(); <-ended }
 }
 
 func sleep(d time.Duration) {
@@ -181,53 +189,39 @@ func TestCatchesUpAfterAHoldUp(t *testing.T) {
 	})
 }
 
-func TestNothingFiresAfterClose(t *testing.T) {
+func TestNothingFiresAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(tick)
-		go w.Run(context.Background())
+		w, end := running()
 		p := newProbe()
 		w.Add(&p.timer, time.Second)
-		w.Close()
-		w.Close()
-		w.Run(context.Background()) // returns at once
+		end()
 		sleep(time.Minute)
 		if len(p.fired) != 0 {
-			t.Error("fired after Close")
+			t.Error("fired after the end")
 		}
 	})
 }
 
-// Close waits for a callback under way; what was due together with it is not
-// called any more.
-func TestCloseDuringACallback(t *testing.T) {
+// Run waits for a callback under way; what was due together with it is not
+// called any more, and neither is what became due meanwhile.
+func TestEndDuringACallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(tick)
-		go w.Run(context.Background())
-		slow, behind := newProbe(), newProbe()
+		w, end := running()
+		slow, behind, later := newProbe(), newProbe(), newProbe()
 		slow.next = func() time.Duration { time.Sleep(time.Minute); return 0 }
 		w.Add(&slow.timer, time.Second)
 		w.Add(&behind.timer, time.Second)
+		w.Add(&later.timer, 30*time.Second)
 		sleep(2 * time.Second)
 		start := time.Now()
-		w.Close()
+		end()
 		if took := time.Since(start); took < 58*time.Second {
-			t.Errorf("Close took %v, with a callback under way", took)
+			t.Errorf("the end took %v, with a callback under way", took)
 		}
 		sleep(time.Minute)
-		if len(behind.fired) != 0 {
-			t.Error("a timer fired after Close")
+		if len(behind.fired)+len(later.fired) != 0 {
+			t.Error("a timer fired after the end")
 		}
-	})
-}
-
-func TestRunEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(context.Background())
-		w := New(tick)
-		ended := make(chan struct{})
-		go func() { w.Run(ctx); close(ended) }()
-		cancel()
-		<-ended
 	})
 }
 

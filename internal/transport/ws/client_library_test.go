@@ -53,9 +53,7 @@ func TestIndependentClient(t *testing.T) {
 // Over TLS: messages both ways, liveness, and a goodbye that arrives.
 func TestOverTLS(t *testing.T) {
 	w := wheel.New(10 * time.Millisecond)
-	running, stop := context.WithCancel(context.Background())
-	go w.Run(running)
-	t.Cleanup(func() { stop(); w.Close() })
+	go w.Run(t.Context())
 	s, err := New(Config{Wheel: w, PingEvery: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

@@ -81,7 +81,6 @@ func listen(t testing.TB, cfg Config, newHandler func(conn func() *Conn) Handler
 			t.Errorf("close: %v", err)
 		}
 		cancel()
-		cfg.Wheel.Close()
 	})
 	return e
 }

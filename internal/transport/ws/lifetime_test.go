@@ -41,7 +41,7 @@ func inBubble(t *testing.T, h Handler, f func(s *Server, c *Conn, peer *client))
 			*r = recorder{messages: make(chan string, 1000), closed: make(chan CloseInfo, 10), codes: r.codes}
 		}
 		w := wheel.New(100 * time.Millisecond)
-		go w.Run(context.Background())
+		go w.Run(t.Context())
 		s, err := New(Config{Wheel: w, forcePortable: true})
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +57,6 @@ func inBubble(t *testing.T, h Handler, f func(s *Server, c *Conn, peer *client))
 		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		w.Close()
 	})
 }
 
@@ -282,7 +281,7 @@ func TestServerCloseIsBounded(t *testing.T) {
 		release := make(chan struct{}) // of the bubble: else a wait for it is none
 		h := handlerFunc(func(string) { <-release })
 		w := wheel.New(100 * time.Millisecond)
-		go w.Run(context.Background())
+		go w.Run(t.Context())
 		s, _ := New(Config{Wheel: w, forcePortable: true})
 		ours, theirs := net.Pipe()
 		c, _ := s.adopt(ours, nil, "", h)
@@ -297,7 +296,6 @@ func TestServerCloseIsBounded(t *testing.T) {
 		}
 		within(t, start, 3*time.Second)
 		go close(release)
-		w.Close()
 	})
 }
 
