@@ -152,7 +152,7 @@ type testServer struct {
 
 func newTestServer(t testing.TB, secure bool) *testServer {
 	t.Helper()
-	cfg := config.Default()
+	cfg := defaults()
 	cfg.Addr = "127.0.0.1:0"
 	s := &testServer{t: t, http: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
 	scheme := "http"

@@ -140,6 +140,15 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// defaults are the settings of a server that was told nothing.
+func defaults() *config.Config {
+	cfg, err := config.Load(nil, nil)
+	if err != nil {
+		panic(err)
+	}
+	return cfg
+}
+
 // fake is an application whose steps a test lets happen.
 type fake struct {
 	start, stop chan error
@@ -167,7 +176,7 @@ func (f *fake) serving(signals ...os.Signal) *serving {
 	for _, s := range signals {
 		queue <- s
 	}
-	return &serving{app: f, cfg: config.Default(), log: slog.New(slog.NewTextHandler(io.Discard, nil)), signals: queue, hints: func(*config.Config, string) {}}
+	return &serving{app: f, cfg: defaults(), log: slog.New(slog.NewTextHandler(io.Discard, nil)), signals: queue, hints: func(*config.Config, string) {}}
 }
 
 // A second signal ends a shutdown that hangs, with the code that shells expect.
@@ -225,13 +234,13 @@ func TestHintsCanBePasted(t *testing.T) {
 		{"[::1]:80", "[::1]:80", "http://[::1]:80"},
 		{"10.1.2.3:80", "10.1.2.3:80", "http://10.1.2.3:80"},
 	} {
-		cfg := config.Default()
+		cfg := defaults()
 		cfg.Addr = test.asked
 		if got := localURL(cfg, test.addr); got != test.url {
 			t.Errorf("%s: %s, want %s", test.asked, got, test.url)
 		}
 	}
-	cfg := config.Default()
+	cfg := defaults()
 	cfg.Redis = "redis://:hunter2@localhost"
 	open := hintText(cfg, "127.0.0.1:8080")
 	cfg.TokenSecrets = []string{testSecret}

@@ -14,7 +14,7 @@ import (
 )
 
 // minAPIKey is 96 bits in base64 or 64 in hex: too many to guess over a
-// network. A word that somebody thought of is mostly shorter.
+// network. Words that people choose are mostly shorter.
 const minAPIKey = 16
 
 // minSecret is RFC 7518 section 3.2: an HS256 key is as long as its hash, at
@@ -27,7 +27,30 @@ var (
 	hostForm   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
 )
 
+// check accepts or refuses one text, and returns it as it is to be kept.
+type check = func(string) (string, error)
+
 func anyText(s string) (string, error) { return s, nil }
+
+// optional accepts the empty text, too.
+func optional(c check) check {
+	return func(s string) (string, error) {
+		if s == "" {
+			return s, nil
+		}
+		return c(s)
+	}
+}
+
+// matching accepts what has the form; refusal says what to write instead.
+func matching(form *regexp.Regexp, refusal string) check {
+	return func(s string) (string, error) {
+		if !form.MatchString(s) {
+			return "", fmt.Errorf("%q %s", s, refusal)
+		}
+		return s, nil
+	}
+}
 
 func checkAddr(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
@@ -37,15 +60,11 @@ func checkAddr(s string) (string, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || port != strconv.FormatUint(n, 10) {
 		return "", fmt.Errorf("%q ends in no port number; write one from 0 to 65535, as in localhost:8080", s)
 	}
-	if host != "" && net.ParseIP(withoutZone(host)) == nil && !hostForm.MatchString(host) {
+	withoutZone, _, _ := strings.Cut(host, "%")
+	if host != "" && net.ParseIP(withoutZone) == nil && !hostForm.MatchString(host) {
 		return "", fmt.Errorf("%q is not the name or IP address of a host; write host:port without http:// and path", s)
 	}
 	return s, nil
-}
-
-func withoutZone(host string) string {
-	host, _, _ = strings.Cut(host, "%")
-	return host
 }
 
 // RedactURL puts a mark in the place of a URL's password, so that it can be
@@ -66,20 +85,6 @@ func RedactURL(s string) string {
 	}
 	u.RawQuery = q.Encode()
 	return u.Redacted()
-}
-
-func checkPrefix(s string) (string, error) {
-	if !prefixForm.MatchString(s) {
-		return "", fmt.Errorf("%q cannot begin a key; write 1 to 64 letters, digits and . _ - :, with a letter or digit first", s)
-	}
-	return s, nil
-}
-
-func checkNode(s string) (string, error) {
-	if s != "" && !nodeForm.MatchString(s) {
-		return "", fmt.Errorf("%q cannot name a node; write 1 to 63 letters, digits, dots, - and _", s)
-	}
-	return s, nil
 }
 
 func checkTokenSecret(s string) (string, error) {
@@ -108,23 +113,33 @@ func checkStream(s string) (string, error) {
 	return s, nil
 }
 
-func checkGlob(s string) (string, error) {
-	return s, channel.CheckGlob(s)
-}
+func checkGlob(s string) (string, error) { return s, channel.CheckGlob(s) }
 
-func checkJWKS(s string) (string, error) {
-	if s == "" {
-		return s, nil
-	}
-	return s, tokenkey.CheckURL(s)
-}
+func checkJWKS(s string) (string, error) { return s, tokenkey.CheckURL(s) }
 
 func checkPersonal(s string) (string, error) {
-	if s == "" {
-		return s, nil
-	}
 	if channel.Check(s) != nil || len(s) > 100 || strings.HasPrefix(s, "$") {
 		return "", fmt.Errorf("%q cannot begin users' channels; write up to 100 characters that a channel's name may have and no $ first, such as user:", s)
 	}
 	return s, nil
+}
+
+// checkOrigin reads one allowed origin and returns it as browsers send it:
+// lower case, without the scheme's own port, without a trailing slash.
+func checkOrigin(s string) (string, error) {
+	if s == "*" {
+		return s, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", fmt.Errorf("%q is not an origin; write scheme://host[:port] such as https://app.example.com, or *", s)
+	}
+	if strings.Contains(u.Host, "*") {
+		return "", fmt.Errorf("%q holds a wildcard; name each origin in full, or write * alone to allow all", s)
+	}
+	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("%q is more than an origin; write %s://%s", s, u.Scheme, u.Host)
+	}
+	ownPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), ownPort), nil
 }

@@ -1,9 +1,9 @@
 // Package config is the one place where Magpie's settings live: their names,
 // defaults, sources, checks and reference page.
 //
-// Flags win over MAGPIE_ environment variables, those over the YAML file, that
-// over the defaults. What is unknown or wrong anywhere is reported, all of it
-// at once; nothing is guessed and nothing is ignored in silence.
+// Flags win over MAGPIE_ environment variables, those over the YAML file, and
+// the file over the defaults. Everything that is unknown or wrong in any of
+// them is reported at once; nothing is guessed and nothing is ignored.
 //
 // It keeps no state after Load, watches no file and starts no goroutine.
 package config
@@ -18,17 +18,17 @@ import (
 	"magpie/internal/tokenkey"
 )
 
-// Config is every setting of a server, checked: what Load returned needs no
-// second look. It does not change afterwards and may be read from anywhere.
+// Config is every setting of a server. Load has checked all of them. It does
+// not change afterwards and may be read by any goroutine.
 type Config struct {
 	Addr   string // host:port to listen on; port 0 asks the system for one
 	Redis  string // URL; empty means the embedded engine. Holds a password.
 	Prefix string // of every key and channel of ours in Redis
 	Node   string // this server's name among the nodes, unique
 
-	// Open is --open as given. Ask OpenMode for what holds.
+	// Open is --open as it was given. OpenMode says whether open mode holds.
 	Open          bool
-	APIKeys       []string // secret; none: the server API needs no key in open mode and is shut otherwise
+	APIKeys       []string // secret; none: the server API needs no key in open mode and is closed otherwise
 	TokenSecrets  []string // secret; each signs, the first is the newest
 	TokenKeyFiles []string // PEM files, as they were given
 	TokenJWKS     string   // URL of a key set; empty: none
@@ -36,7 +36,7 @@ type Config struct {
 	TokenIssuer   string   // what every token's iss must be; empty: anything
 	Personal      string   // prefix of users' own channels; empty: none
 
-	// PersonalSubscribe subscribes users to their own channel unasked.
+	// PersonalSubscribe subscribes users to their own channel when they connect.
 	PersonalSubscribe bool
 	AllowedOrigins    []string // scheme://host[:port] in lower case, or "*"; none: same origin and localhost
 
@@ -51,8 +51,8 @@ type Config struct {
 	// TokenKeys are the public keys in TokenKeyFiles.
 	TokenKeys []tokenkey.Key
 
-	// Rules are never nil; their fallback is for Anyone in open mode and for
-	// Users otherwise.
+	// Rules are never nil. Their default is for Anyone in open mode and for Users
+	// otherwise.
 	Rules *channel.Rules
 
 	from      map[string]string // setting key -> where it was set; not there: default
@@ -60,16 +60,16 @@ type Config struct {
 	ruleTexts []ruleText // until Load has built Rules
 }
 
-// Limits bound what one client may cost.
+// Limits are what one client may take.
 type Limits struct {
 	MaxPayload    int // bytes of one message
 	Outbox        int // bytes waiting for one session before it counts as slow (D8)
 	Subscriptions int // channels of one session
 }
 
-// Times are the server's patience.
+// Times are how long things may take.
 type Times struct {
-	PingInterval      time.Duration // silence after which a client is asked for a sign of life
+	PingInterval      time.Duration // silence after which a client is pinged
 	PongTimeout       time.Duration // how long its answer may take
 	WriteTimeout      time.Duration // how long one write to a client may take
 	DrainTimeout      time.Duration // how long a shutdown may take
@@ -101,8 +101,8 @@ func (c *Config) Tokens() bool {
 	return len(c.TokenSecrets) > 0 || len(c.TokenKeyFiles) > 0 || c.TokenJWKS != ""
 }
 
-// Warnings are what is allowed and hardly meant, such as a rule that never
-// holds. Callers must not change them.
+// Warnings are what is allowed and probably a mistake, such as a rule that
+// never holds. Callers must not change them.
 func (c *Config) Warnings() Problems { return c.warnings }
 
 // TLS tells whether the server speaks TLS itself.

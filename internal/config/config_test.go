@@ -70,7 +70,7 @@ func lines(err error) []string {
 // A server that was told nothing is open, on this machine only, and says 1000
 // messages and a day of log.
 func TestDefaultsAreAFirstMinute(t *testing.T) {
-	c := Default()
+	c := mustLoad(t, "", nil, nil)
 	if c.Addr != "localhost:8080" || c.Redis != "" || c.Prefix != "magpie" || !c.OpenMode() || c.Open {
 		t.Fatalf("defaults: %+v", c)
 	}
@@ -84,7 +84,7 @@ func TestDefaultsAreAFirstMinute(t *testing.T) {
 	if r := c.Rules.For("chat"); r.Subscribe != channel.Anyone || r.Log.Size != 1000 {
 		t.Fatalf("fallback rule: %+v", r)
 	}
-	if c.Node == "" || c.Node == Default().Node {
+	if c.Node == "" || c.Node == mustLoad(t, "", nil, nil).Node {
 		t.Fatalf("node name %q is empty or not unique", c.Node)
 	}
 }
@@ -487,7 +487,7 @@ func TestReferenceNamesEverySetting(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(page.String(), Default().Node) {
+	if strings.Contains(page.String(), mustLoad(t, "", nil, nil).Node) {
 		t.Error("the page depends on this machine")
 	}
 }
@@ -498,8 +498,7 @@ func FuzzFile(f *testing.F) {
 	f.Add("rules: [{match: &x y, publish: *x}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		raws, problems := parseFile("f.yaml", []byte(text))
-		l := loader{config: &Config{from: make(map[string]string)}, broken: make(map[string]bool)}
-		l.defaults()
+		l := newLoader()
 		l.layer(raws, problems)
 		l.finish()
 		if len(l.problems) == 0 && l.config.Rules == nil {

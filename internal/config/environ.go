@@ -9,12 +9,12 @@ import (
 )
 
 // injected are the variables that container platforms set for a service that
-// happens to be called magpie (MAGPIE_SERVICE_HOST, MAGPIE_PORT=tcp://…) or
-// magpie-something. Nobody wrote them, so they are no mistakes.
+// is called magpie (MAGPIE_SERVICE_HOST, MAGPIE_PORT=tcp://…) or
+// magpie-something. No person wrote them, so they are no mistakes.
 var injected = regexp.MustCompile(`^MAGPIE_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|NAME|ENV_\w+)$`)
 
-// readEnviron picks the settings out of environ (NAME=value). A variable that
-// is set to nothing counts as not set, as compose files write it.
+// readEnviron finds the settings in environ (NAME=value). A variable that is
+// set to nothing counts as not set, because compose files write that.
 func readEnviron(environ []string) (map[string]raw, Problems) {
 	all := make(map[string]raw)
 	var p Problems
@@ -22,7 +22,7 @@ func readEnviron(environ []string) (map[string]raw, Problems) {
 	for _, line := range environ {
 		name, val, _ := strings.Cut(line, "=")
 		val = strings.TrimSpace(val)
-		if !strings.HasPrefix(name, envPrefix) || slices.Contains(fromOutside, name) {
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(otherVariables, name) {
 			continue
 		}
 		i := slices.Index(known, name)
@@ -36,7 +36,8 @@ func readEnviron(environ []string) (map[string]raw, Problems) {
 	return all, p
 }
 
-func fromEnviron(environ []string, name string) string {
+// Getenv returns a variable of environ (NAME=value), empty when it is not set.
+func Getenv(environ []string, name string) string {
 	for _, line := range slices.Backward(environ) {
 		if val, ok := strings.CutPrefix(line, name+"="); ok {
 			return strings.TrimSpace(val)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -14,31 +13,35 @@ import (
 	"magpie/internal/spelling"
 )
 
-// maxFile is far above what fifty settings and a long list of rules need; a
+// maxFile is far above what ninety settings and a long list of rules need; a
 // larger file is the wrong file.
 const maxFile = 1 << 20
 
 func readFile(name string) (map[string]raw, Problems) {
-	var p Problems
-	f, err := os.Open(name)
+	text, err := readAtMost(name, maxFile+1)
 	if err != nil {
-		p.addf(name, "the file cannot be read (%s); check the path given with --config or MAGPIE_CONFIG", reason(err))
-		return nil, p
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		p.addf(name, "the file cannot be read (%s); check the path given with --config or MAGPIE_CONFIG", reason(err))
+		var p Problems
+		p.addf(name, "the file cannot be read (%s); check the path given with --config or MAGPIE_CONFIG", err)
 		return nil, p
 	}
 	return parseFile(name, text)
 }
 
-func reason(err error) string {
-	if pe, ok := errors.AsType[*os.PathError](err); ok {
-		return pe.Err.Error()
+// readAtMost returns the first bytes of a file. Its errors leave out the
+// file's name.
+func readAtMost(name string, most int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err == nil {
+		defer f.Close()
+		var text []byte
+		if text, err = io.ReadAll(io.LimitReader(f, most)); err == nil {
+			return text, nil
+		}
 	}
-	return err.Error()
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		err = path.Err
+	}
+	return nil, err
 }
 
 // parseFile reads YAML into one raw per setting and reports every key that
@@ -70,22 +73,19 @@ type fileReader struct {
 	problems Problems
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
-
+// broken reports an error of the YAML library: "yaml: line 3: what".
 func (d *fileReader) broken(err error) {
-	source, what := d.name, err.Error()
-	if m := yamlLine.FindStringSubmatch(what); m != nil {
-		what = m[2]
-		if m[1] != "" {
-			source += ":" + m[1]
-		}
+	source, what := d.name, strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, found := strings.CutPrefix(what, "line "); found {
+		line, text, _ := strings.Cut(rest, ": ")
+		source, what = source+":"+line, text
 	}
 	d.problems.addf(source, "this is not YAML (%s); mend this line or the one above it", what)
 }
 
 func (d *fileReader) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", d.name, n.Line) }
 
-// mapping walks the keys below path. Only ingest nests, so it goes two deep.
+// mapping reads the keys below path. Only ingest nests, so it goes two deep.
 func (d *fileReader) mapping(path string, n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		d.problems.addf(d.at(n), "the file's top level is not a list of settings; write lines such as addr: localhost:8080")
@@ -97,13 +97,14 @@ func (d *fileReader) mapping(path string, n *yaml.Node) {
 }
 
 func (d *fileReader) entry(key string, k, v *yaml.Node) {
+	group := inGroup(key)
 	switch {
 	case lookup(key) != nil:
 		d.setting(key, k, v)
-	case isGroup(key) && v.Kind == yaml.MappingNode:
+	case len(group) > 0 && v.Kind == yaml.MappingNode:
 		d.mapping(key+".", v)
-	case isGroup(key):
-		d.problems.addf(d.at(k), "%s holds no settings; write %s below it, indented", key, strings.Join(inGroup(key), " and "))
+	case len(group) > 0:
+		d.problems.addf(d.at(k), "%s holds no settings; write %s below it, indented", key, strings.Join(group, " and "))
 	default:
 		d.problems.addf(d.at(k), "there is no setting %q; %s", key, suggestion("", spelling.Nearest(key, names(func(s *setting) string { return s.key }))))
 	}
@@ -114,34 +115,28 @@ func (d *fileReader) setting(key string, k, v *yaml.Node) {
 		d.problems.addf(d.at(k), "%s is set twice, first in %s; keep one", key, before.source)
 		return
 	}
+	if v.Kind == yaml.ScalarNode && v.ShortTag() == "!!null" {
+		return // "redis:" with nothing behind it: not set
+	}
 	r := raw{source: d.at(k), node: v}
+	plain := true
 	switch v.Kind {
 	case yaml.ScalarNode:
-		if v.ShortTag() == "!!null" {
-			return // "redis:" with nothing behind it: not set
-		}
 		r.texts = []string{v.Value}
 	case yaml.SequenceNode:
-		r.texts = scalars(v)
+		for _, e := range v.Content {
+			r.texts = append(r.texts, e.Value)
+			plain = plain && e.Kind == yaml.ScalarNode
+		}
+	default:
+		plain = false
 	}
-	if _, own := lookup(key).value.(rules); !own && (v.Kind != yaml.ScalarNode && v.Kind != yaml.SequenceNode || len(r.texts) < len(v.Content)) {
+	if !plain && key != "rules" { // whose entries have a reader of their own
 		d.problems.addf(d.at(k), "%s holds something other than plain values; write %s: value", key, key)
 		return
 	}
 	d.found[key] = r
 }
-
-func scalars(n *yaml.Node) []string {
-	texts := []string{}
-	for _, e := range n.Content {
-		if e.Kind == yaml.ScalarNode {
-			texts = append(texts, e.Value)
-		}
-	}
-	return texts
-}
-
-func isGroup(key string) bool { return len(inGroup(key)) > 0 }
 
 func inGroup(key string) (keys []string) {
 	for i := range settings {

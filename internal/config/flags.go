@@ -11,12 +11,12 @@ import (
 // Flags is what the command line said. Bind makes it; Load reads it after the
 // command line was parsed.
 type Flags struct {
-	// CheckRedis is the engine's own word on a Redis URL; nil: any will do. Its
-	// errors hold nothing of the URL's password.
+	// CheckRedis is the engine's own check of a Redis URL; nil: any is accepted.
+	// Its errors must hold nothing of the URL's password.
 	CheckRedis func(url string) error
 
 	set     *pflag.FlagSet
-	given   map[string]*flagValue
+	given   []*flagValue
 	file    string
 	unknown []string // with their dashes
 }
@@ -24,33 +24,28 @@ type Flags struct {
 // Bind adds --config and one flag per setting to set. What they are given is
 // only collected; Load checks it together with the other sources.
 func Bind(set *pflag.FlagSet) *Flags {
-	f := &Flags{set: set, given: make(map[string]*flagValue)}
+	f := &Flags{set: set}
 	set.StringVar(&f.file, "config", "", "YAML `file` with settings (MAGPIE_CONFIG)")
 	for i := range settings {
-		s := &settings[i]
-		v := &flagValue{kind: s.value.kind(), def: s.def}
-		f.given[s.key] = v
-		flag := set.VarPF(v, s.flag(), "", s.help+" ("+s.env()+")")
-		flag.Annotations = map[string][]string{settingFlag: nil}
-		if v.kind == "true or false" {
+		v := &flagValue{setting: &settings[i]}
+		f.given = append(f.given, v)
+		flag := set.VarPF(v, v.flag(), "", v.help+" ("+v.env()+")")
+		if v.value.kind == trueOrFalse {
 			flag.NoOptDefVal = "true"
 		}
 	}
 	return f
 }
 
-// settingFlag marks the flags that Bind made for settings.
-const settingFlag = "magpie setting"
-
 // IsSetting tells whether a flag is a setting's: one that Bind made, and not
 // --config.
 func IsSetting(f *pflag.Flag) bool {
-	_, ok := f.Annotations[settingFlag]
+	_, ok := f.Value.(*flagValue)
 	return ok
 }
 
-// Scan notes the flags in args that nobody defined, so that Load can report
-// all of them. The flag set itself would stop at the first.
+// Scan finds the flags in args that nobody defined, so that Load can report all
+// of them. The flag set itself would stop at the first.
 func (f *Flags) Scan(args []string) {
 	for i := 0; i < len(args) && args[i] != "--"; i++ {
 		name := strings.TrimLeft(args[i], "-")
@@ -70,23 +65,22 @@ func (f *Flags) Scan(args []string) {
 	}
 }
 
-func (f *Flags) problems() (p Problems) {
+// read returns the settings that were given, and reports the flags that nobody
+// defined.
+func (f *Flags) read() (map[string]raw, Problems) {
+	all := make(map[string]raw)
+	for _, v := range f.given {
+		if len(v.texts) > 0 {
+			all[v.key] = raw{source: "--" + v.flag(), texts: v.texts}
+		}
+	}
+	var p Problems
 	var known []string // the command's own flags too
 	f.set.VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
 	for _, name := range f.unknown {
 		p.addf(name, "there is no such flag; %s", suggestion("--", spelling.Nearest(strings.TrimLeft(name, "-"), known)))
 	}
-	return p
-}
-
-func (f *Flags) raws() map[string]raw {
-	all := make(map[string]raw)
-	for key, v := range f.given {
-		if len(v.texts) > 0 {
-			all[key] = raw{source: "--" + lookup(key).flag(), texts: v.texts}
-		}
-	}
-	return all
+	return all, p
 }
 
 // suggestion ends the sentence about an unknown name.
@@ -97,10 +91,10 @@ func suggestion(before, nearest string) string {
 	return "did you mean " + before + nearest + "?"
 }
 
-// flagValue keeps what was written, every time it was.
+// flagValue keeps what was written, once for each time the flag was given.
 type flagValue struct {
-	texts     []string
-	kind, def string
+	*setting
+	texts []string
 }
 
 func (v *flagValue) Set(s string) error {
@@ -112,11 +106,12 @@ func (v *flagValue) Set(s string) error {
 func (v *flagValue) String() string { return v.def }
 
 func (v *flagValue) Type() string {
-	if v.kind == "true or false" {
+	switch kind := v.value.kind; {
+	case kind == trueOrFalse:
 		return "bool" // pflag's name for a flag that needs no value
-	}
-	if strings.Contains(v.kind, ", ") {
+	case strings.Contains(kind, ", "):
 		return "word"
+	default:
+		return kind
 	}
-	return v.kind
 }

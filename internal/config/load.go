@@ -6,9 +6,10 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
-	"io"
 	"os"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"magpie/internal/tokenkey"
 )
@@ -17,56 +18,45 @@ import (
 // checks all of it and returns the settings that hold. The error is a
 // Problems with everything that is wrong. flags may be nil.
 func Load(flags *Flags, environ []string) (*Config, error) {
-	l := loader{config: &Config{from: make(map[string]string)}, broken: make(map[string]bool)}
-	l.defaults()
-	file := fromEnviron(environ, "MAGPIE_CONFIG")
-	if flags != nil {
-		file = cmp.Or(flags.file, file)
-		l.checkRedis = flags.CheckRedis
+	if flags == nil {
+		flags = Bind(pflag.NewFlagSet("", pflag.ContinueOnError))
 	}
-	if file != "" {
+	l := newLoader()
+	l.checkRedis = flags.CheckRedis
+	if file := cmp.Or(flags.file, Getenv(environ, "MAGPIE_CONFIG")); file != "" {
 		l.layer(readFile(file))
 	}
 	l.layer(readEnviron(environ))
-	if flags != nil {
-		l.layer(flags.raws(), flags.problems())
-	}
+	l.layer(flags.read())
 	l.finish()
-	if err := l.problems.err(); err != nil {
-		return nil, err
+	if len(l.problems) > 0 {
+		return nil, l.problems
 	}
 	return l.config, nil
 }
 
-// Default returns the settings of a server that was told nothing.
-func Default() *Config {
-	c, err := Load(nil, nil)
-	if err != nil {
-		panic(err) // the table's own defaults are wrong; a test holds them
-	}
-	return c
-}
-
+// loader is one run of Load.
 type loader struct {
-	config   *Config
-	problems Problems
-	broken   map[string]bool // settings that were given and could not be read
-
+	config     *Config
+	problems   Problems
+	broken     map[string]bool    // settings that were given and could not be read
 	checkRedis func(string) error // may be nil
 }
 
-func (l *loader) defaults() {
+// newLoader starts with the defaults.
+func newLoader() *loader {
+	l := &loader{config: &Config{from: make(map[string]string)}, broken: make(map[string]bool)}
 	for i := range settings {
-		s := &settings[i]
-		if s.def != "" {
+		if s := &settings[i]; s.def != "" {
 			l.read(s, raw{source: "default", texts: []string{s.def}})
 		}
 	}
 	clear(l.config.from)
+	return l
 }
 
-// layer lays one source over what is there. It reads settings that a later
-// layer replaces too: a mistake is a mistake wherever it stands.
+// layer reads one source over what earlier ones gave. Settings that a later
+// source replaces are checked too, so that no mistake stays hidden.
 func (l *loader) layer(raws map[string]raw, problems Problems) {
 	l.problems = append(l.problems, problems...)
 	for i := range settings {
@@ -103,7 +93,7 @@ func each(err error) []error {
 	return []error{err}
 }
 
-// finish settles what depends on more than one setting.
+// finish checks and fills in what depends on more than one setting.
 func (l *loader) finish() {
 	c := l.config
 	if c.Node == "" {
@@ -116,13 +106,15 @@ func (l *loader) finish() {
 	l.checkTLS()
 	l.readKeys()
 	l.checkAccess()
-	l.checkIngest()
+	if c.Redis == "" && !l.broken["redis"] {
+		l.useless("reads from Redis and there is none; set redis (--redis, MAGPIE_REDIS), or leave it out", "ingest.streams", "ingest.channels")
+	}
 	l.problems = append(l.problems, c.buildRules()...)
 	c.ruleTexts = nil
 }
 
-// checkOutbox keeps a message from being one that no client can ever get: an
-// outbox has to hold it in the protocol's own encoding.
+// checkOutbox makes sure that an outbox can hold the longest message in every
+// protocol's encoding. Else no client could ever receive it.
 func (l *loader) checkOutbox() {
 	c := l.config
 	if l.broken["outbox"] || l.broken["max_payload"] || c.Limits.Outbox >= 2*c.Limits.MaxPayload {
@@ -135,20 +127,19 @@ func (l *loader) checkOutbox() {
 func (l *loader) checkTLS() {
 	c := l.config
 	switch {
-	case c.TLSCert == "" && c.TLSKey == "":
-	case c.TLSKey == "":
+	case c.TLSCert != "" && c.TLSKey == "":
 		l.problems.addf(c.from["tls_cert"], "a certificate needs its key; set tls_key (--tls-key, MAGPIE_TLS_KEY) too")
-	case c.TLSCert == "":
+	case c.TLSCert == "" && c.TLSKey != "":
 		l.problems.addf(c.from["tls_key"], "a key needs its certificate; set tls_cert (--tls-cert, MAGPIE_TLS_CERT) too")
-	default:
+	case c.TLSCert != "":
 		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
 			l.problems.addf(c.from["tls_cert"], "the certificate and its key cannot be used (%s); give PEM files that belong together", err)
 		}
 	}
 }
 
-// readKeys reads the public keys, and asks for something to check with where
-// something is to be checked.
+// readKeys reads the public keys, and reports settings that need a key where
+// there is none.
 func (l *loader) readKeys() {
 	c := l.config
 	for _, name := range c.TokenKeyFiles {
@@ -159,12 +150,17 @@ func (l *loader) readKeys() {
 		}
 		c.TokenKeys = append(c.TokenKeys, keys...)
 	}
-	if c.Tokens() {
-		return
+	if !c.Tokens() {
+		l.useless("is about tokens and there is nothing to check them with; set token_secret, token_public_keys or token_jwks, or leave it out", "token_audience", "token_issuer")
 	}
-	for _, one := range []struct{ key, value string }{{"token_audience", c.TokenAudience}, {"token_issuer", c.TokenIssuer}} {
-		if one.value != "" {
-			l.problems.addf(c.from[one.key], "%s is about tokens and there is nothing to check them with; set token_secret, token_public_keys or token_jwks, or leave it out", one.key)
+}
+
+// useless reports those of the settings that were given, because what they
+// depend on was not. An empty value asks for nothing.
+func (l *loader) useless(why string, keys ...string) {
+	for _, key := range keys {
+		if strings.Join(lookup(key).value.show(l.config), "") != "" {
+			l.problems.addf(l.config.from[key], "%s %s", key, why)
 		}
 	}
 }
@@ -173,14 +169,9 @@ func (l *loader) readKeys() {
 const maxKeyFile = 256 << 10
 
 func readKeyFile(name string) ([]tokenkey.Key, error) {
-	f, err := os.Open(name)
+	text, err := readAtMost(name, maxKeyFile+1)
 	if err != nil {
-		return nil, errors.New(reason(err))
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err != nil {
-		return nil, errors.New(reason(err))
+		return nil, err
 	}
 	if len(text) > maxKeyFile {
 		return nil, errors.New("it is longer than 256KB")
@@ -188,9 +179,8 @@ func readKeyFile(name string) ([]tokenkey.Key, error) {
 	return tokenkey.ParsePEM(text)
 }
 
-// checkAccess is the line between a trial and a hole: a server that others
-// can reach asks for tokens, unless its owner says in so many words that it
-// should not.
+// checkAccess refuses an address that other machines can reach while no token
+// is checked, unless --open says that this is meant.
 func (l *loader) checkAccess() {
 	c := l.config
 	for _, key := range []string{"addr", "open", "token_secret", "token_public_keys", "token_jwks"} {
@@ -200,21 +190,6 @@ func (l *loader) checkAccess() {
 	}
 	if !c.Tokens() && !c.OpenMode() {
 		l.problems.addf(c.from["addr"], "%s can be reached from other machines and nobody has to show a token there; set --token-secret (MAGPIE_TOKEN_SECRET), --token-public-keys or --token-jwks, or give --open to let anyone join and publish, or listen on localhost", c.Addr)
-	}
-}
-
-func (l *loader) checkIngest() {
-	c := l.config
-	if c.Redis != "" || l.broken["redis"] {
-		return
-	}
-	for _, one := range []struct {
-		key   string
-		value []string
-	}{{"ingest.streams", c.Ingest.Streams}, {"ingest.channels", c.Ingest.Channels}} {
-		if len(one.value) > 0 { // an empty list asks for nothing
-			l.problems.addf(c.from[one.key], "%s reads from Redis and there is none; set redis (--redis, MAGPIE_REDIS), or leave it out", one.key)
-		}
 	}
 }
 

@@ -33,11 +33,3 @@ func (p Problems) Error() string {
 func (p *Problems) addf(source, format string, args ...any) {
 	*p = append(*p, Problem{Source: source, Text: fmt.Sprintf(format, args...)})
 }
-
-// err keeps an empty list from becoming a non-nil error.
-func (p Problems) err() error {
-	if len(p) == 0 {
-		return nil
-	}
-	return p
-}

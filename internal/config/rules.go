@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -22,12 +23,9 @@ type ruleText struct {
 
 // rules is the value of the setting that is a list of rules. Environment and
 // flag take the same YAML (or JSON) as the file.
-type rules struct{}
+var rules = value{kind: "list of rules", list: true, read: readRules, show: showRules}
 
-func (rules) kind() string { return "list of rules" }
-func (rules) list() bool   { return true }
-
-func (rules) read(c *Config, r raw) error {
+func readRules(c *Config, r raw) error {
 	node := r.node
 	if node == nil {
 		var doc yaml.Node
@@ -50,18 +48,17 @@ func (rules) read(c *Config, r raw) error {
 	return nil
 }
 
-func (rules) show(c *Config) []string {
+func showRules(c *Config) (texts []string) {
 	all := c.Rules.All()
-	texts := make([]string, len(all)-1)
-	for i, r := range all[:len(all)-1] {
-		texts[i] = formatRule(r)
+	for _, r := range all[:len(all)-1] {
+		texts = append(texts, formatRule(r))
 	}
 	return texts
 }
 
 func formatRule(r channel.Rule) string {
 	return fmt.Sprintf("{match: %q, log: {size: %d, age: %s}, recover: %t, delta: %t, presence: %t, join_leave: %t, subscribe: %s, publish: %s, history: %s, members: %s}",
-		r.Match, r.Log.Size, formatDuration(r.Log.Age), r.Recover, r.Delta, r.Presence, r.JoinLeave, r.Subscribe, r.Publish, r.History, r.Members)
+		r.Match, r.Log.Size, FormatDuration(r.Log.Age), r.Recover, r.Delta, r.Presence, r.JoinLeave, r.Subscribe, r.Publish, r.History, r.Members)
 }
 
 // buildRules fills in what the rules leave out and reports what is wrong in
@@ -72,23 +69,22 @@ func (c *Config) buildRules() (p Problems) {
 		everybody = channel.Anyone
 	}
 	fallback := channel.Default(everybody)
-	list := make([]channel.Rule, 0, len(c.ruleTexts))
+	var own []channel.Rule
 	for i, t := range c.ruleTexts {
-		rule := fallback
-		reader := ruleReader{source: t.source, number: i + 1, problems: &p}
-		reader.read(&rule, t.node)
-		reader.check(rule, fallback)
-		list = append(list, rule)
+		reader := ruleReader{rule: fallback, source: t.source, number: i + 1, problems: &p, seen: make(map[string]bool)}
+		reader.read(t.node)
+		reader.check(fallback)
+		own = append(own, reader.rule)
 	}
 	if len(p) > 0 {
 		return p
 	}
-	c.warnings = neverHold(c.ruleTexts, list)
+	c.warnings = neverHold(c.ruleTexts, own)
 	typing := channel.Typing(everybody)
-	if !slices.ContainsFunc(list, func(r channel.Rule) bool { return r.Match == typing.Match }) {
-		list = append(list, typing)
+	if !slices.ContainsFunc(own, func(r channel.Rule) bool { return r.Match == typing.Match }) {
+		own = append(own, typing)
 	}
-	built, err := channel.NewRules(list, fallback)
+	built, err := channel.NewRules(own, fallback)
 	if err != nil {
 		p.addf("rules", "%s", err)
 	}
@@ -97,125 +93,99 @@ func (c *Config) buildRules() (p Problems) {
 }
 
 // neverHold finds the rules behind one that matches all that they match.
-func neverHold(texts []ruleText, list []channel.Rule) (w Problems) {
-	for i, rule := range list {
-		for j, earlier := range list[:i] {
-			if channel.Covers(earlier.Match, rule.Match) {
-				w.addf(texts[i].source, "rule %d (match %q) never holds: rule %d (match %q) comes first and matches all of its channels; put rule %d before it, or remove it",
-					i+1, rule.Match, j+1, earlier.Match, i+1)
-				break
-			}
+func neverHold(texts []ruleText, own []channel.Rule) (w Problems) {
+	for i, rule := range own {
+		j := slices.IndexFunc(own[:i], func(earlier channel.Rule) bool { return channel.Covers(earlier.Match, rule.Match) })
+		if j >= 0 {
+			w.addf(texts[i].source, "rule %d (match %q) never holds: rule %d (match %q) comes first and matches all of its channels; put rule %d before it, or remove it",
+				i+1, rule.Match, j+1, own[j].Match, i+1)
 		}
 	}
 	return w
 }
 
+// ruleReader reads one rule.
 type ruleReader struct {
+	rule     channel.Rule // the default, with what was written in its place
 	source   string
 	number   int
 	problems *Problems
+	seen     map[string]bool // keys that were written
 }
 
 func (r *ruleReader) addf(format string, args ...any) {
 	r.problems.addf(r.source, "rule %d: %s", r.number, fmt.Sprintf(format, args...))
 }
 
-var ruleKeys = []string{"match", "log", "log.size", "log.age", "recover", "delta", "presence", "join_leave", "subscribe", "publish", "history", "members"}
-
-func (r *ruleReader) read(rule *channel.Rule, n *yaml.Node) {
+func (r *ruleReader) read(n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		r.addf(`it is not a rule; write {match: "news:*", publish: server}`)
 		return
 	}
-	seen := make(map[string]bool)
-	r.mapping(rule, "", n, seen)
-	if seen["recover"] && rule.Recover && rule.Log.Size == 0 {
+	r.mapping("", n)
+	if r.seen["recover"] && r.rule.Recover && r.rule.Log.Size == 0 {
 		r.addf("recover: true needs a log; give it a log.size, or leave recover out")
 	}
-	if !seen["match"] {
+	if !r.seen["match"] {
 		r.addf(`it has no match; write which channels it is for, such as match: "news:*"`)
 	}
 }
 
-func (r *ruleReader) mapping(rule *channel.Rule, path string, n *yaml.Node, seen map[string]bool) {
+func (r *ruleReader) mapping(path string, n *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, v := path+n.Content[i].Value, n.Content[i+1]
+		on, notOnOff := parseBool(v.Value)
 		switch {
-		case seen[key]:
+		case r.seen[key]:
 			r.addf("%s is written twice; keep one", key)
 		case key == "log" && v.Kind == yaml.MappingNode:
-			r.mapping(rule, "log.", v, seen)
-		case key == "log" && isWord(v.Value):
-			r.onOff(rule, v.Value)
+			r.mapping("log.", v)
+		case key == "log" && notOnOff == nil && len(v.Value) > 1: // not log: 1, which could mean anything
+			if !on {
+				r.rule.Log.Size = 0
+			}
 		case key == "log":
 			r.addf("log is no plain value; write log: {size: 1000, age: 24h}, or log: off for none")
 		case v.Kind != yaml.ScalarNode:
 			r.addf("%s takes one plain value; write %s: value", key, key)
 		default:
-			r.field(rule, key, v.Value)
+			r.field(key, v.Value)
 		}
-		seen[key] = true
+		r.seen[key] = true
 	}
 }
 
-// isWord leaves numbers out: log: 1 could mean anything.
-func isWord(s string) bool {
-	_, err := parseBool(s)
-	return err == nil && len(s) > 1
-}
+var ruleKeys = []string{"match", "log", "log.size", "log.age", "recover", "delta", "presence", "join_leave", "subscribe", "publish", "history", "members"}
 
-// onOff reads log: off, and log: on for the default's log.
-func (r *ruleReader) onOff(rule *channel.Rule, s string) {
-	if on, _ := parseBool(s); !on {
-		rule.Log.Size = 0
-	}
-}
-
-func (r *ruleReader) field(rule *channel.Rule, key, s string) {
+// field keeps one value. What cannot be read stays at the default's value, so
+// that check does not complain of it a second time.
+func (r *ruleReader) field(key, s string) {
+	to := map[string]any{
+		"match": &r.rule.Match, "log.size": &r.rule.Log.Size, "log.age": &r.rule.Log.Age,
+		"recover": &r.rule.Recover, "delta": &r.rule.Delta, "presence": &r.rule.Presence, "join_leave": &r.rule.JoinLeave,
+		"subscribe": &r.rule.Subscribe, "publish": &r.rule.Publish, "history": &r.rule.History, "members": &r.rule.Members,
+	}[key]
 	var err error
-	switch key {
-	case "match":
-		rule.Match = s
-	case "log.size":
-		err = keep(&rule.Log.Size, messages, s)
-	case "log.age":
-		err = keep(&rule.Log.Age, parseDuration, s)
-	case "recover":
-		err = keep(&rule.Recover, parseBool, s)
-	case "delta":
-		err = keep(&rule.Delta, parseBool, s)
-	case "presence":
-		err = keep(&rule.Presence, parseBool, s)
-	case "join_leave":
-		err = keep(&rule.JoinLeave, parseBool, s)
-	case "subscribe":
-		rule.Subscribe = who(s)
-	case "publish":
-		rule.Publish = who(s)
-	case "history":
-		rule.History = who(s)
-	case "members":
-		rule.Members = who(s)
+	switch to := to.(type) {
+	case *string:
+		*to = s
+	case *int:
+		err = keep(to, parseMessages, s)
+	case *time.Duration:
+		err = keep(to, ParseDuration, s)
+	case *bool:
+		err = keep(to, parseBool, s)
+	case *channel.Who: // any word; check says which there are
+		*to = channel.Who(strings.ToLower(s))
 	default:
 		r.addf("there is no %q in a rule; %s", key, suggestion("", spelling.Nearest(key, ruleKeys)))
-		return
 	}
 	if err != nil {
 		r.addf("%s: %s", key, err)
 	}
 }
 
-// keep leaves what cannot be read at the default's value, so that the rule's
-// own check does not complain of it a second time.
-func keep[T any](to *T, parse func(string) (T, error), s string) error {
-	v, err := parse(s)
-	if err == nil {
-		*to = v
-	}
-	return err
-}
-
-func messages(s string) (int, error) {
+func parseMessages(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a number of messages; write one such as 1000, or 0 for no log", s)
@@ -223,12 +193,10 @@ func messages(s string) (int, error) {
 	return n, nil
 }
 
-// who takes any word; the rule's own check says which there are.
-func who(s string) channel.Who { return channel.Who(strings.ToLower(s)) }
-
-// check asks the rule's own package, one rule at a time so that each is heard.
-func (r *ruleReader) check(rule, fallback channel.Rule) {
-	_, err := channel.NewRules([]channel.Rule{rule}, fallback)
+// check asks the rule's own package, one rule at a time, so that all of them
+// are reported.
+func (r *ruleReader) check(fallback channel.Rule) {
+	_, err := channel.NewRules([]channel.Rule{r.rule}, fallback)
 	if err == nil {
 		return
 	}

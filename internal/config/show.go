@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,48 +37,37 @@ func (c *Config) Show(w io.Writer) error {
 }
 
 func (c *Config) showSetting(b *strings.Builder, key string, s *setting) {
-	from := c.from[s.key]
-	if from == "" {
-		from = "default"
-	}
+	from := cmp.Or(c.from[s.key], "default")
 	texts := s.value.show(c)
 	if s.key == "node" && c.from[s.key] == "" {
-		texts = []string{""} // the name that it has now is made anew at each start
+		texts = []string{""} // each start makes another name
 	}
-	if s.secret {
+	if s.value.secret {
 		texts = slices.Repeat([]string{hidden}, len(texts))
 	}
-	if _, own := s.value.(rules); own && len(texts) > 0 {
+	if s.key == "rules" && len(texts) > 0 {
 		fmt.Fprintf(b, "%s: # %s\n", key, from)
 		for _, t := range texts {
 			fmt.Fprintf(b, "  - %s\n", t)
 		}
 		return
 	}
-	fmt.Fprintf(b, "%s: %s # %s\n", key, yamlValue(s.value.list(), texts), from)
+	fmt.Fprintf(b, "%s: %s # %s\n", key, yamlValue(s.value.list, texts), from)
 }
+
+// plainWord is what YAML reads as a text without quotes.
+var plainWord = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$`)
 
 func yamlValue(list bool, texts []string) string {
 	quoted := make([]string, len(texts))
 	for i, t := range texts {
-		quoted[i] = quote(t)
+		quoted[i] = t
+		if !plainWord.MatchString(t) {
+			quoted[i] = strconv.Quote(t)
+		}
 	}
 	if list {
 		return "[" + strings.Join(quoted, ", ") + "]"
 	}
 	return quoted[0]
-}
-
-// quote leaves plain words bare, because that is how people write them.
-func quote(s string) string {
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.') {
-			return strconv.Quote(s)
-		}
-	}
-	if s == "" || s[0] == '-' || s[0] == '.' {
-		return strconv.Quote(s)
-	}
-	return s
 }

@@ -1,38 +1,30 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// sizeUnits are written as people write them: 64KB is 65536 bytes, as it is
-// in Redis. The longer suffixes come first because all of them end in B.
-var sizeUnits = []struct {
-	suffix string
-	bytes  int
-}{
-	{"KIB", 1 << 10}, {"MIB", 1 << 20}, {"GIB", 1 << 30},
-	{"KB", 1 << 10}, {"MB", 1 << 20}, {"GB", 1 << 30},
-	{"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"B", 1},
-}
+// sizeForm is a number with a unit or none.
+var sizeForm = regexp.MustCompile(`^(\d+)\s*(?:([KMG])(?:I?B)?|B)?$`)
 
-// parseSize reads a number of bytes: 65536, 64KB, 1MB. Case and a space
-// before the unit do not matter.
+// parseSize reads a number of bytes: 65536, 64KB, 1MB. Units are powers of two,
+// as they are in Redis. Case and a space before the unit do not matter.
 func parseSize(s string) (int, error) {
-	number, unit := strings.ToUpper(strings.TrimSpace(s)), 1
-	for _, u := range sizeUnits {
-		if head, ok := strings.CutSuffix(number, u.suffix); ok {
-			number, unit = strings.TrimSpace(head), u.bytes
-			break
-		}
+	parts := sizeForm.FindStringSubmatch(strings.ToUpper(strings.TrimSpace(s)))
+	if parts == nil {
+		parts = []string{"", "", ""} // which is no number
 	}
-	n, err := strconv.ParseUint(number, 10, 63)
-	if err != nil || strings.HasPrefix(number, "+") {
+	n, err := strconv.ParseUint(parts[1], 10, 63)
+	if err != nil {
 		return 0, fmt.Errorf("%q is not a size; write bytes or a number with KB, MB or GB, such as 64KB", s)
 	}
+	unit := 1 << (10 * strings.Index(" KMG", parts[2]))
 	if n > uint64(math.MaxInt/unit) {
 		return 0, fmt.Errorf("%q is more than any machine has", s)
 	}
@@ -40,24 +32,18 @@ func parseSize(s string) (int, error) {
 }
 
 func formatSize(n int) string {
-	for _, u := range []struct {
-		suffix string
-		bytes  int
-	}{{"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}} {
-		if n >= u.bytes && n%u.bytes == 0 {
-			return strconv.Itoa(n/u.bytes) + u.suffix
+	for _, suffix := range []string{"GB", "MB", "KB"} {
+		if one, _ := parseSize("1" + suffix); n >= one && n%one == 0 {
+			return strconv.Itoa(n/one) + suffix
 		}
 	}
 	return strconv.Itoa(n)
 }
 
-// ParseDuration reads a duration as settings are written: 25s, 5m, 1d12h. The
-// error says how to write one.
-func ParseDuration(s string) (time.Duration, error) { return parseDuration(s) }
-
-// parseDuration reads 250ms, 25s, 5m, 24h, 7d or a chain such as 1d12h. A
-// number without a unit is refused, because nobody remembers which it was.
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads a duration as settings are written: 250ms, 25s, 5m, 24h,
+// 7d or a chain such as 1d12h. A number without a unit is refused, because it
+// could mean seconds or milliseconds. The error says how to write one.
+func ParseDuration(s string) (time.Duration, error) {
 	text := strings.TrimSpace(s)
 	if text == "0" {
 		return 0, nil
@@ -72,13 +58,10 @@ func parseDuration(s string) (time.Duration, error) {
 	var days time.Duration
 	if number, rest, ok := strings.Cut(text, "d"); ok {
 		n, err := strconv.ParseUint(number, 10, 16)
-		if err != nil || strings.HasPrefix(number, "+") {
+		if err != nil {
 			return 0, wrong
 		}
-		days, text = time.Duration(n)*24*time.Hour, rest
-		if text == "" {
-			return days, nil
-		}
+		days, text = time.Duration(n)*24*time.Hour, cmp.Or(rest, "0")
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || strings.HasPrefix(text, "+") || d > math.MaxInt64-days {
@@ -87,12 +70,9 @@ func parseDuration(s string) (time.Duration, error) {
 	return days + d, nil
 }
 
-// FormatDuration writes a duration as ParseDuration reads it.
-func FormatDuration(d time.Duration) string { return formatDuration(d) }
-
-// formatDuration writes what parseDuration reads, without the zero parts that
-// time.Duration.String leaves (5m0s).
-func formatDuration(d time.Duration) string {
+// FormatDuration writes a duration as ParseDuration reads it, without the zero
+// parts that time.Duration.String leaves (5m0s).
+func FormatDuration(d time.Duration) string {
 	if d > 0 && d%(24*time.Hour) == 0 && d > 24*time.Hour {
 		return strconv.FormatInt(int64(d/(24*time.Hour)), 10) + "d"
 	}

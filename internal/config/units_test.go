@@ -25,12 +25,12 @@ func TestDurations(t *testing.T) {
 		"25s": 25 * time.Second, "250ms": 250 * time.Millisecond, "5m": 5 * time.Minute, "7d": 7 * 24 * time.Hour,
 		"1d12h": 36 * time.Hour, "1h30m": 90 * time.Minute, "0": 0, "0s": 0, "1.5s": 1500 * time.Millisecond,
 	} {
-		if got, err := parseDuration(in); err != nil || got != want {
+		if got, err := ParseDuration(in); err != nil || got != want {
 			t.Errorf("%q: %s, %v", in, got, err)
 		}
 	}
 	for _, in := range []string{"", "25", "1.5", "-1s", "+1s", "d", "1d2d", "1dd", "soon", "5 m", "-1d", "1d-1h", "65535d2562047h", "NaN", "Inf"} {
-		if got, err := parseDuration(in); err == nil {
+		if got, err := ParseDuration(in); err == nil {
 			t.Errorf("%q was read as %s", in, got)
 		}
 	}
@@ -47,9 +47,9 @@ func FuzzUnits(f *testing.F) {
 				t.Fatalf("size %q: %d, then %q: %d, %v", s, n, formatSize(n), again, err)
 			}
 		}
-		if d, err := parseDuration(s); err == nil {
-			if again, err := parseDuration(formatDuration(d)); d < 0 || err != nil || again != d {
-				t.Fatalf("duration %q: %d, then %q: %d, %v", s, d, formatDuration(d), again, err)
+		if d, err := ParseDuration(s); err == nil {
+			if again, err := ParseDuration(FormatDuration(d)); d < 0 || err != nil || again != d {
+				t.Fatalf("duration %q: %d, then %q: %d, %v", s, d, FormatDuration(d), again, err)
 			}
 		}
 	})

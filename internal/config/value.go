@@ -18,58 +18,62 @@ type raw struct {
 }
 
 // value reads, keeps and shows one setting of a Config.
-type value interface {
+type value struct {
+	kind   string // for the reference page and --help
+	list   bool
+	secret bool // never shown
 	// read checks what was written and keeps it. Its errors are joined where
 	// several entries of a list are wrong.
-	read(*Config, raw) error
+	read func(*Config, raw) error
 	// show writes the value in the form that read takes, one text per entry.
-	show(*Config) []string
-	kind() string // for the reference page and --help
-	list() bool
+	show func(*Config) []string
 }
+
+const trueOrFalse = "true or false" // the kind of a setting that is a flag without a value
 
 // one is a setting with a single value of type T.
-type one[T any] struct {
-	at    func(*Config) *T
-	parse func(string) (T, error)
-	write func(T) string
-	name  string
-}
-
-func (o one[T]) read(c *Config, r raw) error {
-	if len(r.texts) != 1 {
-		return errors.New("takes one value, not a list; keep one of them")
+func one[T any](kind string, at func(*Config) *T, parse func(string) (T, error), format func(T) string) value {
+	return value{
+		kind: kind,
+		read: func(c *Config, r raw) error {
+			if len(r.texts) != 1 {
+				return errors.New("takes one value, not a list; keep one of them")
+			}
+			return keep(at(c), parse, r.texts[0])
+		},
+		show: func(c *Config) []string { return []string{format(*at(c))} },
 	}
-	v, err := o.parse(r.texts[0])
-	if err != nil {
-		return err
+}
+
+// keep stores what s says, and leaves what was there when s cannot be read.
+func keep[T any](to *T, parse func(string) (T, error), s string) error {
+	v, err := parse(s)
+	if err == nil {
+		*to = v
 	}
-	*o.at(c) = v
-	return nil
+	return err
 }
 
-func (o one[T]) show(c *Config) []string { return []string{o.write(*o.at(c))} }
-func (o one[T]) kind() string            { return o.name }
-func (o one[T]) list() bool              { return false }
-
-func text(at func(*Config) *string, check func(string) (string, error)) value {
-	return one[string]{at, check, func(s string) string { return s }, "text"}
+func text(at func(*Config) *string, accept check) value {
+	return one("text", at, accept, itself)
 }
+
+func itself(s string) string { return s }
 
 func choice(at func(*Config) *string, allowed ...string) value {
-	parse := func(s string) (string, error) {
+	all := strings.Join(allowed, ", ")
+	return one(all, at, func(s string) (string, error) {
 		for _, a := range allowed {
 			if strings.EqualFold(s, a) {
 				return a, nil
 			}
 		}
-		return "", fmt.Errorf("%q is none of %s; write one of them", s, strings.Join(allowed, ", "))
-	}
-	return one[string]{at, parse, func(s string) string { return s }, strings.Join(allowed, ", ")}
+		return "", fmt.Errorf("%q is none of %s; write one of them", s, all)
+	}, itself)
 }
 
-func truth(at func(*Config) *bool) value {
-	return one[bool]{at, parseBool, strconv.FormatBool, "true or false"}
+func boolean(at func(*Config) *bool) value {
+	return one(trueOrFalse, at, parseBool, strconv.FormatBool)
 }
 
 func parseBool(s string) (bool, error) {
@@ -83,82 +87,68 @@ func parseBool(s string) (bool, error) {
 }
 
 func count(at func(*Config) *int, least, most int) value {
-	parse := func(s string) (int, error) {
+	return within("number", at, func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a whole number; write one from %d to %d", s, least, most)
+			err = fmt.Errorf("%q is not a whole number; write one from %d to %d", s, least, most)
 		}
-		return n, between(n, least, most, strconv.Itoa)
-	}
-	return one[int]{at, parse, strconv.Itoa, "number"}
+		return n, err
+	}, strconv.Itoa, least, most)
 }
 
 func size(at func(*Config) *int, least, most int) value {
-	parse := func(s string) (int, error) {
-		n, err := parseSize(s)
-		if err != nil {
-			return 0, err
-		}
-		return n, between(n, least, most, formatSize)
-	}
-	return one[int]{at, parse, formatSize, "size"}
+	return within("size", at, parseSize, formatSize, least, most)
 }
 
 func duration(at func(*Config) *time.Duration, least, most time.Duration) value {
-	parse := func(s string) (time.Duration, error) {
-		d, err := parseDuration(s)
-		if err != nil {
-			return 0, err
+	return within("duration", at, ParseDuration, FormatDuration, least, most)
+}
+
+// within is a setting with one value that has bounds.
+func within[N int | time.Duration](kind string, at func(*Config) *N, parse func(string) (N, error), format func(N) string, least, most N) value {
+	return one(kind, at, func(s string) (N, error) {
+		n, err := parse(s)
+		if err == nil && (n < least || n > most) {
+			err = fmt.Errorf("%s is outside %s to %s; write a value in between", format(n), format(least), format(most))
 		}
-		return d, between(d, least, most, formatDuration)
-	}
-	return one[time.Duration]{at, parse, formatDuration, "duration"}
+		return n, err
+	}, format)
 }
 
-func between[N int | time.Duration](n, least, most N, write func(N) string) error {
-	if n < least || n > most {
-		return fmt.Errorf("%s is outside %s to %s; write a value in between", write(n), write(least), write(most))
-	}
-	return nil
-}
-
-// many is a setting with any number of texts. Environment and flags separate
+// list is a setting with any number of texts. Environment and flags separate
 // them by commas; the file has a list.
-type many struct {
-	at    func(*Config) *[]string
-	check func(string) (string, error)
-}
-
-func (m many) read(c *Config, r raw) error {
-	var kept []string
-	var errs []error
-	for _, t := range m.entries(r) {
-		v, err := m.check(t)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		kept = append(kept, v)
+func list(at func(*Config) *[]string, accept check) value {
+	return value{
+		kind: "list", list: true,
+		read: func(c *Config, r raw) error {
+			var kept []string
+			var errs []error
+			for _, t := range entries(r) {
+				v, err := accept(t)
+				kept, errs = append(kept, v), append(errs, err)
+			}
+			*at(c) = kept
+			return errors.Join(errs...)
+		},
+		show: func(c *Config) []string { return *at(c) },
 	}
-	*m.at(c) = kept
-	return errors.Join(errs...)
 }
 
-func (m many) entries(r raw) []string {
+func concealed(v value) value {
+	v.secret = true
+	return v
+}
+
+func entries(r raw) (all []string) {
 	if r.node != nil && r.node.Kind == yaml.SequenceNode {
 		return r.texts // a list in the file needs no separator, so entries may hold commas
 	}
-	var entries []string
 	for _, t := range r.texts {
 		for e := range strings.SplitSeq(t, ",") {
 			if e = strings.TrimSpace(e); e != "" {
-				entries = append(entries, e)
+				all = append(all, e)
 			}
 		}
 	}
-	return entries
+	return all
 }
-
-func (m many) show(c *Config) []string { return *m.at(c) }
-func (m many) kind() string            { return "list" }
-func (m many) list() bool              { return true }
