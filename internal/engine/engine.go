@@ -101,10 +101,10 @@ type Sink interface {
 	// come twice or out of order, and offsets may be missing: the log is the
 	// truth (D6).
 	Receive(*message.Message)
-	// ReceiveHere is Receive for an engine that hands a message over on its
+	// ReceiveInline is Receive for an engine that hands a message over on its
 	// publisher's goroutine and under no lock: what is small is delivered there
 	// and then, which saves waking another goroutine for it.
-	ReceiveHere(*message.Message)
+	ReceiveInline(*message.Message)
 	// Recheck says that messages of these channels may have been missed, or
 	// that the timeline may have changed: compare with Positions (D7). No
 	// channels means all.

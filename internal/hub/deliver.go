@@ -7,14 +7,52 @@ import (
 	"magpie/internal/message"
 )
 
-// walkAlone is the number of receivers per walker. With 1,000 receivers on two
-// cores a second walker makes nothing faster: the receivers' own kernel work
-// is what fills the other core.
-const walkAlone = 2048
+// receivers are a channel's subscriptions. Guarded by channelState.mu.
+type receivers struct {
+	list []*Subscription // appended to, never changed in place: snapshots stay valid
+	left int             // how many of them have left
+}
 
-// deliver hands the steps to all receivers. Each receiver gets all messages
-// of a step in one call, so a burst costs it one write.
-func (r *room) deliver(steps []step, to []*Subscription) {
+// snapshotLocked is the list as it is now.
+func (r *receivers) snapshotLocked() []*Subscription { return r.list[:len(r.list):len(r.list)] }
+
+// removeLocked counts one subscription that has left. The list is made anew
+// only when half of it has, so that ten thousand that leave cost no more than
+// their number.
+func (r *receivers) removeLocked() {
+	r.left++
+	if r.left < len(r.list) && (r.left <= 16 || r.left <= len(r.list)/2) {
+		return
+	}
+	var stay []*Subscription
+	if n := len(r.list) - r.left; n > 0 {
+		stay = make([]*Subscription, 0, n)
+	}
+	for _, s := range r.list {
+		if s.state.Load() != left {
+			stay = append(stay, s)
+		}
+	}
+	// Some may have left since: they will be counted by a call of their own.
+	r.left -= len(r.list) - len(stay)
+	r.list = stay
+}
+
+// step is one thing to hand to all receivers: messages, or a gap.
+type step struct {
+	batch  []*message.Message
+	before []byte // message.Batch.Before
+	gap    *message.Gap
+}
+
+// receiversPerWorker is how many receivers one goroutine serves. With 1,000
+// receivers on two cores a second one makes nothing faster: the kernel's work
+// for the receivers uses the other core.
+const receiversPerWorker = 2048
+
+// deliver hands the steps to all receivers, in order. Each receiver gets all
+// messages of a step in one call, so a burst costs it one write.
+func (c *channelState) deliver(steps []step, to []*Subscription) {
 	for i := range steps {
 		s := &steps[i]
 		if s.gap != nil {
@@ -23,32 +61,31 @@ func (r *room) deliver(steps []step, to []*Subscription) {
 			}
 			continue
 		}
-		batch := &message.Batch{Messages: s.batch, Before: s.before}
-		r.hub.Metrics.Deliveries.Add(len(s.batch) * len(to))
-		walk(to, batch)
+		c.hub.Metrics.Deliveries.Add(len(s.batch) * len(to))
+		fanOut(to, &message.Batch{Messages: s.batch, Before: s.before})
 	}
 }
 
-// walk delivers one batch and returns when all receivers have it: the next
+// fanOut delivers one batch and returns when all receivers have it: the next
 // batch must not overtake it at any of them (D1).
-func walk(to []*Subscription, batch *message.Batch) {
-	walkers := min(runtime.GOMAXPROCS(0), len(to)/walkAlone+1)
-	if walkers == 1 {
-		deliverAll(to, batch)
+func fanOut(to []*Subscription, batch *message.Batch) {
+	workers := min(runtime.GOMAXPROCS(0), len(to)/receiversPerWorker+1)
+	if workers == 1 {
+		deliverTo(to, batch)
 		return
 	}
 	var others sync.WaitGroup
-	part := (len(to) + walkers - 1) / walkers
+	part := (len(to) + workers - 1) / workers
 	for len(to) > part {
 		mine := to[:part]
 		to = to[part:]
-		others.Go(func() { deliverAll(mine, batch) })
+		others.Go(func() { deliverTo(mine, batch) })
 	}
-	deliverAll(to, batch)
+	deliverTo(to, batch)
 	others.Wait()
 }
 
-func deliverAll(to []*Subscription, batch *message.Batch) {
+func deliverTo(to []*Subscription, batch *message.Batch) {
 	for _, sub := range to {
 		sub.deliver(batch)
 	}

@@ -1,23 +1,21 @@
-// Package hub knows who on this node listens to what, and carries what the
+// Package hub knows who on this node listens to what, and delivers what the
 // engine hands over to them, in order and without a hole (D1, D5, D6).
 //
-// It speaks to no client: a Subscriber takes batches and never blocks. Worker
-// goroutines live while a channel has something to deliver, one goroutine
-// re-checks positions; Close waits for all of them.
+// It knows no client: a Subscriber takes batches and never blocks. A worker
+// goroutine lives while a channel has something to deliver, others while a
+// channel is opened, a log is read or positions are compared. Close waits for
+// all of them.
 package hub
 
 import (
 	"context"
 	"hash/maphash"
-	"iter"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
 	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/fault"
 	"magpie/internal/message"
 	"magpie/internal/metrics"
 )
@@ -25,16 +23,11 @@ import (
 // Subscriber takes what comes in a channel. Calls for one subscription never
 // overlap. Neither method may block.
 type Subscriber interface {
-	// Deliver takes messages in order. The batch is only lent.
+	// Deliver takes messages in order. The batch is valid during the call only.
 	Deliver(*message.Batch)
 	// Gap says that messages were lost for good; what is delivered next
 	// follows g.Now.
 	Gap(g message.Gap)
-}
-
-// Present is a Subscriber that shows in its channel's presence.
-type Present interface {
-	Member() engine.Member
 }
 
 // Config is what New needs.
@@ -63,9 +56,9 @@ type Metrics struct {
 
 // Hub implements engine.Sink. All methods are safe for concurrent use.
 type Hub struct {
+	// Set at construction.
 	engine     engine.Engine
 	rules      *channel.Rules
-	log        *slog.Logger
 	leaveAfter time.Duration
 	coalesce   time.Duration
 	Metrics    Metrics
@@ -73,85 +66,49 @@ type Hub struct {
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 	running sync.WaitGroup // every goroutine of the hub
-	closing sync.RWMutex   // held to begin a goroutine, and by Close to begin none any more
+	closing sync.RWMutex   // held to start a goroutine, and by Close to stop that
 
 	seed   maphash.Seed
 	shards [shardCount]shard
 
-	checking rechecker
-	reading  chan struct{} // one per log that is read for joins
-	opening  chan struct{} // one per room that reads while it opens
-}
-
-// shardCount keeps joins of different channels apart. A power of two.
-const shardCount = 64
-
-type shard struct {
-	mu       sync.RWMutex
-	closed   bool
-	channels map[string]*room
+	rechecks   rechecker
+	reads      chan struct{} // one slot for each log that is read for joins
+	firstReads chan struct{} // one slot for each channel that reads while it opens
 }
 
 // ErrClosed: the hub was closed.
 var ErrClosed = engine.ErrClosed
 
-// New returns a hub that feeds from nothing until it is given to Engine.Start.
+// New returns a hub that receives nothing until it is given to Engine.Start.
 func New(c Config) *Hub {
 	if c.LeaveAfter == 0 {
 		c.LeaveAfter = 5 * time.Second
 	}
-	h := &Hub{engine: c.Engine, rules: c.Rules, log: c.Log, leaveAfter: c.LeaveAfter, coalesce: c.Coalesce, seed: maphash.MakeSeed()}
+	h := &Hub{engine: c.Engine, rules: c.Rules, leaveAfter: c.LeaveAfter, coalesce: c.Coalesce, seed: maphash.MakeSeed(),
+		reads: make(chan struct{}, maxReads), firstReads: make(chan struct{}, maxFirstReads)}
 	h.life, h.end = context.WithCancel(context.Background())
 	for i := range h.shards {
-		h.shards[i].channels = map[string]*room{}
+		h.shards[i].channels = map[string]*channelState{}
 	}
-	h.checking.hub = h
-	h.reading = make(chan struct{}, readersMost)
-	h.opening = make(chan struct{}, openersMost)
+	h.rechecks.hub = h
 	return h
 }
 
 // Close ends all deliveries and waits for the hub's goroutines. Subscribers
-// are told nothing: their sessions end before the hub does.
+// are not told: their sessions end before the hub does.
 func (h *Hub) Close() {
 	h.closing.Lock()
 	h.end()
 	h.closing.Unlock()
 	for i := range h.shards {
-		s := &h.shards[i]
-		s.mu.Lock()
-		s.closed = true
-		for _, r := range s.channels {
-			r.stopTimer()
-		}
-		s.mu.Unlock()
+		h.shards[i].close()
 	}
 	h.running.Wait()
 }
 
-func (h *Hub) shard(name string) *shard {
-	return &h.shards[maphash.String(h.seed, name)&(shardCount-1)]
-}
-
-func (h *Hub) find(name string) *room {
-	s := h.shard(name)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.channels[name]
-}
-
-// Intern returns the name as this node has it already where somebody listens,
-// and else a copy. Names come cut out of requests, which they would keep alive.
-func (h *Hub) Intern(name string) string {
-	if r := h.find(name); r != nil {
-		return r.name
-	}
-	return strings.Clone(name)
-}
-
 // start runs f as one of the hub's goroutines unless the hub is closed.
 func (h *Hub) start(f func()) bool {
-	if !h.begin() {
+	if !h.track() {
 		return false
 	}
 	go func() {
@@ -161,9 +118,9 @@ func (h *Hub) start(f func()) bool {
 	return true
 }
 
-// begin counts the caller's goroutine among those that Close waits for, until
+// track counts the caller's goroutine among those that Close waits for, until
 // running.Done, unless the hub is closed.
-func (h *Hub) begin() bool {
+func (h *Hub) track() bool {
 	h.closing.RLock()
 	defer h.closing.RUnlock()
 	if h.life.Err() != nil {
@@ -173,109 +130,33 @@ func (h *Hub) begin() bool {
 	return true
 }
 
-// Receive implements engine.Sink.
-func (h *Hub) Receive(m *message.Message) {
-	if r := h.find(m.Channel); r != nil {
-		h.Metrics.Received.Add(1)
-		r.receive(m)
+// sleep waits, or returns false as soon as the hub is closed.
+func (h *Hub) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-h.life.Done():
+		return false
 	}
 }
 
-// ReceiveHere implements engine.Sink.
-func (h *Hub) ReceiveHere(m *message.Message) {
-	if r := h.find(m.Channel); r != nil {
+// Receive implements engine.Sink.
+func (h *Hub) Receive(m *message.Message) {
+	if c := h.find(m.Channel); c != nil {
 		h.Metrics.Received.Add(1)
-		r.receiveHere(m)
+		c.receive(m)
+	}
+}
+
+// ReceiveInline implements engine.Sink.
+func (h *Hub) ReceiveInline(m *message.Message) {
+	if c := h.find(m.Channel); c != nil {
+		h.Metrics.Received.Add(1)
+		c.receiveInline(m)
 	}
 }
 
 // Recheck implements engine.Sink.
-func (h *Hub) Recheck(names ...string) { h.checking.ask(names) }
-
-// Channels implements engine.Sink.
-func (h *Hub) Channels() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i := range h.shards {
-			for _, r := range h.shards[i].rooms() {
-				if !yield(r.name) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func (s *shard) rooms() []*room {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	list := make([]*room, 0, len(s.channels))
-	for _, r := range s.channels {
-		list = append(list, r)
-	}
-	return list
-}
-
-// Members implements engine.Sink.
-func (h *Hub) Members(name string) iter.Seq[engine.Member] {
-	return func(yield func(engine.Member) bool) {
-		r := h.find(name)
-		if r == nil || !r.rule.Presence || !r.isReady() {
-			return
-		}
-		for _, s := range r.snapshot() {
-			if p, ok := s.to.(Present); ok && s.state.Load() != left && !yield(p.Member()) {
-				return
-			}
-		}
-	}
-}
-
-// ErrNoPresence: the channel's rule keeps no presence.
-var ErrNoPresence = &fault.Fault{Kind: fault.NoPresence}
-
-// Presence answers who is in a channel, on all nodes.
-func (h *Hub) Presence(ctx context.Context, name string) ([]engine.Member, error) {
-	if !h.rules.For(name).Presence {
-		return nil, ErrNoPresence
-	}
-	return h.engine.Members(ctx, name)
-}
-
-// room finds or makes the room and counts one use. It waits for a room that
-// is being left, which takes no I/O. since is what the first user has.
-func (h *Hub) room(name string, since *message.Position) (*room, error) {
-	s := h.shard(name)
-	for {
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
-			return nil, ErrClosed
-		}
-		r := s.channels[name]
-		if r == nil {
-			r = newRoom(h, name)
-			s.channels[name] = r
-			h.Metrics.Channels.Add(1)
-			r.first = newOpening(since)
-			h.start(r.open)
-		}
-		ok := r.use()
-		s.mu.Unlock()
-		if ok {
-			return r, nil
-		}
-		<-r.gone
-	}
-}
-
-// drop takes a room out of the hub.
-func (h *Hub) drop(r *room) {
-	s := h.shard(r.name)
-	s.mu.Lock()
-	if s.channels[r.name] == r {
-		delete(s.channels, r.name)
-		h.Metrics.Channels.Add(-1)
-	}
-	s.mu.Unlock()
-	close(r.gone)
-}
+func (h *Hub) Recheck(names ...string) { h.rechecks.request(names) }

@@ -60,9 +60,9 @@ func (w wire) Receive(m *message.Message) {
 	}
 }
 
-func (w wire) ReceiveHere(m *message.Message) {
+func (w wire) ReceiveInline(m *message.Message) {
 	for _, m := range w.f.bend(m) {
-		w.Sink.ReceiveHere(m)
+		w.Sink.ReceiveInline(m)
 	}
 }
 

@@ -39,69 +39,59 @@ func (h *Hub) Join(ctx context.Context, name string, to Subscriber, since *messa
 }
 
 func (h *Hub) join(ctx context.Context, name string, to Subscriber, since *message.Position) (Joined, error) {
-	s, first, err := h.enter(ctx, name, to, since)
+	s, first, err := h.subscribe(ctx, name, to, since)
 	if err != nil {
 		return Joined{}, err
 	}
-	if p, ok := to.(Present); ok && s.room.rule.Presence {
-		h.engine.Join(name, p.Member())
-	}
-	at := s.join.Load().at
+	s.appear()
+	at := s.join.Load().joinedAt
 	joined := Joined{Subscription: s, Position: at}
 	if since != nil && since.Epoch == "" {
 		since = &message.Position{Epoch: at.Epoch, Offset: since.Offset}
 	}
 	if since != nil && at != (message.Position{}) && *since != at {
-		v, err := s.room.missed(ctx, first, *since)
-		if err != nil {
-			s.Leave()
-			return Joined{}, err
+		r, ok := first.recover(*since)
+		if !ok {
+			if r, err = s.channel.catchUp.ask(ctx, *since); err != nil {
+				s.Leave()
+				return Joined{}, err
+			}
 		}
-		joined.Position, joined.Missed = v.top, v.missed
-		if v.gap != "" {
-			joined.Gap = &message.Gap{Channel: name, From: *since, Now: v.top, Reason: v.gap}
+		joined.Position, joined.Missed = r.top, r.missed
+		if r.gap != "" {
+			joined.Gap = &message.Gap{Channel: name, From: *since, Now: r.top, Reason: r.gap}
 			h.Metrics.Gaps.Add(1)
 		}
 	}
-	s.begin(joined.Position, at)
+	s.startAfter(joined.Position, at)
 	if joined.Position.Epoch != at.Epoch {
 		h.Recheck(name) // the log went on to another timeline and this node has not seen it yet
 	}
 	return joined, nil
 }
 
-// enter puts a subscription into the named channel's room and returns when
-// the room is open; first is what the room read then, if the subscription was
-// there before.
-func (h *Hub) enter(ctx context.Context, name string, to Subscriber, since *message.Position) (s *Subscription, first *opening, err error) {
-	r, err := h.room(name, since)
+// subscribe puts a subscription into the named channel and returns when the
+// channel is open; first is what the engine was asked at first, if the
+// subscription was there before the answer.
+func (h *Hub) subscribe(ctx context.Context, name string, to Subscriber, since *message.Position) (s *Subscription, first *firstRead, err error) {
+	c, err := h.acquire(name, since)
 	if err != nil {
 		return nil, nil, err
 	}
-	s = newSubscription(r, to)
-	first = r.add(s)
+	s = newSubscription(c, to)
+	first = c.add(s)
 	select {
-	case <-r.opened:
-		if r.failed != nil {
-			s.abandon()
-			return nil, nil, r.failed
+	case <-c.opened:
+		if c.failed == nil {
+			return s, first, nil
 		}
-		return s, first, nil
+		s.abandon()
+		return nil, nil, c.failed
 	case <-ctx.Done():
-		s.Leave()
+		s.Leave() // presence may have been told of it
 		return nil, nil, engine.Unavailable("%w", ctx.Err())
 	case <-h.life.Done():
 		s.abandon()
 		return nil, nil, ErrClosed
 	}
-}
-
-// missed tells what the log has after since.
-func (r *room) missed(ctx context.Context, first *opening, since message.Position) (verdict, error) {
-	if first != nil && first.asked != nil {
-		if v, ok := judge(first.page, *first.asked, since); ok {
-			return v, nil
-		}
-	}
-	return r.reads.ask(ctx, since)
 }

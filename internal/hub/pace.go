@@ -5,38 +5,39 @@ import "time"
 // Under a burst messages of a channel leave together: one delivery for all
 // that came within a window, which costs each receiver one write and one
 // wake-up for many messages. A message that comes alone leaves at once, and so
-// do the first of a burst; then each waits for the tick that ends the window
-// of the delivery before.
+// do the first of a burst; the next ones wait for the end of the window that
+// the delivery before them started.
 //
-// Waiting has to pay. Where a tick finds a single message, as between two
-// clients that answer each other, the channel goes without windows for a
-// while.
+// Waiting has to save something. Where a window ends with a single message, as
+// between two clients that answer each other, the channel goes without windows
+// for a while.
 const (
-	// paceAfter is how many deliveries within a window of the one before make a
-	// burst.
-	paceAfter = 4
-	// paceRest is how many such deliveries go at once after a window that was of
-	// no use.
-	paceRest = 64
-	// paceMessages and paceBytes are as much as is worth waiting for.
-	paceMessages = 256
-	paceBytes    = 64 << 10
+	// burstAfter is how many deliveries within a window of the one before make
+	// a burst.
+	burstAfter = 4
+	// burstPause is how many such deliveries go at once after a window that
+	// saved nothing.
+	burstPause = 64
+	// enoughMessages and enoughBytes leave without waiting for the window's end.
+	enoughMessages = 256
+	enoughBytes    = 64 << 10
 )
 
-// pace is a room's rhythm. Guarded by room.mu.
+// pace decides when a channel's messages leave. Guarded by channelState.mu.
 type pace struct {
-	last  time.Time   // when the delivery before was begun
-	quick int         // deliveries that began within a window of the one before
+	last  time.Time   // when the last delivery started
+	quick int         // deliveries that started within a window of the one before
 	timer *time.Timer // nil until the first burst
-	set   bool        // the timer runs: all waits for it
+	set   bool        // the timer runs: what comes waits for it
 	due   bool        // it has fired
 }
 
-// holdLocked tells whether what is in the inbox shall wait for the tick.
-func (r *room) holdLocked() bool {
-	p, window := &r.pace, r.hub.coalesce
+// delayLocked tells whether what is in the inbox shall wait for the window's
+// end.
+func (c *channelState) delayLocked() bool {
+	p, in, window := &c.pace, &c.inbox, c.hub.coalesce
 	switch {
-	case p.due || r.check || window == 0 || len(r.inbox) >= paceMessages || r.bytes >= paceBytes:
+	case p.due || in.check || window == 0 || len(in.messages) >= enoughMessages || in.bytes >= enoughBytes:
 		return false
 	case p.set:
 		return true
@@ -46,37 +47,37 @@ func (r *room) holdLocked() bool {
 		p.quick = 0
 		return false
 	}
-	if p.quick++; p.quick < paceAfter {
+	if p.quick++; p.quick < burstAfter {
 		return false
 	}
 	p.set = true
 	if p.timer == nil {
-		p.timer = time.AfterFunc(window-gone, r.tick)
+		p.timer = time.AfterFunc(window-gone, c.endWindow)
 	} else {
 		p.timer.Reset(window - gone)
 	}
 	return true
 }
 
-// tick ends a window.
-func (r *room) tick() {
-	if !r.hub.begin() {
+// endWindow delivers what came within the window.
+func (c *channelState) endWindow() {
+	if !c.hub.track() {
 		return
 	}
-	defer r.hub.running.Done()
-	r.mu.Lock()
-	p := &r.pace
+	defer c.hub.running.Done()
+	c.mu.Lock()
+	p := &c.pace
 	p.set, p.due = false, true
-	if len(r.inbox) <= 1 {
-		p.quick = -paceRest
+	if len(c.inbox.messages) <= 1 {
+		p.quick = -burstPause
 	}
-	mine := r.dueLocked()
-	r.working = r.working || mine
-	r.mu.Unlock()
+	mine := c.dueLocked()
+	c.worker.working = c.worker.working || mine
+	c.mu.Unlock()
 	if mine {
-		r.run()
+		c.run()
 	}
 }
 
-// beganLocked notes that a delivery begins now.
-func (p *pace) beganLocked() { p.last, p.due = time.Now(), false }
+// startedLocked notes that a delivery starts now.
+func (p *pace) startedLocked() { p.last, p.due = time.Now(), false }

@@ -2,7 +2,9 @@ package hub
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,90 +26,73 @@ type rechecker struct {
 // recheckChunk is how many channels one call asks for.
 const recheckChunk = 1000
 
-// ask queues channels, none meaning all. It does not block.
-func (c *rechecker) ask(names []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(names) == 0 {
-		c.all = true
+// request queues channels, none meaning all. It does not block.
+func (r *rechecker) request(names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = r.all || len(names) == 0
+	if r.names == nil {
+		r.names = map[string]bool{}
 	}
 	for _, n := range names {
-		if c.names == nil {
-			c.names = map[string]bool{}
-		}
-		c.names[n] = true
+		r.names[n] = true
 	}
-	if !c.working {
-		c.working = c.hub.start(c.run)
+	if !r.working {
+		r.working = r.hub.start(r.run)
 	}
 }
 
-func (c *rechecker) run() {
+func (r *rechecker) run() {
 	for {
-		names, ok := c.take()
+		names, ok := r.take()
 		if !ok {
 			return
 		}
-		for len(names) > 0 {
-			n := min(recheckChunk, len(names))
-			if !c.compare(names[:n]) {
+		for chunk := range slices.Chunk(names, recheckChunk) {
+			if !r.compare(chunk) {
 				return // closed
 			}
-			names = names[n:]
 		}
 	}
 }
 
-func (c *rechecker) take() ([]string, bool) {
-	c.mu.Lock()
-	all, asked := c.all, c.names
-	c.all, c.names = false, nil
-	if !all && len(asked) == 0 || c.hub.life.Err() != nil {
-		c.working = false
-		c.mu.Unlock()
-		return nil, false
-	}
-	c.mu.Unlock()
-	var names []string
+// take returns the channels that were asked for, or ends the work.
+func (r *rechecker) take() (names []string, ok bool) {
+	r.mu.Lock()
+	all, asked := r.all, r.names
+	r.all, r.names = false, nil
+	r.working = (all || len(asked) > 0) && r.hub.life.Err() == nil
+	ok = r.working
+	r.mu.Unlock()
 	if all {
-		for name := range c.hub.Channels() {
-			names = append(names, name)
-		}
-		return names, true
+		return slices.Collect(r.hub.Channels()), ok
 	}
-	for name := range asked {
-		names = append(names, name)
-	}
-	return names, true
+	return slices.Collect(maps.Keys(asked)), ok
 }
 
 // compare asks until it gets an answer: as long as the engine is away it is
 // asked again with growing, jittered waits. False when the hub was closed.
-func (c *rechecker) compare(names []string) bool {
+func (r *rechecker) compare(names []string) bool {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		ctx, cancel := context.WithTimeout(c.hub.life, fillTimeout)
-		tops, err := c.hub.engine.Positions(ctx, names)
+		ctx, cancel := context.WithTimeout(r.hub.life, readTimeout)
+		tops, err := r.hub.engine.Positions(ctx, names)
 		cancel()
 		if err == nil {
 			for i, name := range names {
-				c.settle(name, tops[i])
+				r.compareOne(name, tops[i])
 			}
 			return true
 		}
-		timer := time.NewTimer(wait/2 + rand.N(wait/2))
-		select {
-		case <-timer.C:
-		case <-c.hub.life.Done():
-			timer.Stop()
+		if !r.hub.sleep(wait/2 + rand.N(wait/2)) {
 			return false
 		}
 	}
 }
 
-// settle wakes the room's worker when its position is not the log's. What is
-// on its way at this moment makes a needless reading at worst.
-func (c *rechecker) settle(name string, top message.Position) {
-	if r := c.hub.find(name); r != nil && r.position() != top {
-		r.recheck()
+// compareOne makes the channel's worker read the log when its position is not
+// the log's. Messages that are on their way make that needless at worst.
+func (r *rechecker) compareOne(name string, top message.Position) {
+	if c := r.hub.find(name); c != nil && c.position() != top {
+		c.recheck()
 	}
 }

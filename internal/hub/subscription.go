@@ -9,39 +9,38 @@ import (
 
 // Subscription is one subscriber in one channel.
 type Subscription struct {
-	room  *room
-	to    Subscriber
-	state atomic.Uint32
-	join  atomic.Pointer[joining] // nil once live
+	channel *channelState
+	to      Subscriber
+	state   atomic.Uint32
+	join    atomic.Pointer[joinState] // nil once live
 }
 
-// A subscription goes holding → settling → live → left; only a live one takes
-// the short way through deliver. Settling is left out where nothing has to be
-// skipped.
+// A subscription goes buffering → skipping → live → left. Only a live one
+// takes the short way through deliver. Skipping is left out where nothing has
+// to be skipped.
 const (
-	holding  = uint32(iota) // Live has not been called: everything is kept
-	settling                // what the log gave already is still to be skipped
+	buffering = uint32(iota) // Live has not been called: everything is kept
+	skipping                 // what the log gave already is left out
 	live
 	left
 )
 
-// joining is what a subscription needs until it is live.
-type joining struct {
-	// at is where the room stood when it took the subscription. Set by the
-	// room before it is open, or by add; read by Join.
-	at message.Position
+// joinState is what a subscription needs until it is live.
+type joinState struct {
+	// joinedAt is where the channel stood when it took the subscription. Set
+	// before the channel is open, or by add; read by Join.
+	joinedAt message.Position
 
-	mu   sync.Mutex // guards what follows; memory only
-	held []event
-	size int // payload bytes held
+	mu       sync.Mutex // guards what follows; memory only
+	buffered []event
+	size     int // payload bytes buffered
 
-	// from is the position that the subscriber has, as far as it was handed on
-	// from here. older is the epoch that
-	// this node was at when the log had already gone on to another ("": none).
-	// skip says that the room was behind from.
-	from  message.Position
-	older string
+	// has is the position that the subscriber has, as far as it was told from
+	// here. skip says that the channel was behind it. older is the epoch that
+	// the channel was at when the log had already gone on to another ("": none).
+	has   message.Position
 	skip  bool
+	older string
 }
 
 // event is a message or a gap, kept in order. With both, the gap comes first.
@@ -51,25 +50,25 @@ type event struct {
 	gap     *message.Gap
 }
 
-// heldLimit bounds what one joining subscription keeps, in payload bytes.
-// Past it what was kept is let go and the subscriber is told of the gap.
-const heldLimit = 4 << 20
+// maxBuffered bounds what one joining subscription keeps, in payload bytes.
+// Past it what was kept is dropped and the subscriber is told of the gap.
+const maxBuffered = 4 << 20
 
-func newSubscription(r *room, to Subscriber) *Subscription {
-	s := &Subscription{room: r, to: to}
-	s.join.Store(&joining{})
+func newSubscription(c *channelState, to Subscriber) *Subscription {
+	s := &Subscription{channel: c, to: to}
+	s.join.Store(&joinState{})
 	return s
 }
 
-// begin says what the subscriber has when Join returns, while the room was
-// at the position at.
-func (s *Subscription) begin(from, at message.Position) {
+// startAfter says what the subscriber has when Join returns, and where the
+// channel stood when it took the subscription.
+func (s *Subscription) startAfter(has, joinedAt message.Position) {
 	j := s.join.Load()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.from, j.skip = from, from != at
-	if from.Epoch != at.Epoch {
-		j.older = at.Epoch
+	j.has, j.skip = has, has != joinedAt
+	if has.Epoch != joinedAt.Epoch {
+		j.older = joinedAt.Epoch
 	}
 }
 
@@ -78,17 +77,17 @@ func (s *Subscription) begin(from, at message.Position) {
 func (s *Subscription) Live() {
 	j := s.join.Load()
 	j.mu.Lock()
-	for len(j.held) > 0 {
-		held := j.held
-		j.held, j.size = nil, 0
+	for len(j.buffered) > 0 {
+		buffered := j.buffered
+		j.buffered, j.size = nil, 0
 		j.mu.Unlock()
-		s.handOn(held)
+		s.deliverNew(buffered)
 		j.mu.Lock()
 	}
 	// Leave may have come first: then left stays.
 	if j.skip {
-		s.state.CompareAndSwap(holding, settling)
-	} else if s.state.CompareAndSwap(holding, live) {
+		s.state.CompareAndSwap(buffering, skipping)
+	} else if s.state.CompareAndSwap(buffering, live) {
 		s.join.Store(nil)
 	}
 	j.mu.Unlock()
@@ -97,27 +96,23 @@ func (s *Subscription) Live() {
 // Leave ends the subscription: nothing is delivered after it but what is on
 // its way at this moment. It does not block and may be called more than once.
 func (s *Subscription) Leave() {
-	if s.state.Swap(left) == left {
-		return
+	if s.state.Swap(left) != left {
+		s.disappear()
+		s.channel.release()
 	}
-	h := s.room.hub
-	if p, ok := s.to.(Present); ok && s.room.rule.Presence {
-		h.engine.Leave(s.room.name, p.Member().Session)
-	}
-	s.room.remove()
 }
 
-// abandon is Leave of a subscription that the room never served.
+// abandon is Leave of a subscription that nobody was told of.
 func (s *Subscription) abandon() {
 	if s.state.Swap(left) != left {
-		s.room.remove()
+		s.channel.release()
 	}
 }
 
 // Channel returns the channel's name.
-func (s *Subscription) Channel() string { return s.room.name }
+func (s *Subscription) Channel() string { return s.channel.name }
 
-// deliver is called by the room's worker alone, in order.
+// deliver is called by who takes the channel's turns alone, in order.
 func (s *Subscription) deliver(b *message.Batch) {
 	if s.state.Load() == live {
 		s.to.Deliver(b)
@@ -125,52 +120,51 @@ func (s *Subscription) deliver(b *message.Batch) {
 	}
 	before := b.Before
 	for _, m := range b.Messages {
-		s.pass(event{message: m, before: before})
-		if s.room.rule.Delta && m.Kind == message.Published {
+		s.bufferOrDeliver(event{message: m, before: before})
+		if s.channel.rule.Delta && m.Kind == message.Published {
 			before = m.Payload
 		}
 	}
 }
 
-// gap is called by the room's worker alone, in order.
+// gap is called like deliver.
 func (s *Subscription) gap(g *message.Gap) {
 	if s.state.Load() == live {
 		s.to.Gap(*g)
 		return
 	}
-	s.pass(event{gap: g})
+	s.bufferOrDeliver(event{gap: g})
 }
 
-// pass keeps the event, or hands it on when it is new to the subscriber.
-func (s *Subscription) pass(e event) {
+func (s *Subscription) bufferOrDeliver(e event) {
 	if j := s.join.Load(); j != nil {
 		j.mu.Lock()
-		if s.state.Load() == holding {
-			j.hold(e, s.room.rule.Log.Size > 0)
+		if s.state.Load() == buffering {
+			j.buffer(e, s.channel.rule.Log.Size > 0)
 			j.mu.Unlock()
 			return
 		}
 		j.mu.Unlock()
 	}
-	s.handOn([]event{e})
+	s.deliverNew([]event{e})
 }
 
-func (j *joining) hold(e event, logs bool) {
+func (j *joinState) buffer(e event, logged bool) {
 	if e.message != nil {
 		size := len(e.message.Payload) + 64
-		if j.size+size > heldLimit && logs && !e.message.Logged() {
-			return // no gap can name its place; it was promised at most once (D9)
+		if j.size+size > maxBuffered && logged && !e.message.Logged() {
+			return // a gap could not name its place; it was promised at most once (D9)
 		}
-		if j.size += size; j.size > heldLimit {
+		if j.size += size; j.size > maxBuffered {
 			e = event{gap: &message.Gap{Channel: e.message.Channel, Now: e.message.Position, Reason: message.GapTrimmed}}
-			j.held, j.size = nil, 0
+			j.buffered, j.size = nil, 0
 		}
 	}
-	j.held = append(j.held, e)
+	j.buffered = append(j.buffered, e)
 }
 
-// handOn delivers what is new to the subscriber, messages in one batch.
-func (s *Subscription) handOn(events []event) {
+// deliverNew delivers what is new to the subscriber, messages in one batch.
+func (s *Subscription) deliverNew(events []event) {
 	var batch message.Batch
 	for _, e := range events {
 		e, ok := s.filter(e)
@@ -202,7 +196,7 @@ func (s *Subscription) flush(batch *message.Batch) {
 }
 
 // filter leaves out what the subscriber has. From the first event that is new
-// on, everything is: the room delivers in order.
+// on, everything is: the channel delivers in order.
 func (s *Subscription) filter(e event) (event, bool) {
 	j := s.join.Load()
 	if j == nil {
@@ -214,42 +208,20 @@ func (s *Subscription) filter(e event) (event, bool) {
 	case e.gap == nil && !e.message.Logged():
 		return e, true
 	case e.gap == nil && !j.skip:
-		j.from = e.message.Position
+		j.has = e.message.Position
 		return e, true
 	case !j.isNew(e):
 		return e, false
 	case e.gap != nil:
 		told := *e.gap
-		told.From = j.from
-		e.gap, j.from = &told, told.Now
+		told.From = j.has
+		e.gap, j.has = &told, told.Now
 	default:
-		e.gap, j.from = j.fork(e.message), e.message.Position
+		e.gap, j.has = j.fork(e.message), e.message.Position
 	}
 	j.skip = false
-	if s.state.CompareAndSwap(settling, live) {
+	if s.state.CompareAndSwap(skipping, live) {
 		s.join.Store(nil)
 	}
 	return e, true
-}
-
-// fork is nil unless the log went on to another timeline from a place before
-// the one that the subscriber has, while the room was behind both: the room
-// itself misses nothing then, but what the subscriber has seen may not be what
-// these offsets mean now (D10). It is told, at the risk that they are equal.
-func (j *joining) fork(m *message.Message) *message.Gap {
-	if m.Epoch == j.from.Epoch || m.Offset > j.from.Offset {
-		return nil
-	}
-	before := message.Position{Epoch: m.Epoch, Offset: m.Offset - 1}
-	return &message.Gap{Channel: m.Channel, From: j.from, Now: before, Reason: message.GapLost}
-}
-
-func (j *joining) isNew(e event) bool {
-	if e.gap != nil {
-		return e.gap.Now.Epoch != j.from.Epoch || e.gap.Now.Offset > j.from.Offset
-	}
-	if j.older != "" && e.message.Epoch == j.older {
-		return false
-	}
-	return e.message.Epoch != j.from.Epoch || e.message.Offset > j.from.Offset
 }

@@ -34,20 +34,20 @@ func deliver(s *Subscription, places ...message.Position) {
 	s.deliver(b)
 }
 
-// joined is a subscription in a room of its own, subscribed and not live.
+// joined is a subscription in a channel of its own, subscribed and not live.
 func joined(to Subscriber, log int) *Subscription {
-	r := &room{name: "chat", rule: &channel.Rule{Log: channel.Log{Size: log}}}
-	return newSubscription(r, to)
+	c := &channelState{name: "chat", rule: &channel.Rule{Log: channel.Log{Size: log}}}
+	return newSubscription(c, to)
 }
 
 // D10: the log was read up to 12 on one timeline, then Redis went back to 10
-// and on from there. The room, which stood at 10, misses nothing; whoever has
+// and on from there. The channel, which stood at 10, misses nothing; whoever has
 // 11 and 12 of the other timeline is told so and sees none of them in silence.
 func TestATimelineThatForksBeforeAJoinIsTold(t *testing.T) {
 	for _, held := range []bool{false, true} {
 		var d diary
 		s := joined(&d, 100)
-		s.begin(at("a", 12), at("a", 10))
+		s.startAfter(at("a", 12), at("a", 10))
 		if !held {
 			s.Live()
 		}
@@ -69,7 +69,7 @@ func TestATimelineThatForksBeforeAJoinIsTold(t *testing.T) {
 func TestATimelineThatGoesOnBehindAJoinIsNoGap(t *testing.T) {
 	var d diary
 	s := joined(&d, 100)
-	s.begin(at("a", 12), at("a", 10))
+	s.startAfter(at("a", 12), at("a", 10))
 	s.Live()
 	deliver(s, at("a", 11), at("a", 12), at("b", 13))
 	deliver(s, at("b", 14))
@@ -83,8 +83,8 @@ func TestATimelineThatGoesOnBehindAJoinIsNoGap(t *testing.T) {
 func TestAGapOfALongJoinNamesAPlace(t *testing.T) {
 	var d diary
 	s := joined(&d, 100)
-	s.begin(at("a", 1), at("a", 1))
-	big := make([]byte, heldLimit/2)
+	s.startAfter(at("a", 1), at("a", 1))
+	big := make([]byte, maxBuffered/2)
 	for _, m := range []*message.Message{
 		{Channel: "chat", Position: at("a", 2), Payload: big},
 		{Channel: "chat", Payload: big}, // skips the log: goes
@@ -103,7 +103,7 @@ func TestAGapOfALongJoinNamesAPlace(t *testing.T) {
 func TestAGapBehindHeldMessagesBeginsAtTheLast(t *testing.T) {
 	var d diary
 	s := joined(&d, 100)
-	s.begin(at("a", 1), at("a", 1))
+	s.startAfter(at("a", 1), at("a", 1))
 	deliver(s, at("a", 2))
 	s.gap(&message.Gap{Channel: "chat", From: at("a", 2), Now: at("a", 9)})
 	s.Live()

@@ -176,8 +176,8 @@ func (r *Recorder) SetMembers(name string, members ...engine.Member) {
 	r.update(func() { r.members[name] = members })
 }
 
-// ReceiveHere implements engine.Sink.
-func (r *Recorder) ReceiveHere(m *message.Message) { r.Receive(m) }
+// ReceiveInline implements engine.Sink.
+func (r *Recorder) ReceiveInline(m *message.Message) { r.Receive(m) }
 
 // Receive implements engine.Sink.
 func (r *Recorder) Receive(m *message.Message) {

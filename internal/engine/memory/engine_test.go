@@ -32,7 +32,7 @@ type eager struct {
 	offsets []uint64
 }
 
-func (s *eager) ReceiveHere(m *message.Message) {
+func (s *eager) ReceiveInline(m *message.Message) {
 	s.here++
 	s.Receive(m)
 }

@@ -123,7 +123,7 @@ func (t *topic) drain(sink engine.Sink) {
 		t.mu.Unlock()
 		for _, m := range batch {
 			if here > 0 {
-				sink.ReceiveHere(m)
+				sink.ReceiveInline(m)
 			} else {
 				sink.Receive(m)
 			}

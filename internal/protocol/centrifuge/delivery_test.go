@@ -79,8 +79,8 @@ type renaming struct {
 	f *forked
 }
 
-func (r renaming) Receive(m *message.Message)     { r.Sink.Receive(r.f.rename(m)) }
-func (r renaming) ReceiveHere(m *message.Message) { r.Sink.ReceiveHere(r.f.rename(m)) }
+func (r renaming) Receive(m *message.Message)       { r.Sink.Receive(r.f.rename(m)) }
+func (r renaming) ReceiveInline(m *message.Message) { r.Sink.ReceiveInline(r.f.rename(m)) }
 
 func (f *forked) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
 	f.mu.Lock()

@@ -48,7 +48,7 @@ func (m *model) history(since message.Position) engine.Page {
 	return page
 }
 
-// D2, D10: what judge tells from another's page is what the log says to the
+// D2, D10: what recoverFrom tells from another's page is what the log says to the
 // position itself; and it tells for every position of that epoch from there on.
 func TestASharedAnswerIsTheAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -57,22 +57,22 @@ func TestASharedAnswerIsTheAnswer(t *testing.T) {
 		offsets := rapid.Uint64Range(0, 33)
 		asked := message.Position{Epoch: epochs.Draw(t, "asked epoch"), Offset: offsets.Draw(t, "asked")}
 		since := message.Position{Epoch: epochs.Draw(t, "epoch"), Offset: offsets.Draw(t, "since")}
-		v, ok := judge(m.history(asked), asked, since)
+		r, ok := recoverFrom(since, m.history(asked), asked)
 		if may := since.Epoch == asked.Epoch && since.Offset >= asked.Offset; ok != may {
-			t.Fatalf("asked %v, since %v: judged %v", asked, since, ok)
+			t.Fatalf("asked %v, since %v: told %v", asked, since, ok)
 		}
 		if !ok {
 			return
 		}
 		want := m.history(since)
-		if v.top != want.Top || v.gap != want.Gap {
-			t.Fatalf("asked %v, since %v: %v %q, want %v %q", asked, since, v.top, v.gap, want.Top, want.Gap)
+		if r.top != want.Top || r.gap != want.Gap {
+			t.Fatalf("asked %v, since %v: %v %q, want %v %q", asked, since, r.top, r.gap, want.Top, want.Gap)
 		}
 		if want.Gap != "" {
 			want.Messages = nil
 		}
-		if len(v.missed) != len(want.Messages) || len(v.missed) > 0 && v.missed[0] != want.Messages[0] {
-			t.Fatalf("asked %v, since %v: %d messages, want %d", asked, since, len(v.missed), len(want.Messages))
+		if len(r.missed) != len(want.Messages) || len(r.missed) > 0 && r.missed[0] != want.Messages[0] {
+			t.Fatalf("asked %v, since %v: %d messages, want %d", asked, since, len(r.missed), len(want.Messages))
 		}
 	})
 }
@@ -84,28 +84,28 @@ func TestAHoleIsAGapForThoseBeforeIt(t *testing.T) {
 		page.Messages = append(page.Messages, &message.Message{Position: at("c", o)})
 	}
 	for since, want := range map[uint64]message.GapReason{4: message.GapTrimmed, 6: message.GapTrimmed, 7: "", 8: "", 9: ""} {
-		if v, ok := judge(page, at("c", 4), at("c", since)); !ok || v.gap != want {
-			t.Errorf("since %d: gap %q, want %q", since, v.gap, want)
+		if r, ok := recoverFrom(at("c", since), page, at("c", 4)); !ok || r.gap != want {
+			t.Errorf("since %d: gap %q, want %q", since, r.gap, want)
 		}
 	}
 }
 
 // Those who missed little go first, and in turn with the others.
 func TestWhoMissedLittleDoesNotWaitForLongLogs(t *testing.T) {
-	rd := &reader{}
-	room := at("c", 5000)
+	u := &catchUp{}
+	channel := at("c", 5000)
 	for _, p := range []message.Position{at("x", 1), at("c", 1), at("c", 4999), at("c", 4500), at("y", 1), at("c", 2)} {
-		rd.waiting = append(rd.waiting, &asker{since: p})
+		u.waiting = append(u.waiting, &waiter{since: p})
 	}
 	var order []message.Position
 	for {
-		group := rd.take(room)
+		group := u.nextGroup(channel)
 		if len(group) == 0 {
 			break
 		}
 		order = append(order, group[0].since)
 		if len(order) == 1 {
-			rd.waiting = append(rd.waiting, &asker{since: at("c", 4998)})
+			u.waiting = append(u.waiting, &waiter{since: at("c", 4998)})
 		}
 	}
 	want := []message.Position{at("c", 4999), at("x", 1), at("c", 4998), at("c", 1), at("y", 1)}

@@ -1,0 +1,127 @@
+package hub
+
+import (
+	"hash/maphash"
+	"iter"
+	"strings"
+	"sync"
+
+	"magpie/internal/message"
+)
+
+// shardCount keeps joins of different channels apart. A power of two.
+const shardCount = 64
+
+// shard is a part of the node's channels, by a hash of their names.
+type shard struct {
+	mu       sync.RWMutex
+	closed   bool
+	channels map[string]*channelState
+}
+
+func (s *shard) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, c := range s.channels {
+		c.stopTimers()
+	}
+}
+
+func (s *shard) list() []*channelState {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]*channelState, 0, len(s.channels))
+	for _, c := range s.channels {
+		list = append(list, c)
+	}
+	return list
+}
+
+func (h *Hub) shard(name string) *shard {
+	return &h.shards[maphash.String(h.seed, name)&(shardCount-1)]
+}
+
+// find returns the channel's state, nil when this node does not listen to it.
+func (h *Hub) find(name string) *channelState {
+	s := h.shard(name)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.channels[name]
+}
+
+// acquire finds or makes the channel's state and counts one use of it. It waits
+// for a channel that is being left. since is the
+// position that a first user has.
+func (h *Hub) acquire(name string, since *message.Position) (*channelState, error) {
+	for {
+		c, ok, err := h.shard(name).acquire(h, name, since)
+		if err != nil || ok {
+			return c, err
+		}
+		<-c.removed
+	}
+}
+
+// acquire is Hub.acquire; ok is false when the channel is being left.
+func (s *shard) acquire(h *Hub, name string, since *message.Position) (c *channelState, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, false, ErrClosed
+	}
+	c = s.channels[name]
+	if c == nil {
+		c = newChannelState(h, name, since)
+		s.channels[name] = c
+		h.Metrics.Channels.Add(1)
+		h.start(c.open)
+	}
+	return c, c.acquire(), nil
+}
+
+// remove forgets a channel that the engine was told to leave.
+func (h *Hub) remove(c *channelState) {
+	s := h.shard(c.name)
+	s.mu.Lock()
+	delete(s.channels, c.name)
+	s.mu.Unlock()
+	h.Metrics.Channels.Add(-1)
+	close(c.removed)
+}
+
+// Intern returns the name as this node has it already where somebody listens,
+// and else a copy. A name that was cut out of a request would keep all of the
+// request in memory.
+func (h *Hub) Intern(name string) string {
+	if c := h.find(name); c != nil {
+		return c.name
+	}
+	return strings.Clone(name)
+}
+
+// all yields every channel. No lock is held while it does.
+func (h *Hub) all(yield func(*channelState) bool) {
+	for i := range h.shards {
+		for _, c := range h.shards[i].list() {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// Channels implements engine.Sink.
+func (h *Hub) Channels() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		h.all(func(c *channelState) bool { return yield(c.name) })
+	}
+}
+
+// Census yields every channel that this node listens to with the number of
+// its subscriptions here, which may be none for a moment after the last left.
+func (h *Hub) Census() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		h.all(func(c *channelState) bool { return yield(c.name, c.count()) })
+	}
+}
