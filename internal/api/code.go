@@ -4,11 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"magpie/internal/auth"
-	"magpie/internal/channel"
-	"magpie/internal/engine"
-	"magpie/internal/hub"
-	"magpie/internal/message"
+	"magpie/internal/fault"
 	"magpie/internal/nodes"
 	"magpie/internal/problem"
 )
@@ -57,40 +53,41 @@ func wrong(c Code, what string) *Error {
 
 func bad(what string) *Error { return wrong(CodeBadRequest, what) }
 
-// codes is the table from errors to codes. What is in no row is a fault of
+// codes is the table from faults to codes. A kind without a row is a defect of
 // ours: code 100, and the log says what.
-var codes = []struct {
-	err  error
-	code Code
-}{
-	{channel.ErrName, CodeBadRequest},
-	{message.ErrPosition, CodeBadRequest},
-	{problem.ErrTooBig, CodeBadRequest},
-	{engine.ErrConflict, CodeBadRequest},
-	{nodes.ErrTarget, CodeBadRequest},
-	{nodes.ErrTooMuch, CodeLimit},
-	{hub.ErrNoPresence, CodeNotAvailable},
-	{auth.ErrForbidden, CodeForbidden},
-	{auth.ErrToken, CodeForbidden},
-	{nodes.ErrPartial, CodeInternal},
-	{engine.ErrUnavailable, CodeInternal},
-	{engine.ErrClosed, CodeInternal},
+var codes = map[fault.Kind]Code{
+	fault.BadChannel:  CodeBadRequest,
+	fault.BadPosition: CodeBadRequest,
+	fault.TooBig:      CodeBadRequest,
+	fault.Conflict:    CodeBadRequest,
+	fault.NoPresence:  CodeNotAvailable,
+	fault.Forbidden:   CodeForbidden,
+	fault.TokenNeeded: CodeForbidden,
+	fault.BadToken:    CodeForbidden,
+	fault.Unavailable: CodeInternal,
+	fault.Shutdown:    CodeInternal,
 }
 
-// errorOf finds the answer for an error; known is false for faults of ours.
+// errorOf finds the answer for an error; known is false for defects of ours.
 func errorOf(err error) (e *Error, known bool) {
 	if errors.As(err, &e) {
 		return e, true
 	}
-	for _, row := range codes {
-		if errors.Is(err, row.err) {
-			return wrong(row.code, sentence(err)), true
-		}
+	code, known := codes[fault.KindOf(err)]
+	switch {
+	case errors.Is(err, nodes.ErrTarget):
+		code, known = CodeBadRequest, true
+	case errors.Is(err, nodes.ErrTooMuch):
+		code, known = CodeLimit, true
+	case errors.Is(err, nodes.ErrPartial):
+		code, known = CodeInternal, true
+	case !known:
+		code = CodeInternal
 	}
-	return wrong(CodeInternal, problem.Of(err).Message), false
+	return wrong(code, sentence(err)), known
 }
 
-// sentence is what problems say about the error, where they know it.
+// sentence is what the caller is told about the error.
 func sentence(err error) string {
 	switch {
 	case errors.Is(err, nodes.ErrPartial):
@@ -99,7 +96,7 @@ func sentence(err error) string {
 		return nodes.ErrTarget.Error()
 	case errors.Is(err, nodes.ErrTooMuch):
 		return nodes.ErrTooMuch.Error() + "; ask for fewer channels with pattern"
-	case errors.Is(err, hub.ErrNoPresence):
+	case fault.KindOf(err) == fault.NoPresence:
 		return "this channel keeps no presence (rule: presence)"
 	}
 	return problem.Of(err).Message

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"magpie/internal/auth"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/nodes"
 )
 
@@ -21,7 +21,7 @@ func TestErrorsHaveTheirCode(t *testing.T) {
 		{fmt.Errorf("channels: %w: more than 64 MB", nodes.ErrTooMuch), CodeLimit, "pattern"},
 		{fmt.Errorf("x: %w: %w: 1 of 2", engine.ErrUnavailable, nodes.ErrPartial), CodeInternal, "same order again"},
 		{fmt.Errorf("x: %w: dial tcp 10.0.0.1", engine.ErrUnavailable), CodeInternal, "Redis does not answer"},
-		{fmt.Errorf("x: %w: the rule says nobody", auth.ErrForbidden), CodeForbidden, "the rule says nobody"},
+		{fmt.Errorf("x: %w", fault.New(fault.Forbidden, "the rule says nobody")), CodeForbidden, "the rule says nobody"},
 		{errors.New("dial tcp 10.0.0.1"), CodeInternal, "log"},
 	} {
 		e, known := errorOf(c.err)

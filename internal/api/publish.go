@@ -18,6 +18,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/message"
 	"magpie/internal/problem"
 	"magpie/internal/session"
@@ -49,7 +50,7 @@ const (
 // seen before.
 func (a *API) Publish(w http.ResponseWriter, r *http.Request) error {
 	if r.PathValue("channel") == "" {
-		return problem.New(http.StatusBadRequest, "bad_channel", "name the channel: POST /publish/chat")
+		return fault.New(fault.BadChannel, "name the channel: POST /publish/chat")
 	}
 	who, err := a.who(w, r)
 	if err != nil {
@@ -123,15 +124,15 @@ func Token(r *http.Request) (string, error) {
 	case two && strings.EqualFold(scheme, "Bearer"):
 		return strings.TrimSpace(rest), nil
 	case !two && strings.Count(h, ".") == 2:
-		return "", &problem.Problem{Status: http.StatusUnauthorized, Code: "bad_token", Message: "Authorization must be Bearer TOKEN",
-			Header: "WWW-Authenticate", Value: "Bearer"}
+		return "", fault.New(fault.BadToken, "Authorization must be Bearer TOKEN")
 	}
 	return r.URL.Query().Get("token"), nil
 }
 
 func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := int64(a.Node.MaxPayload())
-	tooBig := fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.ErrTooBig, limit)
+	tooBig := &fault.Fault{Kind: fault.TooBig, Setting: "max_payload",
+		Message: fmt.Sprintf("payload too big: %d bytes are the most for one message here (setting max_payload)", limit)}
 	if r.ContentLength > limit {
 		return nil, tooBig
 	}
@@ -180,7 +181,8 @@ func answerJSON(w http.ResponseWriter, b []byte) error {
 func (a *API) Preflight(w http.ResponseWriter, r *http.Request) error {
 	origin, ok := a.Origins.Allows(r)
 	if !ok {
-		return fmt.Errorf("%w: pages of this origin may not call; add it to allowed_origins", auth.ErrForbidden)
+		return &fault.Fault{Kind: fault.Forbidden, Setting: "allowed_origins",
+			Message: "not allowed: pages of this origin may not call; add it to allowed_origins"}
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")

@@ -11,22 +11,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
-	"fmt"
 	"strings"
 
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 	"magpie/internal/tokenkey"
-)
-
-// Errors that callers tell apart; all others wrap one of them.
-var (
-	ErrToken       = errors.New("token not accepted") // say who you are, properly
-	ErrNoToken     = errors.New("no token")           // the ErrToken of who showed nothing
-	ErrExpired     = errors.New("token expired")      // get a new one
-	ErrKey         = errors.New("API key not accepted")
-	ErrForbidden   = errors.New("not allowed")
-	ErrUnavailable = errors.New("token cannot be checked now") // the same token may pass in a moment
 )
 
 // Config is what New needs.
@@ -99,7 +88,8 @@ func (a *Authorizer) Key(key string) (Identity, error) {
 		found |= subtle.ConstantTimeCompare(sum[:], a.keys[i][:])
 	}
 	if found == 0 {
-		return Identity{}, fmt.Errorf("%w: send one of the server's api_key settings as X-API-Key", ErrKey)
+		return Identity{}, &fault.Fault{Kind: fault.BadKey, Setting: "api_key",
+			Message: "API key not accepted: send one of the server's api_key settings as X-API-Key"}
 	}
 	return Identity{Kind: Server}, nil
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 	"magpie/internal/tokenkey"
 )
 
@@ -100,11 +100,11 @@ func TestAPIKeys(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "k", "k11", "K1"} {
-		if _, err := a.Key(bad); !errors.Is(err, auth.ErrKey) {
+		if _, err := a.Key(bad); fault.KindOf(err) != fault.BadKey {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if _, err := auth.New(auth.Config{Rules: noRules()}).Key(""); !errors.Is(err, auth.ErrKey) {
+	if _, err := auth.New(auth.Config{Rules: noRules()}).Key(""); fault.KindOf(err) != fault.BadKey {
 		t.Error("a server without keys took the empty one")
 	}
 }

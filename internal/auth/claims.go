@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 )
 
 // claims are what tokens of both kinds hold, in the names that Centrifuge
@@ -130,9 +130,9 @@ func decodeClaims(p payload) (*claims, error) {
 	c := new(claims)
 	if err := json.Unmarshal(p, c); err != nil {
 		if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && te.Field != "" {
-			return nil, fmt.Errorf("%w: its claim %s is of the wrong kind (%s)", ErrToken, te.Field, te.Value)
+			return nil, badToken("its claim %s is of the wrong kind (%s)", te.Field, te.Value)
 		}
-		return nil, fmt.Errorf("%w: its claims cannot be read; exp, nbf, iat and expire_at are numbers of seconds, sub is a text", ErrToken)
+		return nil, badToken("its claims cannot be read; exp, nbf, iat and expire_at are numbers of seconds, sub is a text")
 	}
 	return c, nil
 }
@@ -150,21 +150,21 @@ func (a *Authorizer) checkClaims(c *claims) error {
 	now := time.Now()
 	switch {
 	case c.Expires == nil:
-		return fmt.Errorf("%w: its exp claim is missing; say when it ends, in seconds since 1970", ErrToken)
+		return badToken("its exp claim is missing; say when it ends, in seconds since 1970")
 	case c.NotBefore != nil && c.NotBefore.time().After(now.Add(skew)):
-		return fmt.Errorf("%w: its nbf claim lies in the future", ErrToken)
+		return badToken("its nbf claim lies in the future")
 	case c.IssuedAt != nil && c.IssuedAt.time().After(now.Add(skew)):
-		return fmt.Errorf("%w: its iat claim lies in the future", ErrToken)
+		return badToken("its iat claim lies in the future")
 	case a.audience != "" && !slices.Contains(c.Audience, a.audience):
-		return fmt.Errorf("%w: its aud claim is not the one of the setting token_audience", ErrToken)
+		return badTokenBy("token_audience", "its aud claim is not the one of the setting token_audience")
 	case a.issuer != "" && c.Issuer != a.issuer:
-		return fmt.Errorf("%w: its iss claim is not the one of the setting token_issuer", ErrToken)
+		return badTokenBy("token_issuer", "its iss claim is not the one of the setting token_issuer")
 	case !fitUser(c.Subject):
-		return fmt.Errorf("%w: its sub claim is longer than %d bytes or holds control characters", ErrToken, maxUser)
+		return badToken("its sub claim is longer than %d bytes or holds control characters", maxUser)
 	case len(c.Client) > 0 && string(c.Client) != "null":
-		return fmt.Errorf("%w: its client claim binds it to a connection, which is not done here; name the user in sub", ErrToken)
+		return badToken("its client claim binds it to a connection, which is not done here; name the user in sub")
 	case !c.Expires.time().After(now):
-		return fmt.Errorf("%w: get a new one and connect again", ErrExpired)
+		return fault.New(fault.TokenExpired, "token expired: get a new one and connect again")
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func (c *claims) identity() (Identity, error) {
 	}
 	for _, name := range c.Channels {
 		if err := channel.Check(name); err != nil {
-			return Identity{}, fmt.Errorf("%w: its channels claim holds a bad name: %s", ErrToken, reason(err))
+			return Identity{}, badToken("its channels claim holds a bad name: %s", reason(err))
 		}
 		if !slices.Contains(id.Channels, name) {
 			id.Channels = append(id.Channels, name)
@@ -202,7 +202,7 @@ func (c *claims) identity() (Identity, error) {
 	}
 	for name, sub := range c.Subs {
 		if err := channel.Check(name); err != nil {
-			return Identity{}, fmt.Errorf("%w: its subs claim holds a bad name: %s", ErrToken, reason(err))
+			return Identity{}, badToken("its subs claim holds a bad name: %s", reason(err))
 		}
 		if id.Subs == nil {
 			id.Subs = make(map[string]SubOptions, len(c.Subs))
@@ -222,7 +222,7 @@ func (c *claims) grant() (Grant, error) {
 // ended refuses a token that opens something which is over already.
 func (c *claims) ended() error {
 	if at := c.ends(); !at.IsZero() && !at.After(time.Now()) {
-		return fmt.Errorf("%w: its expire_at claim has passed; get a new one", ErrExpired)
+		return fault.New(fault.TokenExpired, "token expired: its expire_at claim has passed; get a new one")
 	}
 	return nil
 }
@@ -263,5 +263,6 @@ func first(all ...*truth) *bool {
 
 // reason is a channel error's own half of the sentence.
 func reason(err error) string {
-	return strings.TrimPrefix(err.Error(), channel.ErrName.Error()+": ")
+	_, why, _ := strings.Cut(err.Error(), ": ")
+	return why
 }

@@ -2,8 +2,9 @@ package auth
 
 import (
 	"context"
-	"fmt"
 	"time"
+
+	"magpie/internal/fault"
 )
 
 // Grant is what a subscription token gives: the right to be in one channel,
@@ -18,10 +19,10 @@ type Grant struct {
 // Subscription reads a subscription token that id shows for the channel. It
 // must name both: its sub is id's user (for a guest it may be empty, too: any
 // guest), its channel is the channel, byte for byte. It waits and fails as Identify does, and answers
-// ErrForbidden for a good token that is somebody else's or another channel's.
+// Forbidden for a good token that is somebody else's or another channel's.
 func (a *Authorizer) Subscription(ctx context.Context, token string, id Identity, name string) (Grant, error) {
 	if token == "" {
-		return Grant{}, fmt.Errorf("%w: the subscription token is empty", ErrToken)
+		return Grant{}, badToken("the subscription token is empty")
 	}
 	c, err := a.read(ctx, token)
 	if err != nil {
@@ -29,11 +30,11 @@ func (a *Authorizer) Subscription(ctx context.Context, token string, id Identity
 	}
 	switch {
 	case c.Channel == nil:
-		return Grant{}, fmt.Errorf("%w: this is a connection token (it has no channel claim); subscribe with a subscription token", ErrToken)
+		return Grant{}, badToken("this is a connection token (it has no channel claim); subscribe with a subscription token")
 	case *c.Channel != name:
-		return Grant{}, fmt.Errorf("%w: this subscription token is for another channel", ErrForbidden)
+		return Grant{}, fault.New(fault.Forbidden, "not allowed: this subscription token is for another channel")
 	case c.Subject != id.User && !(c.Subject == "" && id.Kind == Guest):
-		return Grant{}, fmt.Errorf("%w: this subscription token is for another user than the connection's", ErrForbidden)
+		return Grant{}, fault.New(fault.Forbidden, "not allowed: this subscription token is for another user than the connection's")
 	}
 	return c.grant()
 }

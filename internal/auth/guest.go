@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"magpie/internal/fault"
 )
 
 // Guests carry a token of their own kind, so that they stay the same guest
@@ -30,9 +32,6 @@ const (
 	maxName     = 40 // characters of a guest's name
 	colors      = 12
 )
-
-// ErrName: a guest's name is not one.
-var ErrName = errors.New("name not allowed")
 
 // GuestToken is what a guest gets and keeps.
 type GuestToken struct {
@@ -71,7 +70,7 @@ func guestKey(secret string) []byte {
 // more time. An empty name keeps the old one, or lets the server choose.
 func (a *Authorizer) NewGuest(old, name string) (GuestToken, error) {
 	if len(a.guestKeys) == 0 || len(a.Guests()) == 0 {
-		return GuestToken{}, fmt.Errorf("%w: no rule of this server lets guests in; connect with a token", ErrForbidden)
+		return GuestToken{}, refuse(fault.Forbidden, "rules", "not allowed: no rule of this server lets guests in; connect with a token")
 	}
 	g := guestClaims{}
 	if old != "" {
@@ -126,10 +125,10 @@ func (a *Authorizer) readGuest(token string) (*guestClaims, error) {
 		case err == nil && strings.HasPrefix(g.Subject, guestPrefix):
 			return &g, nil
 		case errors.Is(err, jwt.ErrTokenExpired):
-			return nil, fmt.Errorf("%w: ask for a new guest token", ErrExpired)
+			return nil, fault.New(fault.TokenExpired, "token expired: ask for a new guest token")
 		}
 	}
-	return nil, fmt.Errorf("%w: this guest token is not of this server; ask for a new one", ErrToken)
+	return nil, badToken("this guest token is not of this server; ask for a new one")
 }
 
 // isGuest tells whether the token's header says that it is a guest's, without
@@ -150,18 +149,18 @@ func (a *Authorizer) guest(token string) (Identity, error) {
 	}
 	info, err := json.Marshal(guestInfo{g.Name, guestColor(g.Subject), true})
 	if err != nil {
-		return Identity{}, fmt.Errorf("%w: %w", ErrToken, err)
+		return Identity{}, fmt.Errorf("write a guest's info: %w", err)
 	}
 	return Identity{Kind: Guest, User: g.Subject, Info: info, Expires: g.ExpiresAt.Time}, nil
 }
 
 func checkName(name string) error {
 	if n := utf8.RuneCountInString(name); n > maxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name || n == 0 {
-		return fmt.Errorf("%w: a name has 1 to %d characters and no space at its ends", ErrName, maxName)
+		return fault.Newf(fault.BadName, "name not allowed: a name has 1 to %d characters and no space at its ends", maxName)
 	}
 	for _, r := range name {
 		if !unicode.IsPrint(r) {
-			return fmt.Errorf("%w: a name has no control characters and no invisible ones", ErrName)
+			return fault.New(fault.BadName, "name not allowed: a name has no control characters and no invisible ones")
 		}
 	}
 	return nil

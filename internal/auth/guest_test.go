@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +8,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 )
 
 func guestHouse(t *testing.T, who channel.Who, secrets ...string) *auth.Authorizer {
@@ -49,7 +49,7 @@ func TestGuestTokens(t *testing.T) {
 func TestGuestNames(t *testing.T) {
 	a := guestHouse(t, channel.Anyone)
 	for _, bad := range []string{" a", "a ", strings.Repeat("a", 41), "a\nb", "a\x00", "a\u202eb", "a\u200bb", "\xff"} {
-		if g, err := a.NewGuest("", bad); !errors.Is(err, auth.ErrName) {
+		if g, err := a.NewGuest("", bad); fault.KindOf(err) != fault.BadName {
 			t.Errorf("%q passed as %+v (%v)", bad, g, err)
 		}
 	}
@@ -66,7 +66,7 @@ func TestGuestTokensAreOfTheirOwnKind(t *testing.T) {
 	if id, err := a.Identify(t.Context(), g.Token); err != nil || id.Kind != auth.Guest {
 		t.Errorf("%+v, %v", id, err)
 	}
-	if _, err := other.Identify(t.Context(), g.Token); !errors.Is(err, auth.ErrToken) {
+	if _, err := other.Identify(t.Context(), g.Token); fault.KindOf(err) != fault.BadToken {
 		t.Errorf("another server took it: %v", err)
 	}
 	user, err := a.Sign(auth.Draft{User: "g:0000000000", Expires: time.Now().Add(time.Hour)})
@@ -76,7 +76,7 @@ func TestGuestTokensAreOfTheirOwnKind(t *testing.T) {
 	if again, err := a.NewGuest(user, ""); err != nil || again.User == "g:0000000000" {
 		t.Errorf("a user's token was taken for a guest's: %+v, %v", again, err)
 	}
-	if _, err := guestHouse(t, channel.Users).NewGuest("", ""); !errors.Is(err, auth.ErrForbidden) {
+	if _, err := guestHouse(t, channel.Users).NewGuest("", ""); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("a guest where no rule lets one in: %v", err)
 	}
 }
@@ -89,7 +89,7 @@ func TestGuestTokensEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(31 * 24 * time.Hour) // synctest's clock
-		if _, err := a.Identify(t.Context(), g.Token); !errors.Is(err, auth.ErrExpired) {
+		if _, err := a.Identify(t.Context(), g.Token); fault.KindOf(err) != fault.TokenExpired {
 			t.Errorf("after its end: %v", err)
 		}
 	})

@@ -2,9 +2,10 @@ package auth
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
+
+	"magpie/internal/fault"
 )
 
 // Kind says what stands behind an Identity.
@@ -55,8 +56,9 @@ type Override struct {
 // waits for nothing but a key set that has never been fetched or lacks the
 // token's key, at most 3 s and no longer than ctx.
 //
-// The error is ErrExpired for a good token that has ended, ErrUnavailable when
-// the keys cannot be had now, and ErrToken for all that will never pass.
+// The error is a fault: TokenExpired for a good token that has ended,
+// Unavailable when the keys cannot be had now, TokenNeeded for no token where
+// one is needed, and BadToken for all that will never pass.
 func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, error) {
 	if token == "" || isGuest(token) {
 		if len(a.guests) == 0 {
@@ -72,7 +74,7 @@ func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, erro
 		return Identity{}, err
 	}
 	if c.Channel != nil {
-		return Identity{}, fmt.Errorf("%w: this is a subscription token (it has a channel claim); connect with a connection token", ErrToken)
+		return Identity{}, badToken("this is a subscription token (it has a channel claim); connect with a connection token")
 	}
 	return c.identity()
 }
@@ -81,17 +83,10 @@ func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, erro
 // guest's token of earlier days.
 func (a *Authorizer) noGuests(token string) error {
 	if token == "" {
-		return tokenNeeded("this server wants to know who you are: send a user's token as Authorization: Bearer or ?token=, or an API key as X-API-Key")
+		return refuse(fault.TokenNeeded, "rules", "this server wants to know who you are: send a user's token as Authorization: Bearer or ?token=, or an API key as X-API-Key")
 	}
-	return fmt.Errorf("%w: no rule of this server lets guests in (anyone); send a user's token", ErrToken)
+	return badTokenBy("rules", "no rule of this server lets guests in (anyone); send a user's token")
 }
-
-// tokenNeeded is an ErrNoToken, and so an ErrToken, in a sentence.
-type tokenNeeded string
-
-func (t tokenNeeded) Error() string { return string(t) }
-
-func (tokenNeeded) Is(target error) bool { return target == ErrNoToken || target == ErrToken }
 
 // let tells whether the identity's own token subscribes it to the channel.
 func (id *Identity) let(name string) bool {

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 )
 
 // Inspection is what a token says of itself. Nothing of it is verified: it is
@@ -25,13 +24,13 @@ func Inspect(token string) (Inspection, error) {
 	// read the rest: what was read is worth showing.
 	t, _, err := parser.ParseUnverified(token, &p)
 	if t == nil || t.Header == nil || err != nil && p == nil {
-		return Inspection{}, fmt.Errorf("%w: it cannot be read as a JWT", ErrToken)
+		return Inspection{}, badToken("it cannot be read as a JWT")
 	}
 	i := Inspection{}
 	i.Algorithm, _ = t.Header["alg"].(string)
 	i.KeyID, _ = t.Header["kid"].(string)
 	if json.Unmarshal(p, &i.Claims) != nil {
-		return i, fmt.Errorf("%w: its second part is no JSON object", ErrToken)
+		return i, badToken("its second part is no JSON object")
 	}
 	return i, nil
 }

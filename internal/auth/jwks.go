@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/tokenkey"
 )
 
@@ -81,13 +82,19 @@ func NewJWKS(address string, log *slog.Logger) (*JWKS, error) {
 	return s, nil
 }
 
-const (
-	errWhichKey   = wrong("it names no key (kid) and the key set of token_jwks has several")
-	errUnknownKey = wrong("the key that it names (kid) is not in the key set of token_jwks")
-	errFailing    = unavailable("the key set of token_jwks does not answer")
-	errBusy       = unavailable("the key set of token_jwks is being fetched")
-	errFresh      = unavailable("the key that it names (kid) is not in the key set of token_jwks, which was fetched just now")
+var (
+	errWhichKey   = badTokenBy("token_jwks", "it names no key (kid) and the key set of token_jwks has several")
+	errUnknownKey = badTokenBy("token_jwks", "the key that it names (kid) is not in the key set of token_jwks")
+	errFailing    = tryAgain("the key set of token_jwks does not answer")
+	errBusy       = tryAgain("the key set of token_jwks is being fetched")
+	errFresh      = tryAgain("the key that it names (kid) is not in the key set of token_jwks, which was fetched just now")
 )
+
+// tryAgain is for a token that cannot be checked now and may pass in a moment.
+func tryAgain(why string) *fault.Fault {
+	return &fault.Fault{Kind: fault.Unavailable, Setting: "token_jwks", Wait: time.Second,
+		Message: "token cannot be checked now: " + why + "; try again in a moment"}
+}
 
 // find returns the keys of this id that are for this algorithm. It waits for a
 // fetch when none of the keys at hand fits, no longer than ctx. A token

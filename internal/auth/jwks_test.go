@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/auth"
+	"magpie/internal/fault"
 )
 
 // jwkOf writes a P-256 key as a JSON Web Key.
@@ -93,7 +93,7 @@ func TestTokensOfAKeySet(t *testing.T) {
 		"a key of ours, RS by set": {mustSign(jwt.SigningMethodRS256, rsaKey, "a"), "no key of this server is for"},
 	} {
 		_, err := identify(a, c.token)
-		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, auth.ErrToken) || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && err != nil || c.want != "" && (fault.KindOf(err) != fault.BadToken || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", what, err, c.want)
 		}
 	}
@@ -133,7 +133,7 @@ func TestTokensOfOurKeysDoNotWaitForTheKeySet(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := identify(a, hmacWith([]byte(oldSecret))); !errors.Is(err, auth.ErrToken) {
+	if _, err := identify(a, hmacWith([]byte(oldSecret))); fault.KindOf(err) != fault.BadToken {
 		t.Errorf("a forged HMAC token: %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func TestKeySetsThatCannotBeHad(t *testing.T) {
 		"the line closed": func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		a := remote(t, serve(t, h), auth.Config{})
-		if id, err := identify(a, signedBy("a", p256)); !errors.Is(err, auth.ErrUnavailable) {
+		if id, err := identify(a, signedBy("a", p256)); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("%s: %+v, %v", what, id, err)
 		}
 	}
@@ -200,7 +200,7 @@ func TestWaitingForASlowKeySet(t *testing.T) {
 		<-begun
 		cancel()
 	}()
-	if _, err := a.Identify(ctx, signedBy("a", p256)); !errors.Is(err, auth.ErrUnavailable) {
+	if _, err := a.Identify(ctx, signedBy("a", p256)); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("%v", err)
 	}
 	began := time.Now()
@@ -210,7 +210,7 @@ func TestWaitingForASlowKeySet(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("Close took %s", took)
 	}
-	if _, err := identify(a, signedBy("a", p256)); !errors.Is(err, auth.ErrUnavailable) {
+	if _, err := identify(a, signedBy("a", p256)); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("after Close: %v", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 )
 
 // provider is a key server without a network, so that hours pass in no time.
@@ -124,9 +124,9 @@ func anyRules(t *testing.T) *channel.Rules {
 	return rules
 }
 
-func expect(t *testing.T, a *Authorizer, token string, want error) {
+func expect(t *testing.T, a *Authorizer, token string, want fault.Kind) {
 	t.Helper()
-	if _, err := a.Identify(context.Background(), token); !errors.Is(err, want) || err != nil && want == nil {
+	if _, err := a.Identify(context.Background(), token); fault.KindOf(err) != want {
 		t.Errorf("%v, want %v", err, want)
 	}
 }
@@ -143,18 +143,18 @@ func (p *provider) expectAsked(t *testing.T, want int64) {
 // one that comes by surprise is fetched then.
 func TestKeySetRotation(t *testing.T) {
 	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 		time.Sleep(betweenFetches)
 		p.set(func() { p.keys = map[string]*ecdsa.PrivateKey{"b": newKey()} })
 		old := p.keys["b"]
-		expect(t, a, p.token("b"), nil)
+		expect(t, a, p.token("b"), "")
 		p.expectAsked(t, 2)
 		if old == nil {
 			t.Fatal("no key b")
 		}
-		expect(t, a, p.token("a"), ErrUnavailable) // gone, but nothing may be fetched yet
+		expect(t, a, p.token("a"), fault.Unavailable) // gone, but nothing may be fetched yet
 		time.Sleep(betweenFetches)
-		expect(t, a, p.token("a"), ErrToken) // gone for good
+		expect(t, a, p.token("a"), fault.BadToken) // gone for good
 		p.expectAsked(t, 3)
 	})
 }
@@ -162,16 +162,16 @@ func TestKeySetRotation(t *testing.T) {
 // Attack row K1: made-up kids must not make us a flood against the key server.
 func TestUnknownKidsAreAskedAboutRarely(t *testing.T) {
 	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 		for range 100 {
-			expect(t, a, p.token("made up"), ErrUnavailable)
+			expect(t, a, p.token("made up"), fault.Unavailable)
 			time.Sleep(betweenFetches / 200)
 		}
 		p.expectAsked(t, 1)
 		time.Sleep(betweenFetches)
-		expect(t, a, p.token("made up"), ErrToken)
+		expect(t, a, p.token("made up"), fault.BadToken)
 		p.expectAsked(t, 2)
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 	})
 }
 
@@ -182,7 +182,7 @@ func TestOneFetchAtATime(t *testing.T) {
 		token := p.token("a")
 		var all sync.WaitGroup
 		for range 50 {
-			all.Go(func() { expect(t, a, token, nil) })
+			all.Go(func() { expect(t, a, token, "") })
 		}
 		all.Wait()
 		p.expectAsked(t, 1)
@@ -201,7 +201,7 @@ func TestFewWaitForAFetch(t *testing.T) {
 				switch _, err := a.Identify(context.Background(), token); {
 				case err == nil:
 					good.Add(1)
-				case errors.Is(err, ErrUnavailable):
+				case fault.KindOf(err) == fault.Unavailable:
 					busy.Add(1)
 				}
 			})
@@ -210,7 +210,7 @@ func TestFewWaitForAFetch(t *testing.T) {
 		if good.Load() != maxWaiting || busy.Load() != 3*maxWaiting {
 			t.Errorf("%d waited, %d did not", good.Load(), busy.Load())
 		}
-		expect(t, a, token, nil)
+		expect(t, a, token, "")
 		p.expectAsked(t, 1)
 	})
 }
@@ -222,7 +222,7 @@ func TestPrepare(t *testing.T) {
 		p.expectAsked(t, 1)
 		time.Sleep(2 * time.Second)
 		began := time.Now()
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 		if took := time.Since(began); took != 0 {
 			t.Errorf("the first token waited %s", took)
 		}
@@ -236,7 +236,7 @@ func TestSlowProvider(t *testing.T) {
 	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
 		p.slow = time.Hour
 		began := time.Now()
-		expect(t, a, p.token("a"), ErrUnavailable)
+		expect(t, a, p.token("a"), fault.Unavailable)
 		if took := time.Since(began); took != fetchTimeout {
 			t.Errorf("it took %s", took)
 		}
@@ -246,7 +246,7 @@ func TestSlowProvider(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		if _, err := a.Identify(ctx, p.token("a")); !errors.Is(err, ErrUnavailable) || time.Since(began) != time.Second {
+		if _, err := a.Identify(ctx, p.token("a")); fault.KindOf(err) != fault.Unavailable || time.Since(began) != time.Second {
 			t.Errorf("%v after %s, past its context", err, time.Since(began))
 		}
 	})
@@ -255,23 +255,23 @@ func TestSlowProvider(t *testing.T) {
 // While nothing can be fetched the keys at hand stay good, and nobody waits.
 func TestStaleKeysWhileTheProviderIsDown(t *testing.T) {
 	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 		p.set(func() { p.down = true })
 		for range 10 {
 			time.Sleep(time.Hour)
 			began := time.Now()
-			expect(t, a, p.token("a"), nil)
+			expect(t, a, p.token("a"), "")
 			if time.Since(began) != 0 {
 				t.Error("a token of a known key waited")
 			}
 			synctest.Wait()
 		}
 		p.expectAsked(t, 11)
-		expect(t, a, p.token("b"), ErrUnavailable) // it may be a new key: who knows
+		expect(t, a, p.token("b"), fault.Unavailable) // it may be a new key: who knows
 		p.set(func() { p.down, p.keys = false, map[string]*ecdsa.PrivateKey{"b": newKey()} })
 		time.Sleep(betweenFetches)
-		expect(t, a, p.token("b"), nil)
-		expect(t, a, p.token("a"), ErrUnavailable)
+		expect(t, a, p.token("b"), "")
+		expect(t, a, p.token("a"), fault.Unavailable)
 	})
 }
 
@@ -280,14 +280,14 @@ func TestFirstFetchIsRepeatedSoon(t *testing.T) {
 	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
 		p.down = true
 		for range 2 {
-			if _, err := a.Identify(t.Context(), p.token("a")); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "does not answer") {
+			if _, err := a.Identify(t.Context(), p.token("a")); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "does not answer") {
 				t.Errorf("%v", err)
 			}
 		}
 		p.expectAsked(t, 1)
 		p.set(func() { p.down = false })
 		time.Sleep(betweenFirst)
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 		p.expectAsked(t, 2)
 	})
 }
@@ -315,12 +315,12 @@ func TestFreshness(t *testing.T) {
 	}
 	withProvider(t, func(t *testing.T, p *provider, a *Authorizer) {
 		p.cache = "max-age=600"
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 		time.Sleep(10*time.Minute - time.Second)
-		expect(t, a, p.token("a"), nil)
+		expect(t, a, p.token("a"), "")
 		p.expectAsked(t, 1)
 		time.Sleep(2 * time.Second)
-		expect(t, a, p.token("a"), nil) // with the old keys, while the new ones come
+		expect(t, a, p.token("a"), "") // with the old keys, while the new ones come
 		p.expectAsked(t, 2)
 	})
 }
@@ -331,7 +331,7 @@ func TestNothingIsFetchedAfterClose(t *testing.T) {
 		if err := a.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		expect(t, a, p.token("a"), ErrUnavailable)
+		expect(t, a, p.token("a"), fault.Unavailable)
 		p.expectAsked(t, 0)
 	})
 }

@@ -1,10 +1,10 @@
 package auth
 
 import (
-	"fmt"
 	"strings"
 
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 )
 
 // Action is something that rules govern.
@@ -31,7 +31,7 @@ type Request struct {
 }
 
 // May answers nil if it may be done, or an error that names the rule and the
-// setting: ErrNoToken when a token could help, ErrForbidden otherwise. It does
+// setting: TokenNeeded when a token could help, Forbidden otherwise. It does
 // not block. Every door and the API ask here and nowhere else.
 //
 //  1. A server may do what the rule does not forbid to all (nobody).
@@ -92,16 +92,16 @@ func (r *Request) letIn() bool {
 // box is open to the street.
 func (a *Authorizer) byName(r Request, who channel.Who) error {
 	if strings.HasPrefix(r.Channel, "$") && !r.letIn() {
-		return fmt.Errorf("%w to %s here: names that begin with $ are private; subscribe with a subscription token for this channel", ErrForbidden, verbs[r.Do])
+		return forbidden("", "to %s here: names that begin with $ are private; subscribe with a subscription token for this channel", verbs[r.Do])
 	}
 	if i := strings.LastIndexByte(r.Channel, '#'); i >= 0 && !r.Subscribed && !r.Who.let(r.Channel) && !named(r.Who.User, r.Channel[i+1:]) {
-		return fmt.Errorf("%w to %s here: the channel is for the users named behind its # alone", ErrForbidden, verbs[r.Do])
+		return forbidden("", "to %s here: the channel is for the users named behind its # alone", verbs[r.Do])
 	}
 	if r.Do == Publish && who == channel.Anyone {
 		return nil
 	}
 	if a.personal != "" && strings.HasPrefix(r.Channel, a.personal) && !r.letIn() && !a.owns(r.Who.User, r.Channel) {
-		return fmt.Errorf("%w to %s here: channels that begin with %q belong to one user each (setting personal_channel)", ErrForbidden, verbs[r.Do], a.personal)
+		return forbidden("personal_channel", "to %s here: channels that begin with %q belong to one user each (setting personal_channel)", verbs[r.Do], a.personal)
 	}
 	return nil
 }
@@ -136,11 +136,15 @@ func (r *Request) mayBy(who channel.Who) bool {
 
 func (r *Request) refusal(rule *channel.Rule, who channel.Who) error {
 	if r.Who.Kind == Guest && who == channel.Users {
-		return tokenNeeded(fmt.Sprintf("the rule for %q wants a token that names a user to %s (%s: %s); send it as Authorization: Bearer or ?token=, or an API key as X-API-Key",
-			rule.Match, verbs[r.Do], r.Do.setting(), who))
+		return refuse(fault.TokenNeeded, "rules", "the rule for %q wants a token that names a user to %s (%s: %s); send it as Authorization: Bearer or ?token=, or an API key as X-API-Key",
+			rule.Match, verbs[r.Do], r.Do.setting(), who)
 	}
-	return fmt.Errorf("%w to %s here: the rule for %q says %s: %s, and this is %s",
-		ErrForbidden, verbs[r.Do], rule.Match, r.Do.setting(), who, r.standing(who))
+	return forbidden("rules", "to %s here: the rule for %q says %s: %s, and this is %s",
+		verbs[r.Do], rule.Match, r.Do.setting(), who, r.standing(who))
+}
+
+func forbidden(setting, format string, args ...any) *fault.Fault {
+	return refuse(fault.Forbidden, setting, "not allowed "+format, args...)
 }
 
 // standing says what the asker is, in the words of the rule.

@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 )
 
 // ruled is an authorizer with one rule for each Who, matched by the word in a
@@ -109,12 +109,12 @@ func TestMay(t *testing.T) {
 	}
 }
 
-var words = map[byte]error{'y': nil, 't': auth.ErrToken, 'f': auth.ErrForbidden}
+var words = map[byte]fault.Kind{'y': "", 't': fault.TokenNeeded, 'f': fault.Forbidden}
 
 func check(t *testing.T, r auth.Request, role string, want byte) {
 	t.Helper()
 	err := ruled().May(r)
-	if !errors.Is(err, words[want]) {
+	if fault.KindOf(err) != words[want] {
 		t.Errorf("%s: %s in %q: %v, want %v", role, r.Do, r.Channel, err, words[want])
 	}
 	if err != nil && !strings.ContainsAny(err.Error(), ":(") {
@@ -146,7 +146,7 @@ func TestRefusalsNameRuleAndSetting(t *testing.T) {
 
 // An action that nobody thought of is not open.
 func TestUnknownActionIsRefused(t *testing.T) {
-	if err := ruled().May(auth.Request{Who: auth.Identity{Kind: auth.Server}, Do: "erase", Channel: "anyone"}); !errors.Is(err, auth.ErrForbidden) {
+	if err := ruled().May(auth.Request{Who: auth.Identity{Kind: auth.Server}, Do: "erase", Channel: "anyone"}); fault.KindOf(err) != fault.Forbidden {
 		t.Error(err)
 	}
 }

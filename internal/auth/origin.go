@@ -1,12 +1,13 @@
 package auth
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"magpie/internal/fault"
 )
 
 // Origins says from which pages browsers may come. Clients that are no
@@ -27,19 +28,19 @@ type Origins struct {
 // localhost, and the configured ones.
 func (o Origins) Check(r *http.Request) error {
 	if o.LocalOnly && !localName(r.Host) {
-		return fmt.Errorf("%w: this server is open to everyone and so answers only as localhost; to use it under another name set token_secret, or start it with --open", ErrForbidden)
+		return refuse(fault.Forbidden, "open", "not allowed: this server is open to everyone and so answers only as localhost; to use it under another name set token_secret, or start it with --open")
 	}
 	values := r.Header["Origin"]
 	if len(values) == 0 {
 		if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-			return fmt.Errorf("%w: the request comes from a page of another site", ErrForbidden)
+			return fault.New(fault.Forbidden, "not allowed: the request comes from a page of another site")
 		}
 		return nil
 	}
 	if len(values) == 1 && o.allows(values[0], r) {
 		return nil
 	}
-	return fmt.Errorf("%w: pages of this origin may not connect; add it to allowed_origins", ErrForbidden)
+	return refuse(fault.Forbidden, "allowed_origins", "not allowed: pages of this origin may not connect; add it to allowed_origins")
 }
 
 // Allows tells whether a page of this origin may read answers (CORS).

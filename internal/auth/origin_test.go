@@ -1,12 +1,12 @@
 package auth_test
 
 import (
-	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"magpie/internal/auth"
+	"magpie/internal/fault"
 )
 
 // Attack row H14: who may come from where.
@@ -43,7 +43,7 @@ func TestOrigins(t *testing.T) {
 		if c.origin != "" {
 			r.Header.Set("Origin", c.origin)
 		}
-		if err := (auth.Origins{Allowed: allowed}).Check(r); (err == nil) != c.want || err != nil && !errors.Is(err, auth.ErrForbidden) {
+		if err := (auth.Origins{Allowed: allowed}).Check(r); (err == nil) != c.want || err != nil && fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("%q from %.60q: %v", c.host, c.origin, err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 )
 
 // Every algorithm that is promised, by each key that may be in turn (rotation).
@@ -48,13 +49,13 @@ func TestNoToken(t *testing.T) {
 	if id, err := identify(ruled(), ""); err != nil || !reflect.DeepEqual(id, auth.Identity{Kind: auth.Guest}) {
 		t.Errorf("%+v, %v", id, err)
 	}
-	refused(t, "no token where no rule is for guests", "", auth.ErrToken)
+	refused(t, "no token where no rule is for guests", "", fault.TokenNeeded)
 	open, shut := guestHouse(t, channel.Anyone, newSecret), guestHouse(t, channel.Users, newSecret)
 	g, err := open.NewGuest("", "Ann")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id, err := identify(shut, g.Token); !errors.Is(err, auth.ErrToken) {
+	if id, err := identify(shut, g.Token); fault.KindOf(err) != fault.BadToken {
 		t.Errorf("a guest's token where guests were let in once: %+v, %v", id, err)
 	}
 }
@@ -154,7 +155,7 @@ func TestForgedTokens(t *testing.T) {
 		"payload no object":          signRaw(`[]`), "payload a text": signRaw(`"sub"`), "payload cut": signRaw(`{"sub":`),
 		"Bearer in front": "Bearer " + good,
 	} {
-		refused(t, what, token, auth.ErrToken)
+		refused(t, what, token, fault.BadToken)
 	}
 }
 
@@ -182,10 +183,10 @@ func signRaw(payload string) string {
 
 // refused also holds that the error shows nothing of the keys and does not
 // grow with the token.
-func refused(t *testing.T, what, token string, want error) {
+func refused(t *testing.T, what, token string, want fault.Kind) {
 	t.Helper()
 	id, err := identify(authorizer(), token)
-	if !errors.Is(err, want) {
+	if fault.KindOf(err) != want {
 		t.Errorf("%s: %+v, %v, want %v", what, id, err, want)
 		return
 	}
@@ -228,12 +229,12 @@ func TestSignedTokensThatAreRefused(t *testing.T) {
 		"subs bad name":             {"subs": map[string]any{"*": map[string]any{}}},
 		"b64info no base64":         {"b64info": "?"},
 	} {
-		refused(t, what, hs(c), auth.ErrToken)
+		refused(t, what, hs(c), fault.BadToken)
 	}
-	refused(t, "exp in JSON too large for a float", signRaw(`{"sub":"42","exp":1e400}`), auth.ErrToken)
-	refused(t, "T6 signed and too long", hs(jwt.MapClaims{"info": strings.Repeat("x", auth.MaxToken)}), auth.ErrToken)
-	refused(t, "exp NaN", signRaw(`{"sub":"42","exp":NaN}`), auth.ErrToken)
-	refused(t, "exp null", signRaw(`{"sub":"42","exp":null}`), auth.ErrToken)
+	refused(t, "exp in JSON too large for a float", signRaw(`{"sub":"42","exp":1e400}`), fault.BadToken)
+	refused(t, "T6 signed and too long", hs(jwt.MapClaims{"info": strings.Repeat("x", auth.MaxToken)}), fault.BadToken)
+	refused(t, "exp NaN", signRaw(`{"sub":"42","exp":NaN}`), fault.BadToken)
+	refused(t, "exp null", signRaw(`{"sub":"42","exp":null}`), fault.BadToken)
 	for what, c := range map[string]jwt.MapClaims{
 		"T3 expired by a second": {"exp": now.Add(-time.Second).Unix()},
 		"T3 expired now":         {"exp": now.Unix()},
@@ -241,11 +242,11 @@ func TestSignedTokensThatAreRefused(t *testing.T) {
 		"expired, never to end":  {"exp": now.Add(-time.Second).Unix(), "expire_at": 0},
 		"T3 expire_at passed":    {"expire_at": now.Add(-time.Second).Unix()},
 	} {
-		refused(t, what, hs(c), auth.ErrExpired)
+		refused(t, what, hs(c), fault.TokenExpired)
 	}
 	// An expired token of nobody we know is no expired token: its holder need
 	// not come back with another one.
-	refused(t, "expired and forged", sign(jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), claims(jwt.MapClaims{"exp": 1})), auth.ErrToken)
+	refused(t, "expired and forged", sign(jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), claims(jwt.MapClaims{"exp": 1})), fault.BadToken)
 }
 
 func TestTimesThatAreGood(t *testing.T) {
@@ -284,21 +285,21 @@ func TestAudienceAndIssuer(t *testing.T) {
 	good := jwt.MapClaims{"aud": "magpie", "iss": "https://id.example.com"}
 	for what, c := range map[string]struct {
 		aud, iss any
-		want     error
+		want     fault.Kind
 	}{
-		"both right":         {good["aud"], good["iss"], nil},
-		"one of many":        {[]string{"shop", "magpie"}, good["iss"], nil},
-		"aud missing":        {nil, good["iss"], auth.ErrToken},
-		"aud of another":     {"shop", good["iss"], auth.ErrToken},
-		"aud begins alike":   {"magpies", good["iss"], auth.ErrToken},
-		"aud empty":          {[]string{}, good["iss"], auth.ErrToken},
-		"aud a number":       {7, good["iss"], auth.ErrToken},
-		"iss missing":        {good["aud"], nil, auth.ErrToken},
-		"iss of another":     {good["aud"], "https://id.example.com.evil.com", auth.ErrToken},
-		"iss, other letters": {good["aud"], "HTTPS://id.example.com", auth.ErrToken},
+		"both right":         {good["aud"], good["iss"], ""},
+		"one of many":        {[]string{"shop", "magpie"}, good["iss"], ""},
+		"aud missing":        {nil, good["iss"], fault.BadToken},
+		"aud of another":     {"shop", good["iss"], fault.BadToken},
+		"aud begins alike":   {"magpies", good["iss"], fault.BadToken},
+		"aud empty":          {[]string{}, good["iss"], fault.BadToken},
+		"aud a number":       {7, good["iss"], fault.BadToken},
+		"iss missing":        {good["aud"], nil, fault.BadToken},
+		"iss of another":     {good["aud"], "https://id.example.com.evil.com", fault.BadToken},
+		"iss, other letters": {good["aud"], "HTTPS://id.example.com", fault.BadToken},
 	} {
 		token := hs(jwt.MapClaims{"aud": c.aud, "iss": c.iss})
-		if _, err := identify(a, token); !errors.Is(err, c.want) {
+		if _, err := identify(a, token); fault.KindOf(err) != c.want {
 			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}
 	}
@@ -355,7 +356,7 @@ func TestTokenWithoutUserIsAGuest(t *testing.T) {
 }
 
 func TestServerWithoutKeysTakesNoToken(t *testing.T) {
-	if _, err := identify(auth.New(auth.Config{Rules: noRules()}), hs(nil)); !errors.Is(err, auth.ErrToken) {
+	if _, err := identify(auth.New(auth.Config{Rules: noRules()}), hs(nil)); fault.KindOf(err) != fault.BadToken {
 		t.Errorf("%v", err)
 	}
 }

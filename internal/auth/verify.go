@@ -3,12 +3,12 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"magpie/internal/fault"
 	"magpie/internal/tokenkey"
 )
 
@@ -21,28 +21,34 @@ var (
 	parser     = jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
 )
 
-// wrong is a reason why a token will never pass, in words for its sender. The
-// library hands it back wrapped in its own.
-type wrong string
+// refuse returns a fault that names the setting that decided.
+func refuse(k fault.Kind, setting, format string, args ...any) *fault.Fault {
+	f := fault.Newf(k, format, args...)
+	f.Setting = setting
+	return f
+}
 
-func (w wrong) Error() string { return string(w) }
+// badToken refuses a token that will never pass, in words for its sender.
+func badToken(format string, args ...any) *fault.Fault { return badTokenBy("", format, args...) }
 
-// unavailable is a reason why a token cannot be checked at this moment.
-type unavailable string
+// badTokenBy is badToken with the setting that decided.
+func badTokenBy(setting, format string, args ...any) *fault.Fault {
+	return refuse(fault.BadToken, setting, "token not accepted: "+format, args...)
+}
 
-func (u unavailable) Error() string { return string(u) }
+// errNoKey: no key of this server may be used with the token's algorithm.
+var errNoKey = errors.New("no key for the algorithm")
 
-const (
-	errNoKey = wrong("no key of this server is for the token's algorithm (HS256 to HS512: token_secret; RS, ES and EdDSA: token_public_keys, token_jwks)")
-	errCrit  = wrong("its header asks for an extension (crit) and there is none here")
-	errTyp   = wrong("its header says that it is no access token (typ); leave typ out or make it JWT")
+var (
+	errCrit = badToken("its header asks for an extension (crit) and there is none here")
+	errTyp  = badToken("its header says that it is no access token (typ); leave typ out or make it JWT")
 )
 
 // read verifies a token of either kind and returns its claims, checked but for
 // what tells the kinds apart.
 func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
 	if len(a.local) == 0 && a.jwks == nil {
-		return nil, fmt.Errorf("%w: this server has no token_secret, token_public_keys or token_jwks setting to check it with", ErrToken)
+		return nil, badToken("this server has no token_secret, token_public_keys or token_jwks setting to check it with")
 	}
 	if !wellFormed(token) {
 		return nil, errForm()
@@ -79,7 +85,7 @@ func wellFormed(token string) bool {
 }
 
 func errForm() error {
-	return fmt.Errorf("%w: a token is a JWT of three parts in base64url and at most %d bytes", ErrToken, MaxToken)
+	return badToken("a token is a JWT of three parts in base64url and at most %d bytes", MaxToken)
 }
 
 // verify returns the payload of a token that one of the keys signed. The keys
@@ -155,17 +161,16 @@ func explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	if w, ok := errors.AsType[wrong](err); ok {
-		return fmt.Errorf("%w: %s", ErrToken, w)
-	}
-	if u, ok := errors.AsType[unavailable](err); ok {
-		return fmt.Errorf("%w: %s; try again in a moment", ErrUnavailable, u)
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
+		return f // ours: the library hands it back wrapped in its own error
 	}
 	switch {
+	case errors.Is(err, errNoKey):
+		return badToken("no key of this server is for the token's algorithm (HS256 to HS512: token_secret; RS, ES and EdDSA: token_public_keys, token_jwks)")
 	case errors.Is(err, jwt.ErrTokenUnverifiable):
-		return fmt.Errorf("%w: its algorithm is not accepted; sign with HS, RS or ES and 256, 384 or 512, or with EdDSA", ErrToken)
+		return badToken("its algorithm is not accepted; sign with HS, RS or ES and 256, 384 or 512, or with EdDSA")
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return fmt.Errorf("%w: no key of this server signed it (token_secret, token_public_keys, token_jwks), or not with this algorithm", ErrToken)
+		return badToken("no key of this server signed it (token_secret, token_public_keys, token_jwks), or not with this algorithm")
 	}
-	return fmt.Errorf("%w: it cannot be read as a JWT", ErrToken)
+	return badToken("it cannot be read as a JWT")
 }

@@ -1,7 +1,6 @@
 package channel_test
 
 import (
-	"errors"
 	"path"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,7 +25,7 @@ func TestNames(t *testing.T) {
 	// white space, invisible twins.
 	for _, bad := range []string{"", strings.Repeat("a", channel.MaxName+1), "a b", "a\n", "a\r\nb", "a\x00", "*", "a?", "[a]", "{a}", "a\\", "a\"", "a'", "a%20",
 		"\u200b", "a\u202eb", "\xff", "\ud7ff\xed\xa0\x80", " a", "a ", "😀", "a|b", "<a>", "(a)", "a&b", "a^"} {
-		if err := channel.Check(bad); !errors.Is(err, channel.ErrName) {
+		if err := channel.Check(bad); fault.KindOf(err) != fault.BadChannel {
 			t.Errorf("%q: %v, want ErrName", bad, err)
 		} else if len(bad) > 3 && len(bad) < 100 && strings.Contains(err.Error(), bad) {
 			t.Errorf("the error echoes the input: %v", err)

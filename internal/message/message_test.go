@@ -3,7 +3,6 @@ package message_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"magpie/internal/fault"
 	"magpie/internal/message"
 )
 
@@ -78,7 +78,7 @@ func TestPosition(t *testing.T) {
 	}
 	for _, bad := range []string{"", ".", "a", "a.", ".1", "a.-1", "a.+1", "a.1.2", "a.x", "a b.1", "ä.1", "a.18446744073709551616",
 		strings.Repeat("a", message.MaxEpoch+1) + ".1", "a.1\n", "a\r\n.1"} {
-		if p, err := message.ParsePosition(bad); !errors.Is(err, message.ErrPosition) {
+		if p, err := message.ParsePosition(bad); fault.KindOf(err) != fault.BadPosition {
 			t.Errorf("%q was read as %v (%v)", bad, p, err)
 		}
 	}

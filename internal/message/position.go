@@ -1,10 +1,10 @@
 package message
 
 import (
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
+
+	"magpie/internal/fault"
 )
 
 // Position is a place in a channel's log. Offset grows by one per message,
@@ -19,9 +19,6 @@ type Position struct {
 // MaxEpoch is the longest epoch that a position may carry, in bytes.
 const MaxEpoch = 64
 
-// ErrPosition is what ParsePosition's errors wrap.
-var ErrPosition = errors.New("broken position")
-
 // String writes the position as EPOCH.OFFSET, the form of ?since= and of the
 // SSE door's ids.
 func (p Position) String() string {
@@ -29,15 +26,16 @@ func (p Position) String() string {
 }
 
 // ParsePosition reads EPOCH.OFFSET. Epochs are 1 to MaxEpoch ASCII letters,
-// digits, '-' or '_'; offsets are decimal without sign.
+// digits, '-' or '_'; offsets are decimal without sign. The error is a fault of
+// kind BadPosition.
 func ParsePosition(s string) (Position, error) {
 	epoch, number, found := strings.Cut(s, ".")
 	if !found || epoch == "" || len(epoch) > MaxEpoch || !plain(epoch) || number == "" || number[0] == '+' {
-		return Position{}, fmt.Errorf("%w: write EPOCH.OFFSET, as in a1b2c3d4.42", ErrPosition)
+		return Position{}, fault.New(fault.BadPosition, "broken position: write EPOCH.OFFSET, as in a1b2c3d4.42")
 	}
 	offset, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
-		return Position{}, fmt.Errorf("%w: the offset after the dot is a decimal number, as in a1b2c3d4.42", ErrPosition)
+		return Position{}, fault.New(fault.BadPosition, "broken position: the offset after the dot is a decimal number, as in a1b2c3d4.42")
 	}
 	return Position{Epoch: epoch, Offset: offset}, nil
 }

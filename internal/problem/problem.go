@@ -1,5 +1,5 @@
 // Package problem is what an HTTP request gets back when it is refused: one
-// table from errors to status codes and stable words, and one JSON shape,
+// table from the kinds of faults to status codes, and one JSON shape,
 // {"error":{"code":"…","message":"…"}}. Messages are sentences that say what
 // to do; they never hold a stack, a secret or the engine's own words.
 //
@@ -15,14 +15,11 @@ import (
 	"strconv"
 	"time"
 
-	"magpie/internal/auth"
-	"magpie/internal/channel"
 	"magpie/internal/fault"
-	"magpie/internal/message"
 )
 
-// Problem is an error with its own place in the table. Sentinels of other
-// packages are in the table below.
+// Problem is an answer that refuses a request. Faults become one by the table;
+// a door makes its own for what only HTTP has a word for.
 type Problem struct {
 	Status  int
 	Code    string // stable word
@@ -38,107 +35,57 @@ func New(status int, code, message string) *Problem {
 	return &Problem{Status: status, Code: code, Message: message}
 }
 
-// ErrTooBig: a payload over the limit.
-var ErrTooBig = errors.New("payload too big")
-
-var table = []struct {
-	err     error
-	problem Problem // an empty Message: the error's own words are made for the client
-}{
-	{channel.ErrName, Problem{Status: http.StatusBadRequest, Code: "bad_channel"}},
-	{message.ErrPosition, Problem{Status: http.StatusBadRequest, Code: "bad_position"}},
-	{ErrTooBig, Problem{Status: http.StatusRequestEntityTooLarge, Code: "too_big"}},
-	{auth.ErrNoToken, Problem{Status: http.StatusUnauthorized, Code: "token_needed", Header: "WWW-Authenticate", Value: "Bearer"}}, // before ErrToken, which it is too
-	{auth.ErrToken, Problem{Status: http.StatusUnauthorized, Code: "bad_token", Header: "WWW-Authenticate", Value: "Bearer"}},
-	{auth.ErrExpired, Problem{Status: http.StatusUnauthorized, Code: "token_expired", Header: "WWW-Authenticate", Value: "Bearer"}},
-	{auth.ErrUnavailable, Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Header: "Retry-After", Value: "1"}},
-	{auth.ErrName, Problem{Status: http.StatusBadRequest, Code: "bad_name"}},
-	{auth.ErrKey, Problem{Status: http.StatusUnauthorized, Code: "bad_key"}},
-	{auth.ErrForbidden, Problem{Status: http.StatusForbidden, Code: "forbidden"}},
+// row is how HTTP says a kind of fault. A fault that says how long to wait has
+// Retry-After instead of the row's header field.
+type row struct {
+	status        int
+	code          string // stable word; "" stands for the kind itself
+	header, value string // a header field of the answer; empty for none
 }
 
-// kinds are the faults' places in the table.
-var kinds = map[fault.Kind]struct {
-	status int
-	code   string // "": the kind itself
-}{
-	fault.BadChannel:   {http.StatusBadRequest, ""},
-	fault.BadPosition:  {http.StatusBadRequest, ""},
-	fault.BadParameter: {http.StatusBadRequest, ""},
-	fault.BadName:      {http.StatusBadRequest, ""},
-	fault.TooBig:       {http.StatusRequestEntityTooLarge, ""},
-	fault.Limit:        {http.StatusBadRequest, ""},
-	fault.Conflict:     {http.StatusConflict, ""},
-	fault.NoPresence:   {http.StatusNotFound, ""},
-	fault.TokenNeeded:  {http.StatusUnauthorized, ""},
-	fault.BadToken:     {http.StatusUnauthorized, ""},
-	fault.TokenExpired: {http.StatusUnauthorized, ""},
-	fault.BadKey:       {http.StatusUnauthorized, ""},
-	fault.Forbidden:    {http.StatusForbidden, ""},
-	fault.Unavailable:  {http.StatusServiceUnavailable, ""},
-	fault.Shutdown:     {http.StatusServiceUnavailable, ""},
-	fault.Internal:     {http.StatusInternalServerError, ""},
+// table has a row for every kind of fault.
+var table = map[fault.Kind]row{
+	fault.BadChannel:   {status: http.StatusBadRequest},
+	fault.BadPosition:  {status: http.StatusBadRequest},
+	fault.BadParameter: {status: http.StatusBadRequest},
+	fault.BadName:      {status: http.StatusBadRequest},
+	fault.Limit:        {status: http.StatusBadRequest},
+	fault.TooBig:       {status: http.StatusRequestEntityTooLarge},
+	fault.Conflict:     {status: http.StatusConflict},
+	fault.NoPresence:   {status: http.StatusNotFound},
+	fault.TokenNeeded:  {http.StatusUnauthorized, "", "WWW-Authenticate", "Bearer"},
+	fault.BadToken:     {http.StatusUnauthorized, "", "WWW-Authenticate", "Bearer"},
+	fault.TokenExpired: {http.StatusUnauthorized, "", "WWW-Authenticate", "Bearer"},
+	fault.BadKey:       {status: http.StatusUnauthorized},
+	fault.Forbidden:    {status: http.StatusForbidden},
+	fault.Unavailable:  {status: http.StatusServiceUnavailable},
+	fault.Shutdown:     {status: http.StatusServiceUnavailable},
+	fault.Internal:     {status: http.StatusInternalServerError},
 
-	fault.Handshake:         {http.StatusBadRequest, ""},
-	fault.HandshakeMethod:   {http.StatusMethodNotAllowed, badHandshake},
-	fault.HandshakeHTTP:     {http.StatusHTTPVersionNotSupported, badHandshake},
-	fault.HandshakeVersion:  {http.StatusUpgradeRequired, badHandshake},
-	fault.HandshakeShutdown: {http.StatusServiceUnavailable, badHandshake},
-	fault.HandshakeInternal: {http.StatusInternalServerError, badHandshake},
+	fault.Handshake:         {status: http.StatusBadRequest},
+	fault.HandshakeMethod:   {http.StatusMethodNotAllowed, badHandshake, "Allow", http.MethodGet},
+	fault.HandshakeHTTP:     {status: http.StatusHTTPVersionNotSupported, code: badHandshake},
+	fault.HandshakeVersion:  {http.StatusUpgradeRequired, badHandshake, "Sec-WebSocket-Version", "13"},
+	fault.HandshakeShutdown: {status: http.StatusServiceUnavailable, code: badHandshake},
+	fault.HandshakeInternal: {status: http.StatusInternalServerError, code: badHandshake},
 }
 
 // badHandshake is the one word that clients read for all of these.
 const badHandshake = string(fault.Handshake)
 
-// ofFault is a fault as HTTP says it.
-func ofFault(f *fault.Fault) *Problem {
-	k := kinds[f.Kind]
-	p := New(k.status, cmp.Or(k.code, string(f.Kind)), f.Sentence())
-	switch {
-	case f.Wait > 0:
-		p.Header, p.Value = "Retry-After", strconv.Itoa(int((f.Wait+time.Second-1)/time.Second))
-	case f.Kind == fault.TokenNeeded, f.Kind == fault.BadToken, f.Kind == fault.TokenExpired:
-		p.Header, p.Value = "WWW-Authenticate", "Bearer"
-	case f.Kind == fault.HandshakeMethod:
-		p.Header, p.Value = "Allow", http.MethodGet
-	case f.Kind == fault.HandshakeVersion:
-		p.Header, p.Value = "Sec-WebSocket-Version", "13"
-	}
-	return p
-}
-
-// Of finds the problem for an error. What is in no table is a fault of ours
-// and shows nothing of itself.
+// Of returns the problem that err is. An error that is neither a problem nor a
+// fault is a defect of ours and shows nothing of itself.
 func Of(err error) *Problem {
-	var p *Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	if f, ok := errors.AsType[*fault.Fault](err); ok {
-		return ofFault(f)
+	f := fault.Of(err)
+	r := table[f.Kind]
+	p := &Problem{r.status, cmp.Or(r.code, string(f.Kind)), f.Sentence(), r.header, r.value}
+	if f.Wait > 0 {
+		p.Header, p.Value = "Retry-After", strconv.Itoa(int((f.Wait+time.Second-1)/time.Second))
 	}
-	for _, row := range table {
-		if errors.Is(err, row.err) {
-			found := row.problem
-			if found.Message == "" {
-				found.Message = sentence(err, row.err)
-			}
-			return &found
-		}
-	}
-	return New(http.StatusInternalServerError, "internal", "Something went wrong here; the server's log says what.")
-}
-
-// sentence gives the innermost error that still wraps the sentinel: what
-// outer layers put in front is for logs.
-func sentence(err, sentinel error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil || inner == sentinel || !errors.Is(inner, sentinel) {
-			return err.Error()
-		}
-		err = inner
-	}
+	return p
 }
 
 // Body is the answer's JSON.
@@ -168,7 +115,7 @@ func Write(w http.ResponseWriter, err error) {
 // Handler answers requests and may refuse them with an error.
 type Handler func(http.ResponseWriter, *http.Request) error
 
-// Handle makes an http.Handler of one that returns errors. Faults of ours are
+// Handle makes an http.Handler of one that returns errors. Defects of ours are
 // logged; refusals are the client's business.
 func Handle(log *slog.Logger, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,12 +1,11 @@
 package problem
 
 import (
-	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"magpie/internal/fault"
 	"magpie/internal/spelling"
 )
 
@@ -22,7 +21,7 @@ func CheckQuery(values url.Values, known ...string) error {
 		if near := spelling.Nearest(name[:min(len(name), 64)], known); near != "" {
 			rest = "did you mean " + near + "?"
 		}
-		return New(http.StatusBadRequest, "bad_parameter", fmt.Sprintf("unknown parameter %q; %s", name[:min(len(name), 64)], rest))
+		return fault.Newf(fault.BadParameter, "unknown parameter %q; %s", name[:min(len(name), 64)], rest)
 	}
 	return nil
 }

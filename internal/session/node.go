@@ -12,9 +12,9 @@ import (
 	"magpie/internal/auth"
 	"magpie/internal/channel"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/hub"
 	"magpie/internal/metrics"
-	"magpie/internal/problem"
 )
 
 // Config is what NewNode needs.
@@ -139,7 +139,8 @@ func (n *Node) check(may permit, p engine.Publication) error {
 		return err
 	}
 	if len(p.Payload) > n.maxPayload {
-		return fmt.Errorf("%w: %d bytes are the most for one message here (setting max_payload)", problem.ErrTooBig, n.maxPayload)
+		return &fault.Fault{Kind: fault.TooBig, Setting: "max_payload",
+			Message: fmt.Sprintf("payload too big: %d bytes are the most for one message here (setting max_payload)", n.maxPayload)}
 	}
 	return may(auth.Publish, p.Channel)
 }

@@ -1,15 +1,11 @@
 package centrifuge
 
 import (
-	"context"
 	"errors"
 
 	"github.com/centrifugal/protocol"
 
-	"magpie/internal/auth"
-	"magpie/internal/channel"
-	"magpie/internal/engine"
-	"magpie/internal/hub"
+	"magpie/internal/fault"
 	"magpie/internal/problem"
 	"magpie/internal/session"
 )
@@ -43,33 +39,26 @@ func (a *answer) wire() *protocol.Error {
 	return &protocol.Error{Code: a.code, Message: a.text, Temporary: a.temporary}
 }
 
-// answers are in the order in which they are looked up. Where an error is in
-// no row it is a fault of ours.
-var answers = []struct {
-	err    error
-	answer *answer
-}{
-	{auth.ErrExpired, errTokenExpired},
-	{auth.ErrToken, errUnauthorized},
-	{auth.ErrKey, errUnauthorized},
-	{auth.ErrForbidden, errDenied},
-	{auth.ErrUnavailable, errInternal},
-	{channel.ErrName, errBadRequest},
-	{problem.ErrTooBig, errLimit},
-	{hub.ErrNoPresence, errNotAvailable},
-	{engine.ErrUnavailable, errInternal},
-	{engine.ErrClosed, errInternal},
-	{context.DeadlineExceeded, errInternal},
+// answers is the table from faults to answers. A kind without a row is what
+// the server cannot do now, or a defect of ours: errInternal.
+var answers = map[fault.Kind]*answer{
+	fault.TokenExpired: errTokenExpired,
+	fault.TokenNeeded:  errUnauthorized,
+	fault.BadToken:     errUnauthorized,
+	fault.BadKey:       errUnauthorized,
+	fault.Forbidden:    errDenied,
+	fault.BadChannel:   errBadRequest,
+	fault.TooBig:       errLimit,
+	fault.Limit:        errLimit,
+	fault.NoPresence:   errNotAvailable,
 }
 
 func answerFor(err error) *answer {
 	if p, ok := errors.AsType[*problem.Problem](err); ok && p.Code == session.LimitCode {
 		return errLimit
 	}
-	for _, row := range answers {
-		if errors.Is(err, row.err) {
-			return row.answer
-		}
+	if a, ok := answers[fault.KindOf(err)]; ok {
+		return a
 	}
 	return errInternal
 }

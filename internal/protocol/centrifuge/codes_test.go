@@ -20,8 +20,8 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	for _, a := range []*answer{errMethod, errSubscribed, errBadRequest, errNotAvailable, errExpired, errTooMany, errUnrecoverable} {
 		codes[a.code] = true
 	}
-	for _, row := range answers {
-		codes[row.answer.code] = true
+	for _, a := range answers {
+		codes[a.code] = true
 	}
 	for _, f := range farewells {
 		codes[f.code] = true

@@ -12,6 +12,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/session"
 )
 
@@ -19,9 +20,9 @@ import (
 // subscribes it to by itself.
 func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) *answer {
 	who, err := c.door.Auth.Identify(ctx, req.Token)
-	switch {
-	case err == nil:
-	case errors.Is(err, auth.ErrExpired), errors.Is(err, auth.ErrUnavailable):
+	switch fault.KindOf(err) {
+	case "":
+	case fault.TokenExpired, fault.Unavailable:
 		return answerFor(err) // it may try again on this connection
 	default:
 		c.leave(byeToken)
@@ -142,10 +143,10 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 	}
 	who, err := c.door.Auth.Identify(ctx, req.Token)
 	switch {
-	case errors.Is(err, auth.ErrExpired):
+	case fault.KindOf(err) == fault.TokenExpired:
 		c.leave(byeExpired) // a client stops for good at any error; from this it comes back with a new token
 		return nil
-	case errors.Is(err, auth.ErrUnavailable):
+	case fault.KindOf(err) == fault.Unavailable:
 		return errInternal
 	case err != nil || who.User != c.Who().User:
 		c.leave(byeToken)

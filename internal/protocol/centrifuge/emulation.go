@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"github.com/centrifugal/protocol/cfjson"
 
 	"magpie/internal/auth"
+	"magpie/internal/fault"
 	"magpie/internal/problem"
 	"magpie/internal/session"
 	"magpie/internal/transport/stream"
@@ -112,7 +112,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // tests' writers have none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, fmt.Errorf("%w: %d bytes are the most for one request here", problem.ErrTooBig, limit)
+		return nil, fault.Newf(fault.TooBig, "payload too big: %d bytes are the most for one request here", limit)
 	}
 	if err != nil {
 		return nil, problem.New(http.StatusBadRequest, "bad_body", "The body broke off or came too slowly.")
@@ -270,7 +270,7 @@ func (d *Door) Emulation(w http.ResponseWriter, r *http.Request) error {
 		return problem.New(http.StatusBadRequest, "bad_request", "The body is no emulation request: session, node and data.")
 	}
 	if len(req.Data) > d.limit() {
-		return fmt.Errorf("%w: %d bytes of commands are the most for one request here", problem.ErrTooBig, d.limit())
+		return fault.Newf(fault.TooBig, "payload too big: %d bytes of commands are the most for one request here", d.limit())
 	}
 	d.Metrics.Emulated.Add(1)
 	if err := d.route(r.Context(), req); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
+	"magpie/internal/fault"
 	"magpie/internal/hub"
 	"magpie/internal/message"
 	"magpie/internal/protocol/centrifuge/tagfilter"
@@ -103,7 +104,7 @@ func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *t
 // connection itself is fine, so that one that is broken, or somebody else's,
 // costs only this channel.
 func tokenAnswer(err error) *answer {
-	if errors.Is(err, auth.ErrToken) {
+	if fault.KindOf(err) == fault.BadToken {
 		return errDenied
 	}
 	return answerFor(err)
@@ -296,7 +297,7 @@ func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefre
 	}
 	grant, err := c.door.Auth.Subscription(ctx, req.Token, c.Who(), req.Channel)
 	switch {
-	case errors.Is(err, auth.ErrExpired):
+	case fault.KindOf(err) == fault.TokenExpired:
 		s.expire() // so that the client subscribes again, with a new token
 		return errExpired
 	case err != nil:

@@ -3,10 +3,10 @@ package sse
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
 	"net/url"
 	"unicode/utf8"
 
+	"magpie/internal/fault"
 	"magpie/internal/message"
 )
 
@@ -163,7 +163,7 @@ func parsePositions(id string) (positions, error) {
 	if id == "" {
 		return nil, nil
 	}
-	broken := fmt.Errorf("%w: Last-Event-ID is the id of an event of this stream, unchanged, as in chat=a1b2c3d4.42", message.ErrPosition)
+	broken := fault.New(fault.BadPosition, "broken position: Last-Event-ID is the id of an event of this stream, unchanged, as in chat=a1b2c3d4.42")
 	if len(id) > maxID {
 		return nil, broken
 	}

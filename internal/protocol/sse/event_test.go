@@ -3,10 +3,10 @@ package sse
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"strings"
 	"testing"
 
+	"magpie/internal/fault"
 	"magpie/internal/message"
 )
 
@@ -99,7 +99,7 @@ func TestEventsKeepThePlace(t *testing.T) {
 
 func TestBrokenIDs(t *testing.T) {
 	for _, bad := range []string{"x", "chat", "chat=", "chat=a.", "chat=a.1&chat=a.2", "chat=a.1;b", "%zz=a.1", strings.Repeat("a", maxID+1)} {
-		if got, err := parsePositions(bad); !errors.Is(err, message.ErrPosition) {
+		if got, err := parsePositions(bad); fault.KindOf(err) != fault.BadPosition {
 			t.Errorf("%.40q was read as %v (%v)", bad, got, err)
 		}
 	}
