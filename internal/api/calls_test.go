@@ -129,7 +129,7 @@ func TestPublish(t *testing.T) {
 			t.Errorf("%q did not come: %q", want, c.all())
 		}
 	}
-	page, err := f.engine.History(t.Context(), "chat", engine.Query{Limit: engine.All})
+	page, err := f.Memory.History(t.Context(), "chat", engine.Query{Limit: engine.All})
 	if err != nil || len(page.Messages) != 5 || page.Messages[4].Tags["a"] != "b" || page.Messages[4].Via != message.ViaHTTP {
 		t.Errorf("the log: %+v, %v", page.Messages, err)
 	}
@@ -177,7 +177,7 @@ func TestBroadcastToTenThousandChannels(t *testing.T) {
 			}
 		}
 	}
-	if page, err := f.engine.History(t.Context(), "user:9999", engine.Query{Limit: engine.All}); err != nil || string(page.Messages[0].Payload) != `{"a":1}` {
+	if page, err := f.Memory.History(t.Context(), "user:9999", engine.Query{Limit: engine.All}); err != nil || string(page.Messages[0].Payload) != `{"a":1}` {
 		t.Errorf("the last channel's log: %v, %v", page, err)
 	}
 }
@@ -226,12 +226,12 @@ func TestHistory(t *testing.T) {
 	f.want("history", `{"channel":"short"}`, `{"result":{"publications":[],"epoch":"E","offset":0}}`)
 	by := &message.Publisher{User: "42", Session: "s1", ConnInfo: []byte(`{"n":1}`), ChanInfo: []byte(`broken`)}
 	for i, payload := range []string{`{"a":"<"}`, "text", "\xff", "4", "5", "6"} {
-		if _, err := f.engine.Publish(t.Context(), engine.Publication{Channel: "short", Payload: []byte(payload), By: by, Tags: map[string]string{"i": fmt.Sprint(i)}}); err != nil {
+		if _, err := f.Memory.Publish(t.Context(), engine.Publication{Channel: "short", Payload: []byte(payload), By: by, Tags: map[string]string{"i": fmt.Sprint(i)}}); err != nil {
 			t.Fatal(err)
 		}
 		by = nil
 	}
-	top, _ := f.engine.History(t.Context(), "short", engine.Query{})
+	top, _ := f.Memory.History(t.Context(), "short", engine.Query{})
 	epoch := top.Top.Epoch
 	for body, want := range map[string]string{
 		`{"channel":"short"}`:                                                                       `{"result":{"publications":[],"epoch":"E","offset":6}}`,
@@ -249,7 +249,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("no limit: %s", got)
 	}
 	by = &message.Publisher{User: "42", Session: "s1", ConnInfo: []byte(`{"n":1}`), ChanInfo: []byte(`broken`)}
-	if _, err := f.engine.Publish(t.Context(), engine.Publication{Channel: "by", Payload: []byte("1"), By: by}); err != nil {
+	if _, err := f.Memory.Publish(t.Context(), engine.Publication{Channel: "by", Payload: []byte("1"), By: by}); err != nil {
 		t.Fatal(err)
 	}
 	f.want("history", `{"channel":"by","limit":1}`, `{"result":{"publications":[{"data":1,"info":{"client":"s1","user":"42","conn_info":{"n":1}},"offset":1}],"epoch":"E","offset":1}}`)
@@ -363,7 +363,7 @@ func TestLines(t *testing.T) {
 // inOrder checks that a channel's log has numbers that rise.
 func (f *fixture) inOrder(name string, want bool) {
 	f.t.Helper()
-	page, err := f.engine.History(f.t.Context(), name, engine.Query{Limit: engine.All})
+	page, err := f.Memory.History(f.t.Context(), name, engine.Query{Limit: engine.All})
 	if err != nil || len(page.Messages) < 71 {
 		f.t.Fatalf("%s: %d messages, %v", name, len(page.Messages), err)
 	}

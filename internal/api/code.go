@@ -5,8 +5,6 @@ import (
 	"net/http"
 
 	"magpie/internal/fault"
-	"magpie/internal/nodes"
-	"magpie/internal/problem"
 )
 
 // Code is an error of the server API in the Centrifuge protocol's numbers.
@@ -53,19 +51,22 @@ func wrong(c Code, what string) *Error {
 
 func bad(what string) *Error { return wrong(CodeBadRequest, what) }
 
-// codes is the table from faults to codes. A kind without a row is a defect of
-// ours: code 100, and the log says what.
+// codes are what faults become. What is in no row is a defect of ours: code
+// 100, and the log says what.
 var codes = map[fault.Kind]Code{
-	fault.BadChannel:  CodeBadRequest,
-	fault.BadPosition: CodeBadRequest,
-	fault.TooBig:      CodeBadRequest,
-	fault.Conflict:    CodeBadRequest,
-	fault.NoPresence:  CodeNotAvailable,
-	fault.Forbidden:   CodeForbidden,
-	fault.TokenNeeded: CodeForbidden,
-	fault.BadToken:    CodeForbidden,
-	fault.Unavailable: CodeInternal,
-	fault.Shutdown:    CodeInternal,
+	fault.BadChannel:   CodeBadRequest,
+	fault.BadPosition:  CodeBadRequest,
+	fault.BadParameter: CodeBadRequest,
+	fault.TooBig:       CodeBadRequest,
+	fault.Conflict:     CodeBadRequest,
+	fault.Limit:        CodeLimit,
+	fault.NoPresence:   CodeNotAvailable,
+	fault.Forbidden:    CodeForbidden,
+	fault.TokenNeeded:  CodeForbidden,
+	fault.BadToken:     CodeForbidden,
+	fault.TokenExpired: CodeForbidden,
+	fault.Unavailable:  CodeInternal,
+	fault.Shutdown:     CodeInternal,
 }
 
 // errorOf finds the answer for an error; known is false for defects of ours.
@@ -73,31 +74,9 @@ func errorOf(err error) (e *Error, known bool) {
 	if errors.As(err, &e) {
 		return e, true
 	}
-	code, known := codes[fault.KindOf(err)]
-	switch {
-	case errors.Is(err, nodes.ErrTarget):
-		code, known = CodeBadRequest, true
-	case errors.Is(err, nodes.ErrTooMuch):
-		code, known = CodeLimit, true
-	case errors.Is(err, nodes.ErrPartial):
-		code, known = CodeInternal, true
-	case !known:
-		code = CodeInternal
+	f := fault.Of(err)
+	if code, known := codes[f.Kind]; known {
+		return wrong(code, f.Sentence()), true
 	}
-	return wrong(code, sentence(err)), known
-}
-
-// sentence is what the caller is told about the error.
-func sentence(err error) string {
-	switch {
-	case errors.Is(err, nodes.ErrPartial):
-		return nodes.ErrPartial.Error() + " in time; give the same order again"
-	case errors.Is(err, nodes.ErrTarget):
-		return nodes.ErrTarget.Error()
-	case errors.Is(err, nodes.ErrTooMuch):
-		return nodes.ErrTooMuch.Error() + "; ask for fewer channels with pattern"
-	case fault.KindOf(err) == fault.NoPresence:
-		return "this channel keeps no presence (rule: presence)"
-	}
-	return problem.Of(err).Message
+	return wrong(CodeInternal, fault.New(fault.Internal, "").Sentence()), false
 }

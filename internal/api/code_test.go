@@ -8,7 +8,7 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/fault"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 )
 
 // What a caller is told says what to do and shows nothing of ours.
@@ -18,8 +18,8 @@ func TestErrorsHaveTheirCode(t *testing.T) {
 		code  Code
 		words string
 	}{
-		{fmt.Errorf("channels: %w: more than 64 MB", nodes.ErrTooMuch), CodeLimit, "pattern"},
-		{fmt.Errorf("x: %w: %w: 1 of 2", engine.ErrUnavailable, nodes.ErrPartial), CodeInternal, "same order again"},
+		{fmt.Errorf("channels: %w: more than 64 MB", node.ErrTooMuch), CodeLimit, "pattern"},
+		{fmt.Errorf("x: %w: 1 of 2", node.ErrPartial), CodeInternal, "same order again"},
 		{fmt.Errorf("x: %w: dial tcp 10.0.0.1", engine.ErrUnavailable), CodeInternal, "Redis does not answer"},
 		{fmt.Errorf("x: %w", fault.New(fault.Forbidden, "the rule says nobody")), CodeForbidden, "the rule says nobody"},
 		{errors.New("dial tcp 10.0.0.1"), CodeInternal, "log"},

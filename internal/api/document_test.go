@@ -268,7 +268,7 @@ func TestOtherAnswersAreAsDocumented(t *testing.T) {
 			t.Errorf("%s %s: %v\n%.300s", c.method, c.url, err, w.Body)
 		}
 	}
-	if err := f.engine.Close(t.Context()); err != nil {
+	if err := f.Memory.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()

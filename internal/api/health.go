@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"magpie/internal/door"
 	"magpie/internal/problem"
 )
 
@@ -14,21 +15,26 @@ type Health struct {
 	draining atomic.Bool
 }
 
+// Routes are the paths of the health checks.
+func (h *Health) Routes() []door.Route {
+	return []door.Route{door.Get("/livez", h.live), door.Get("/readyz", h.ready)}
+}
+
 // Drain makes the node not ready for good.
 func (h *Health) Drain() { h.draining.Store(true) }
 
-// Live answers GET /livez: the process runs and serves HTTP.
-func (h *Health) Live(w http.ResponseWriter, _ *http.Request) error {
-	return answerJSON(w, []byte(`{"live":true}`))
+// live answers GET /livez: the process runs and serves HTTP.
+func (h *Health) live(w http.ResponseWriter, _ *http.Request) error {
+	return door.AnswerJSON(w, []byte("{\"live\":true}\n"))
 }
 
-// Ready answers GET /readyz: 200 while a message that is published now would
+// ready answers GET /readyz: 200 while a message that is published now would
 // be delivered, else 503 with the reason.
-func (h *Health) Ready(w http.ResponseWriter, _ *http.Request) error {
+func (h *Health) ready(w http.ResponseWriter, _ *http.Request) error {
 	if err := h.State(); err != nil {
 		return err
 	}
-	return answerJSON(w, []byte(`{"ready":true}`))
+	return door.AnswerJSON(w, []byte("{\"ready\":true}\n"))
 }
 
 // State returns nil while the node is ready, else the reason. It does not

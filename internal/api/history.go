@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"strconv"
 
+	"magpie/internal/door"
 	"magpie/internal/engine"
 	"magpie/internal/message"
+	"magpie/internal/node"
 	"magpie/internal/problem"
 )
 
@@ -19,11 +21,11 @@ const (
 	maxPage     = 1000
 )
 
-// History answers GET /history/{channel}?since=EPOCH.OFFSET&limit=&reverse=:
+// history answers GET /history/{channel}?since=EPOCH.OFFSET&limit=&reverse=:
 // {"messages":[…],"epoch":…,"offset":…,"gap":{…}?} with the messages as
 // envelopes, and the position of the newest message in the log.
-func (a *API) History(w http.ResponseWriter, r *http.Request) error {
-	who, err := a.who(w, r)
+func (a *API) history(w http.ResponseWriter, r *http.Request) error {
+	who, err := a.caller(w, r)
 	if err != nil {
 		return err
 	}
@@ -34,13 +36,13 @@ func (a *API) History(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), engineTimeout)
 	defer cancel()
 	name := r.PathValue("channel")
-	page, err := a.Node.History(ctx, who, name, q)
+	page, err := a.Gate.History(ctx, node.CallerActor(who), name, q)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
 	body := appendPage(nil, name, q, page)
-	defer a.Node.Carry(len(body))() // until the client has read it
-	return answerJSON(w, body)
+	defer a.Gate.Hold(len(body))() // until the client has read it
+	return door.AnswerJSON(w, append(body, '\n'))
 }
 
 func parseQuery(values url.Values) (engine.Query, error) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"magpie/internal/door"
 )
 
 // line is one command of the older form of calls.
@@ -16,11 +18,11 @@ type line struct {
 	Params json.RawMessage `json:"params"`
 }
 
-// Lines answers POST /api, the older form that some libraries still send: one
+// lines answers POST /api, the older form that some libraries still send: one
 // JSON object {"method","params"} after the other, and one answer per line, in
 // order. A line that cannot be read ends the call: what follows it is not
 // done.
-func (s *Server) Lines(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) lines(w http.ResponseWriter, r *http.Request) error {
 	if err := s.admit(r); err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func (s *Server) Lines(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return answerWith(w, out.Bytes())
+	return door.AnswerJSON(w, out.Bytes())
 }
 
 func (s *Server) line(ctx context.Context, l line) reply {

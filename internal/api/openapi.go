@@ -8,9 +8,9 @@ import (
 //go:embed openapi.json
 var openapi []byte
 
-// OpenAPI answers GET /openapi.json: what this package answers, as an OpenAPI
+// openAPI answers GET /openapi.json: what this package answers, as an OpenAPI
 // 3.1 document. Tests hold it to the handlers.
-func OpenAPI(w http.ResponseWriter, _ *http.Request) error {
+func openAPI(w http.ResponseWriter, _ *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-cache")

@@ -6,13 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"magpie/internal/auth"
 	"magpie/internal/engine"
 	"magpie/internal/message"
+	"magpie/internal/node"
 )
-
-// server is who calls: all keys may do the same.
-var server = auth.Identity{Kind: auth.Server}
 
 // Limits of one call.
 const (
@@ -51,7 +48,7 @@ func (s *Server) publish(ctx context.Context, q publishRequest) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
 	p.Channel = q.Channel
-	res, err := s.Node.Publish(ctx, server, p)
+	res, err := s.Gate.Publish(ctx, node.ServerActor, p)
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
@@ -85,7 +82,7 @@ func (s *Server) broadcast(ctx context.Context, q publishRequest) (any, error) {
 		all[i].Channel = name
 	}
 	responses := make([]reply, len(all))
-	for i, o := range s.Node.PublishAll(ctx, server, all) {
+	for i, o := range s.Gate.PublishAll(ctx, node.ServerActor, all) {
 		if o.Err != nil {
 			responses[i].Error = s.told("broadcast", o.Err)
 		} else {

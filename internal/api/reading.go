@@ -10,7 +10,7 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/message"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 	"magpie/internal/session"
 )
 
@@ -40,7 +40,7 @@ func (s *Server) members(ctx context.Context, name string) ([]engine.Member, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
-	list, err := s.Node.Presence(ctx, server, name)
+	list, err := s.Gate.Presence(ctx, node.ServerActor, name)
 	if err != nil {
 		return nil, fmt.Errorf("presence: %w", err)
 	}
@@ -111,14 +111,14 @@ func (s *Server) history(ctx context.Context, q historyRequest) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
-	if channel.Check(q.Channel) == nil && s.Rules.For(q.Channel).Log.Size == 0 {
+	if channel.Check(q.Channel) == nil && s.Gate.Rule(q.Channel).Log.Size == 0 {
 		return nil, wrong(CodeNotAvailable, "this channel keeps no log (rule: log.size)")
 	}
 	query, err := s.query(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.Node.History(ctx, server, q.Channel, query)
+	page, err := s.Gate.History(ctx, node.ServerActor, q.Channel, query)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
@@ -140,7 +140,7 @@ func (s *Server) query(ctx context.Context, q historyRequest) (engine.Query, err
 	}
 	query.Since = &message.Position{Epoch: q.Since.Epoch, Offset: q.Since.Offset}
 	if q.Since.Epoch == "" {
-		now, err := s.Node.History(ctx, server, q.Channel, engine.Query{})
+		now, err := s.Gate.History(ctx, node.ServerActor, q.Channel, engine.Query{})
 		if err != nil {
 			return query, fmt.Errorf("history: %w", err)
 		}
@@ -185,7 +185,7 @@ func (s *Server) historyRemove(ctx context.Context, q channelRequest) (any, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
-	if err := s.Node.Remove(ctx, q.Channel); err != nil {
+	if err := s.Gate.Remove(ctx, q.Channel); err != nil {
 		return nil, fmt.Errorf("history_remove: %w", err)
 	}
 	return nothing{}, nil
@@ -209,7 +209,7 @@ func (s *Server) channels(ctx context.Context, q channelsRequest) (any, error) {
 			return nil, bad(err.Error())
 		}
 	}
-	sessions, _, err := s.Nodes.Channels(ctx, q.Pattern)
+	sessions, _, err := s.Peers.Channels(ctx, q.Pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -221,11 +221,11 @@ func (s *Server) channels(ctx context.Context, q channelsRequest) (any, error) {
 }
 
 type infoResult struct {
-	Nodes []nodes.Info `json:"nodes"`
+	Nodes []node.Info `json:"nodes"`
 }
 
 func (s *Server) info(ctx context.Context, _ nothing) (any, error) {
-	list, _, err := s.Nodes.Info(ctx)
+	list, _, err := s.Peers.Info(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
 	"reflect"
 	"slices"
@@ -16,22 +15,20 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"magpie/internal/auth"
 	"magpie/internal/channel"
+	"magpie/internal/door"
+	"magpie/internal/fault"
 	"magpie/internal/metrics"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 	"magpie/internal/problem"
-	"magpie/internal/session"
 )
 
 // ServerConfig is what NewServer needs.
 type ServerConfig struct {
-	Node    *session.Node
-	Nodes   *nodes.Nodes
-	Auth    *auth.Authorizer
-	Origins auth.Origins
-	Rules   *channel.Rules
-	Log     *slog.Logger
+	Gate   *node.Gate
+	Peers  *node.Peers
+	Access door.Access
+	Log    *slog.Logger
 	// Open lets everyone call who reaches the server, without a key.
 	Open bool
 }
@@ -55,6 +52,18 @@ func NewServer(c ServerConfig) *Server {
 		s.calls[name] = &Calls{}
 	}
 	return s
+}
+
+// Routes are the paths of the server API.
+func (s *Server) Routes() []door.Route {
+	routes := []door.Route{
+		{Path: "/api", Methods: map[string]problem.Handler{"POST": s.lines}},
+		{Path: "/api/{method...}", Methods: map[string]problem.Handler{"POST": s.unknown}},
+	}
+	for _, name := range Methods() {
+		routes = append(routes, door.Route{Path: "/api/" + name, Methods: map[string]problem.Handler{"POST": s.method(name)}})
+	}
+	return routes
 }
 
 // Calls returns the counters of all methods. Callers must not change the map.
@@ -101,10 +110,10 @@ func with[T any](f func(*Server, context.Context, T) (any, error)) method {
 // callTimeout bounds one call, whatever it asks for.
 const callTimeout = 30 * time.Second
 
-// Method returns the handler of POST /api/NAME. Requests that are not for
+// method returns the handler of POST /api/NAME. Requests that are not for
 // this API (no key, not JSON, another site's page) are refused with an HTTP
 // status; what a call itself fails with is an answer of status 200.
-func (s *Server) Method(name string) problem.Handler {
+func (s *Server) method(name string) problem.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := s.admit(r); err != nil {
 			return err
@@ -123,8 +132,8 @@ func (s *Server) Method(name string) problem.Handler {
 	}
 }
 
-// Unknown answers calls of methods that there are none of.
-func (s *Server) Unknown(http.ResponseWriter, *http.Request) error {
+// unknown answers calls of methods that there are none of.
+func (s *Server) unknown(http.ResponseWriter, *http.Request) error {
 	return problem.New(http.StatusNotFound, "method_not_found", "The methods are "+strings.Join(Methods(), ", ")+".")
 }
 
@@ -166,10 +175,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any, failed *E
 		return err
 	}
 	if failed != nil && r.Header.Get(errorMode) == "transport" {
-		setAnswer(w)
+		door.SetHeaders(w.Header(), "application/json")
 		w.WriteHeader(statuses[failed.Code])
 	}
-	return answerWith(w, out.Bytes())
+	return door.AnswerJSON(w, out.Bytes())
 }
 
 // encodeJSON writes one line. Payloads stay as readable as they came.
@@ -182,77 +191,41 @@ func encodeJSON(out *bytes.Buffer, v any) error {
 	return nil
 }
 
-func setAnswer(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-}
-
-func answerWith(w http.ResponseWriter, lines []byte) error {
-	setAnswer(w)
-	w.Write(lines) // a caller that has gone needs no answer
-	return nil
-}
-
 // admit refuses requests that have no business here. In the order of the
 // checks nothing is told to a page of another site, and nothing but yes or no
 // to who has no key.
 func (s *Server) admit(r *http.Request) error {
-	if err := s.Origins.Check(r); err != nil {
+	if err := s.Access.Origins.Check(r); err != nil {
 		return err
 	}
 	q := r.URL.Query()
 	if q.Has("api_key") || q.Has("apikey") {
 		return problem.New(http.StatusBadRequest, "key_in_url", "A key in a URL ends up in logs: send it as X-API-Key, and replace this one.")
 	}
-	key := keyOf(r)
+	key := door.Key(r)
 	if !s.Open || key != "" {
-		if _, err := s.Auth.Key(key); err != nil {
+		if _, err := s.Access.Auth.Key(key); err != nil {
 			s.BadKeys.Add(1)
 			return err
 		}
 	}
 	// Only a page of this server, or one that was let through a preflight,
 	// can make a browser send this type: no form and no image can.
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	if door.Type(r) != "application/json" {
 		return problem.New(http.StatusUnsupportedMediaType, "bad_content_type", "Send the call as JSON, with Content-Type: application/json.")
 	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return problem.New(http.StatusUnsupportedMediaType, "bad_encoding", "Send the call as it is, without Content-Encoding.")
-	}
-	return nil
-}
-
-// keyOf is the request's API key: X-API-Key, or the older form of an
-// Authorization header.
-func keyOf(r *http.Request) string {
-	if key := r.Header.Get("X-API-Key"); key != "" {
-		return key
-	}
-	const scheme = "apikey "
-	if h := r.Header.Get("Authorization"); len(h) > len(scheme) && strings.EqualFold(h[:len(scheme)], scheme) {
-		return h[len(scheme):]
-	}
-	return ""
+	return door.CheckEncoding(r)
 }
 
 // bodyLimit bounds a call in bytes: a broadcast to its most channels, with
 // the longest names and a payload that escapes made six times as long.
 func (s *Server) bodyLimit() int64 {
-	return int64(6*s.Node.MaxPayload()) + maxBroadcast*(channel.MaxName+3) + 1<<20
+	return int64(6*s.Gate.MaxPayload()) + maxBroadcast*(channel.MaxName+3) + 1<<20
 }
 
 func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := readAll(w, r, s.bodyLimit())
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, problem.New(http.StatusRequestEntityTooLarge, "too_big", fmt.Sprintf("A call has at most %d bytes here; make several.", over.Limit))
-	case err != nil:
-		return nil, problem.New(http.StatusBadRequest, "bad_body", "The body broke off or came too slowly; nothing was done.")
-	}
-	return body, nil
+	limit := s.bodyLimit()
+	return door.Body(w, r, limit, fault.Newf(fault.TooBig, "A call has at most %d bytes here; make several.", limit))
 }
 
 // decode reads one JSON object; no body is an empty one. Fields that this

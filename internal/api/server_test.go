@@ -18,13 +18,14 @@ import (
 	"magpie/internal/api"
 	"magpie/internal/auth"
 	"magpie/internal/channel"
+	"magpie/internal/door"
 	"magpie/internal/engine"
-	"magpie/internal/engine/memory"
-	"magpie/internal/hub"
+	"magpie/internal/fault"
 	"magpie/internal/message"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 	"magpie/internal/problem"
 	"magpie/internal/session"
+	"magpie/test/kit/stack"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,11 +39,8 @@ const (
 // fixture is one server with the memory engine. Channels short* keep five
 // messages, none* no log and no presence, shut* nobody may publish to or join.
 type fixture struct {
+	*stack.Stack
 	t      testing.TB
-	engine *memory.Engine
-	hub    *hub.Hub
-	node   *session.Node
-	nodes  *nodes.Nodes
 	server *api.Server
 	mux    *http.ServeMux
 }
@@ -57,60 +55,25 @@ func setup(t testing.TB, open bool, keys ...string) *fixture {
 		change(&r)
 		return r
 	}
-	rules, err := channel.NewRules([]channel.Rule{
-		rule("short*", func(r *channel.Rule) { r.Log.Size = 5 }),
-		rule("none*", func(r *channel.Rule) { r.Log.Size, r.Presence, r.Recover = 0, false, false }),
-		rule("shut*", func(r *channel.Rule) { r.Publish, r.Subscribe = channel.Nobody, channel.Nobody }),
-	}, channel.Default(channel.Users))
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	f := &fixture{t: t, engine: memory.New(memory.Config{Rules: rules})}
-	f.hub = hub.New(hub.Config{Engine: f.engine, Rules: rules, Log: log})
-	who := auth.New(auth.Config{Rules: rules, Keys: keys})
-	f.node = session.NewNode(session.Config{Hub: f.hub, Engine: f.engine, Auth: who, MaxPayload: maxPayload, Outbox: 1 << 20, Subscriptions: 100})
-	f.nodes = nodes.New(nodes.Config{Bus: f.engine, Node: f.node, Hub: f.hub, Log: log, Name: "here", Patience: 20 * time.Second})
-	if err := f.engine.Start(context.Background(), engine.Node{Sink: f.hub, Signal: f.nodes.Signal}); err != nil {
-		t.Fatal(err)
-	}
-	f.server = api.NewServer(api.ServerConfig{
-		Node: f.node, Nodes: f.nodes, Auth: who, Rules: rules, Log: log, Open: open, Origins: auth.Origins{LocalOnly: open},
+	f := &fixture{t: t}
+	f.Stack = stack.New(t, stack.Options{
+		Rules: []channel.Rule{
+			rule("short*", func(r *channel.Rule) { r.Log.Size = 5 }),
+			rule("none*", func(r *channel.Rule) { r.Log.Size, r.Presence, r.Recover = 0, false, false }),
+			rule("shut*", func(r *channel.Rule) { r.Publish, r.Subscribe = channel.Nobody, channel.Nobody }),
+		},
+		Default: channel.Users, Auth: auth.Config{Keys: keys}, Name: "here",
+		Limits: node.Limits{Payload: maxPayload, Outbox: 1 << 20, Subscriptions: 100},
 	})
-	f.mux = f.routes(api.New(api.Config{Node: f.node, Auth: who}), &api.Health{Engine: f.engine})
-	t.Cleanup(f.close)
+	access := door.Access{Auth: f.Access.Auth, Origins: auth.Origins{LocalOnly: open}}
+	f.server = api.NewServer(api.ServerConfig{Gate: f.Gate, Peers: f.Peers, Access: access, Log: slog.New(slog.DiscardHandler), Open: open})
+	f.mux = http.NewServeMux()
+	for _, d := range []interface{ Routes() []door.Route }{f.server, api.New(api.Config{Gate: f.Gate, Access: f.Access}), &api.Health{Engine: f.Engine}} {
+		for _, route := range d.Routes() {
+			f.mux.Handle(route.Path, problem.Handle(slog.New(slog.DiscardHandler), route.Serve))
+		}
+	}
 	return f
-}
-
-func (f *fixture) routes(public *api.API, health *api.Health) *http.ServeMux {
-	mux := http.NewServeMux()
-	log := slog.New(slog.DiscardHandler)
-	for _, name := range api.Methods() {
-		mux.Handle("POST /api/"+name, problem.Handle(log, f.server.Method(name)))
-	}
-	for path, h := range map[string]problem.Handler{
-		"POST /api":                  f.server.Lines,
-		"/api/{method...}":           f.server.Unknown,
-		"POST /publish/{channel...}": public.Publish,
-		"GET /history/{channel...}":  public.History,
-		"GET /livez":                 health.Live,
-		"GET /readyz":                health.Ready,
-		"GET /openapi.json":          api.OpenAPI,
-	} {
-		mux.Handle(path, problem.Handle(log, h))
-	}
-	return mux
-}
-
-func (f *fixture) close() {
-	f.nodes.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := f.node.Drain(ctx); err != nil {
-		f.t.Error(err)
-	}
-	f.hub.Close()
-	f.engine.Close(ctx)
 }
 
 // request is one call with a key; change makes it another one.
@@ -181,11 +144,11 @@ func (f *fixture) open(user string, channels ...string) *client {
 	f.t.Helper()
 	c := &client{}
 	who := auth.Identity{Kind: auth.Server, User: user, Info: []byte(`{"name":"Ann"}`)}
-	if err := f.node.Open(&c.Session, c, who); err != nil {
+	if err := f.Node.Open(&c.Session, c, who); err != nil {
 		f.t.Fatal(err)
 	}
 	for _, name := range channels {
-		joined, err := c.Subscribe(context.Background(), name, c, nil)
+		joined, err := f.Gate.Subscribe(context.Background(), &c.Session, name, c, nil)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -208,7 +171,7 @@ func (c *client) all() string {
 
 func (c *client) TryWrite(b []byte) (int, error) { return len(b), nil }
 func (c *client) Write([][]byte) error           { return nil }
-func (c *client) Goodbye(session.Reason)         {}
+func (c *client) CloseLink(fault.Reason)         {}
 func (c *client) Gap(message.Gap)                {}
 
 // Deliver implements hub.Subscriber.
@@ -334,7 +297,7 @@ func TestOpenModeIsOpenToThisMachineAlone(t *testing.T) {
 			t.Errorf("%d %s, want %d", w.Code, w.Body, c.status)
 		}
 	}
-	if page, _ := f.engine.History(t.Context(), "chat", engine.Query{}); page.Top.Offset != 4 {
+	if page, _ := f.Memory.History(t.Context(), "chat", engine.Query{}); page.Top.Offset != 4 {
 		t.Errorf("%d messages were published, want the 4 good ones", page.Top.Offset)
 	}
 }
@@ -386,7 +349,7 @@ func TestErrorsAsStatuses(t *testing.T) {
 // so, and never a success.
 func TestWithoutAnEngineCallsFailForNow(t *testing.T) {
 	f := setup(t, false, newKey)
-	f.engine.Close(t.Context())
+	f.Memory.Close(t.Context())
 	for method, body := range map[string]string{
 		"publish": `{"channel":"chat","data":1}`, "history": `{"channel":"chat"}`, "history_remove": `{"channel":"chat"}`,
 		"presence": `{"channel":"chat"}`, "presence_stats": `{"channel":"chat"}`, "channels": `{}`, "info": `{}`,

@@ -16,8 +16,36 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/engine/memory"
 	"magpie/internal/engine/redis"
+	"magpie/internal/hub"
+	"magpie/internal/node"
 	"magpie/internal/web"
 )
+
+// core is what all doors stand on: the engine, this node's channels and
+// sessions, and what nodes tell each other.
+type core struct {
+	engine engine.Engine
+	hub    *hub.Hub
+	auth   *auth.Authorizer
+	node   *node.Node
+	gate   *node.Gate
+	peers  *node.Peers
+}
+
+func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err error) {
+	if c.engine, err = newEngine(cfg, log, m); err != nil {
+		return c, err
+	}
+	if c.auth, err = newAuthorizer(cfg, log); err != nil {
+		return c, err
+	}
+	limits := node.Limits{Payload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions}
+	c.hub = hub.New(hub.Config{Engine: c.engine, Rules: cfg.Rules, Log: log, Coalesce: cfg.Times.Coalesce})
+	c.node = node.New(c.hub, limits)
+	c.gate = node.NewGate(node.GateConfig{Engine: c.engine, Hub: c.hub, Auth: c.auth, Rules: cfg.Rules, Limits: limits, Node: c.node})
+	c.peers = node.NewPeers(node.PeersConfig{Bus: c.engine, Node: c.node, Hub: c.hub, Log: log, Name: cfg.Node})
+	return c, nil
+}
 
 func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine, error) {
 	if cfg.Redis == "" {
@@ -54,11 +82,11 @@ func (a *App) shareGuestKey(ctx context.Context) error {
 	}
 	fresh := make([]byte, 32)
 	rand.Read(fresh) // never fails (crypto/rand)
-	key, err := a.engine.Secret(ctx, "guest-key", fresh)
+	key, err := a.core.engine.Secret(ctx, "guest-key", fresh)
 	if err != nil {
 		return fmt.Errorf("share the guests' key: %w", err)
 	}
-	a.auth.SetGuestKey(key)
+	a.core.auth.SetGuestKey(key)
 	return nil
 }
 

@@ -10,12 +10,11 @@ import (
 
 	"magpie/internal/api"
 	"magpie/internal/build"
+	"magpie/internal/door"
 	"magpie/internal/engine/redis"
-	"magpie/internal/hub"
 	"magpie/internal/metrics"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 	"magpie/internal/protocol/centrifuge"
-	"magpie/internal/session"
 )
 
 // measures is what /metrics shows. Names of channels and users are never
@@ -40,21 +39,27 @@ func newMeasures() *measures {
 	return m
 }
 
+// Routes are the paths of the metrics.
+func (m *measures) Routes() []door.Route {
+	return []door.Route{door.Get("/metrics", page(m.handler()))}
+}
+
 func (m *measures) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 }
 
 // watch shows the counters that hub and sessions keep.
-func (m *measures) watch(h *hub.Hub, n *session.Node, health *api.Health) {
+func (m *measures) watch(c *core, health *api.Health) {
+	h, n := c.hub, c.node
 	m.counter("magpie_messages_received_total", "Messages from the engine for channels of this node.", &h.Metrics.Received)
 	m.counter("magpie_messages_delivered_total", "Messages times receivers.", &h.Metrics.Deliveries)
-	m.counter("magpie_messages_published_total", "Messages that came in through this node's doors and were acknowledged.", &n.Metrics.Published)
-	m.counter("magpie_messages_refused_total", "Messages that came in through this node's doors and were not.", &n.Metrics.Refused)
+	m.counter("magpie_messages_published_total", "Messages that came in through this node's doors and were acknowledged.", &c.gate.Metrics.Published)
+	m.counter("magpie_messages_refused_total", "Messages that came in through this node's doors and were not.", &c.gate.Metrics.Refused)
 	m.counter("magpie_log_fills_total", "Times the log was read because an offset was missing.", &h.Metrics.Fills)
 	m.counter("magpie_gaps_total", "Times subscribers were told that messages are lost.", &h.Metrics.Gaps)
 	m.counter("magpie_inbox_overflows_total", "Messages left to the log because a channel's inbox was full.", &h.Metrics.Overflows)
 	m.counter("magpie_sessions_opened_total", "Sessions opened.", &n.Metrics.Opened)
-	m.counter("magpie_session_flushers_total", "Times the kernel did not take a frame at once.", &n.Metrics.Flushed)
+	m.counter("magpie_session_flushers_total", "Times the kernel did not take a frame at once.", n.Flushed())
 	m.gauge("magpie_sessions", "Open sessions.", func() float64 { return float64(n.Metrics.Sessions.Value()) })
 	m.gauge("magpie_channels", "Channels this node listens to.", func() float64 { return float64(h.Metrics.Channels.Value()) })
 	m.gauge("magpie_subscriptions", "Subscriptions of all sessions.", func() float64 { return float64(h.Metrics.Subscriptions.Value()) })
@@ -68,7 +73,7 @@ func (m *measures) watch(h *hub.Hub, n *session.Node, health *api.Health) {
 }
 
 // calls shows what servers ask of this node and nodes of each other.
-func (m *measures) calls(s *api.Server, n *nodes.Nodes) {
+func (m *measures) calls(s *api.Server, n *node.Peers) {
 	for name, calls := range s.Calls() {
 		for result, c := range map[string]*metrics.Counter{"ok": &calls.Good, "error": &calls.Failed} {
 			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -94,14 +99,14 @@ func (m *measures) gauge(name, help string, f func() float64) {
 
 // closings shows the ends of sessions by reason.
 type closings struct {
-	node *session.Node
+	node *node.Node
 	desc *prometheus.Desc
 }
 
 func (c closings) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
 
 func (c closings) Collect(out chan<- prometheus.Metric) {
-	for reason, n := range c.node.Metrics.ClosedBy() {
+	for reason, n := range c.node.Metrics.Closed() {
 		out <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), string(reason))
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"magpie/internal/session"
+	"magpie/internal/node"
 	"magpie/internal/wheel"
 )
 
@@ -40,7 +40,7 @@ type trimmer struct {
 	busy    sync.Mutex
 }
 
-func newTrimmer(n *session.Node) *trimmer {
+func newTrimmer(n *node.Node) *trimmer {
 	t := &trimmer{free: debug.FreeOSMemory}
 	t.count = func() (int64, int64) {
 		now := n.Metrics.Sessions.Value()

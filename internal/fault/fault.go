@@ -115,7 +115,7 @@ var sentences = map[Kind]string{
 		"A message that was sent may be out or not: send it again with the same Idempotency-Key.",
 	Shutdown:   "This node is shutting down; try again, another one will answer.",
 	Internal:   "Something went wrong here; the server's log says what.",
-	NoPresence: "This channel does not tell who is there.",
+	NoPresence: "this channel keeps no presence (rule: presence)",
 }
 
 // Of finds the fault in an error's chain. An error without one is a defect of

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -117,28 +116,6 @@ func TestHandle(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		if w.Code != c.status || strings.Count(log.String(), "\n") != c.logged || strings.Contains(w.Body.String(), "10.0.0.1") {
 			t.Errorf("%v: %d %s, log %q", c.err, w.Code, w.Body, log.String())
-		}
-	}
-}
-
-func TestCheckQuery(t *testing.T) {
-	long := strings.Repeat("x", 100)
-	for query, want := range map[string]string{
-		"":                    "",
-		"channel=a":           "",
-		"_=1&_t=2":            "",
-		"chanel=a":            `unknown parameter "chanel"; did you mean channel?`,
-		"q=1":                 `unknown parameter "q"; those there are: channel, since`,
-		long + "=1":           `unknown parameter "` + long[:64] + `"; those there are: channel, since`,
-		"channel=a&Channel=b": `unknown parameter "Channel"; did you mean channel?`,
-	} {
-		values, err := url.ParseQuery(query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = CheckQuery(values, "channel", "since")
-		if err == nil && want != "" || err != nil && (err.Error() != want || fault.KindOf(err) != fault.BadParameter) {
-			t.Errorf("%q: %v, want %q", query, err, want)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package session
 
+import "magpie/internal/fault"
+
 // The outbox is what a session has still to write. Four rules:
 //
 //  1. Frames leave in the order of Send, whole, and never two at a time.
@@ -9,6 +11,15 @@ package session
 //  4. What waits is bounded in bytes; past the bound the session is slow and
 //     is closed (D8). Nothing is ever dropped from the middle.
 
+// outbox is guarded by Session.mu.
+type outbox struct {
+	attached bool     // the link can be written to
+	writing  bool     // somebody writes to the link, or a flusher will
+	queue    [][]byte // frames behind what is being written
+	queued   int      // bytes in queue and in the flusher's hands, but for those of backlog
+	backlog  int      // bytes of SendBacklog still to go, which come before all others
+}
+
 // Send writes the frame or queues it. The bytes are shared: they must not
 // change. It never blocks.
 func (s *Session) Send(frame []byte) {
@@ -17,15 +28,15 @@ func (s *Session) Send(frame []byte) {
 	case s.reason != "":
 		s.mu.Unlock()
 		return
-	case s.writing || !s.attached:
+	case s.out.writing || !s.out.attached:
 		full := !s.queueLocked(frame)
 		s.mu.Unlock()
 		if full {
-			s.Close(ReasonSlow)
+			s.Close(fault.ReasonSlow)
 		}
 		return
 	}
-	s.writing = true
+	s.out.writing = true
 	s.mu.Unlock()
 	n, err := s.link.TryWrite(frame)
 	s.wrote(frame[n:], err)
@@ -34,35 +45,35 @@ func (s *Session) Send(frame []byte) {
 // queueLocked puts a frame behind the others. A single frame is never too
 // big, so that a limit under the size of a message starves nobody.
 func (s *Session) queueLocked(frame []byte) bool {
-	if s.queued > 0 && s.queued+len(frame) > s.node.outbox {
+	if s.out.queued > 0 && s.out.queued+len(frame) > s.shared.Outbox {
 		return false
 	}
-	s.queue = append(s.queue, frame)
-	s.queued += len(frame)
+	s.out.queue = append(s.out.queue, frame)
+	s.out.queued += len(frame)
 	return true
 }
 
 // wrote ends a direct write: rest is what the kernel did not take.
 func (s *Session) wrote(rest []byte, err error) {
 	if err != nil {
-		s.Close(ReasonClient)
+		s.Close(fault.ReasonClient)
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(rest) > 0 && s.reason == "" {
-		s.queue = append([][]byte{rest}, s.queue...)
-		s.queued += len(rest)
+		s.out.queue = append([][]byte{rest}, s.out.queue...)
+		s.out.queued += len(rest)
 	}
 	s.flushLocked()
 }
 
 // flushLocked leaves writing to a flusher, or to nobody when nothing waits.
 func (s *Session) flushLocked() {
-	s.writing = len(s.queue) > 0
-	if s.writing {
-		s.node.Metrics.Flushed.Add(1)
-		s.node.flushers.Go(s.flush)
+	s.out.writing = len(s.out.queue) > 0
+	if s.out.writing {
+		s.shared.Flushed.Add(1)
+		s.shared.flushers.Go(s.flush)
 	}
 }
 
@@ -70,10 +81,10 @@ func (s *Session) flushLocked() {
 func (s *Session) flush() {
 	for {
 		s.mu.Lock()
-		frames := s.queue
-		s.queue = nil
+		frames := s.out.queue
+		s.out.queue = nil
 		if len(frames) == 0 {
-			s.writing = false
+			s.out.writing = false
 			s.mu.Unlock()
 			return
 		}
@@ -83,7 +94,7 @@ func (s *Session) flush() {
 			size += len(f)
 		}
 		if err := s.link.Write(frames); err != nil {
-			s.Close(ReasonSlow)
+			s.Close(fault.ReasonSlow)
 			return
 		}
 		s.written(size)
@@ -93,10 +104,10 @@ func (s *Session) flush() {
 func (s *Session) written(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := min(size, s.backlog)
-	s.backlog -= first
-	s.queued -= size - first
-	s.node.backlog.Add(-int64(first))
+	first := min(size, s.out.backlog)
+	s.out.backlog -= first
+	s.out.queued -= size - first
+	s.shared.Budget.bytes.Add(-int64(first))
 }
 
 // SendBacklog writes or queues what a session missed, behind what waits. It
@@ -109,10 +120,10 @@ func (s *Session) SendBacklog(frame []byte) {
 	if s.reason != "" {
 		return
 	}
-	s.queue = append(s.queue, frame)
-	s.backlog += len(frame)
-	s.node.backlog.Add(int64(len(frame)))
-	if s.attached && !s.writing {
+	s.out.queue = append(s.out.queue, frame)
+	s.out.backlog += len(frame)
+	s.shared.Budget.bytes.Add(int64(len(frame)))
+	if s.out.attached && !s.out.writing {
 		s.flushLocked()
 	}
 }
@@ -121,7 +132,7 @@ func (s *Session) SendBacklog(frame []byte) {
 func (s *Session) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queued + s.backlog
+	return s.out.queued + s.out.backlog
 }
 
 // Attach says that the link can be written to now, and lets go what waits.
@@ -129,7 +140,14 @@ func (s *Session) Attach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason == "" {
-		s.attached = true
+		s.out.attached = true
 		s.flushLocked()
 	}
+}
+
+// dropQueueLocked forgets what waits, when the session closes.
+func (s *Session) dropQueueLocked() {
+	s.out.queue = nil
+	s.shared.Budget.bytes.Add(-int64(s.out.backlog))
+	s.out.backlog = 0
 }

@@ -2,62 +2,75 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"magpie/internal/auth"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/hub"
 	"magpie/internal/message"
-	"magpie/internal/problem"
+	"magpie/internal/metrics"
 )
 
-// ErrClosed: the session has ended.
-var ErrClosed = fmt.Errorf("session ended: %w", engine.ErrClosed)
+// ErrClosed: the session was closed.
+var ErrClosed = fmt.Errorf("session closed: %w", engine.ErrClosed)
 
-// LimitCode is the problem code of a session that wants more subscriptions
-// than it may have.
-const LimitCode = "limit"
+// Shared is what the sessions of one node have in common. Its exported fields
+// are set before the first session opens.
+type Shared struct {
+	Hub *hub.Hub
+	// Outbox bounds what may wait for one session, in bytes; Subscriptions the
+	// channels of one session.
+	Outbox, Subscriptions int
+	// Closed is told of every session that has closed, once. It must not block.
+	Closed func(*Session, fault.Reason)
 
-// Session is one connected client. Doors embed it and open it with Node.Open.
-// All methods are safe for concurrent use.
+	Budget  Budget
+	Flushed metrics.Counter // flushers started: sends that the kernel did not take at once
+
+	flushers sync.WaitGroup
+}
+
+// Wait blocks until no flusher runs. All sessions must have closed.
+func (sh *Shared) Wait() { sh.flushers.Wait() }
+
+// Session is one connected client. Doors embed it, for which reason it has more
+// than twelve methods, and open it with Node.Open of package node. All methods
+// are safe for concurrent use.
 type Session struct {
 	// What a delivery looks at comes first: it is in one cache line, of a memory
 	// that no cache holds when there are many sessions.
-	link     Link       // set by Open
-	mu       sync.Mutex // guards what follows but where it says otherwise; memory only
-	attached bool       // the link can be written to
-	writing  bool       // somebody writes to the link, or a flusher will
-	reason   Reason     // "": open
-	queue    [][]byte   // frames behind what is being written
+	link   Link         // set by Open
+	mu     sync.Mutex   // guards what follows but where it says otherwise; memory only
+	reason fault.Reason // "": open
+	out    outbox
 
-	queued  int // bytes of the outbox: in queue and in the flusher's hands
-	backlog int // bytes of SendBacklog still to go, which come before all others
-	who     auth.Identity
-	expiry  *time.Timer // nil: never
-	subs    []*hub.Subscription
+	who    auth.Identity
+	expiry *time.Timer // nil: never
+	subs   []*hub.Subscription
 
 	// Set by Open.
-	node *Node
-	id   [12]byte
+	shared *Shared
+	id     [12]byte
+}
 
-	// Guarded by node.mu.
-	next, prev       *Session // all open sessions; nil: not open
-	mate, mateBefore *Session // those of the same user; nil: in no ring
+// Open makes s a session. What is sent before Attach waits in the outbox.
+func (s *Session) Open(shared *Shared, link Link, who auth.Identity) {
+	rand.Read(s.id[:]) // never fails (crypto/rand)
+	s.shared, s.link = shared, link
+	s.SetWho(who)
 }
 
 // ID names the session on all nodes.
 func (s *Session) ID() string { return hex.EncodeToString(s.id[:]) }
 
-// Link returns the session's way out, for those who steer sessions.
+// Link returns the session's way out, for those who control sessions.
 func (s *Session) Link() Link { return s.link }
-
-// Node returns the node that the session is on.
-func (s *Session) Node() *Node { return s.node }
 
 // Who returns the identity behind the session.
 func (s *Session) Who() auth.Identity {
@@ -66,8 +79,16 @@ func (s *Session) Who() auth.Identity {
 	return s.who
 }
 
-// ExpireAt sets when the session ends with ReasonExpired, in place of what was
-// set before. A zero time means never.
+// SetWho says who is behind the session from now on. It is for package node,
+// which knows its sessions by user: doors call Node.Identify.
+func (s *Session) SetWho(who auth.Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.who = who
+}
+
+// ExpireAt sets when the session closes with ReasonExpired, in place of what
+// was set before. A zero time means never.
 func (s *Session) ExpireAt(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +105,7 @@ func (s *Session) ExpireAt(at time.Time) {
 		due := s.expiry == timer // else it was set anew while this one fired
 		s.mu.Unlock()
 		if due {
-			s.Close(ReasonExpired)
+			s.Close(fault.ReasonExpired)
 		}
 	})
 	s.expiry = timer
@@ -96,28 +117,22 @@ func (s *Session) Member() engine.Member {
 	return engine.Member{Session: s.ID(), User: who.User, ConnInfo: who.Info}
 }
 
-// Subscribe joins a channel (D3). Whether the session may is checked here.
-// The caller hands on what Joined holds, then calls Live. The subscription
-// ends with the session.
-func (s *Session) Subscribe(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
-	if err := s.node.MayJoin(s.Who(), name); err != nil {
-		return Joined{}, err
-	}
-	return s.SubscribeGranted(ctx, name, to, since)
-}
+// Joined is the outcome of Join.
+type Joined = hub.Joined
 
-// SubscribeGranted is Subscribe for a session that the server itself, or a
-// subscription token, lets into the channel: the rule is not asked. The name
-// must have been checked.
-func (s *Session) SubscribeGranted(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
+// Join subscribes to a channel (D3). Whether the session may is for the caller
+// to know: Gate.Subscribe of package node asks. The caller hands on what Joined
+// holds, then calls Live. The subscription ends with the session. Join blocks
+// as hub.Join does.
+func (s *Session) Join(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
 	if since != nil {
-		s.node.await(ctx)
+		s.shared.Budget.Wait(ctx)
 	}
-	joined, err := s.node.hub.Join(ctx, name, to, since)
+	joined, err := s.shared.Hub.Join(ctx, name, to, since)
 	if err != nil {
 		return Joined{}, err
 	}
-	if err = s.node.bear(joined.Missed); err == nil {
+	if err = s.shared.Budget.Admit(joined.Missed); err == nil {
 		err = s.register(joined.Subscription)
 	}
 	if err != nil {
@@ -133,9 +148,9 @@ func (s *Session) register(sub *hub.Subscription) error {
 	if s.reason != "" {
 		return ErrClosed
 	}
-	if len(s.subs) >= s.node.subsLimit {
-		return problem.New(http.StatusBadRequest, LimitCode,
-			fmt.Sprintf("%d channels are the most for one session here (setting max_subscriptions).", s.node.subsLimit))
+	if len(s.subs) >= s.shared.Subscriptions {
+		return &fault.Fault{Kind: fault.Limit, Setting: "max_subscriptions",
+			Message: fmt.Sprintf("%d channels are the most for one session here (setting max_subscriptions).", s.shared.Subscriptions)}
 	}
 	s.subs = append(s.subs, sub)
 	return nil
@@ -157,22 +172,16 @@ func (s *Session) Unsubscribe(sub *hub.Subscription) {
 	}
 }
 
-// Publish publishes in the session's name; the server's stamp says who. Of
-// p.By only what the server knows about the session in this channel (ChanInfo)
-// is kept.
-func (s *Session) Publish(ctx context.Context, p engine.Publication) (engine.Result, error) {
-	who := s.Who()
-	by := &message.Publisher{User: who.User, Session: s.ID(), ConnInfo: who.Info}
-	if p.By != nil {
-		by.ChanInfo = p.By.ChanInfo
-	}
-	p.By = by
-	return s.node.publish(ctx, s.permit, p)
+// In tells whether the session is subscribed to the channel now.
+func (s *Session) In(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.subs, func(sub *hub.Subscription) bool { return sub.Channel() == name })
 }
 
-// Close ends the session: its subscriptions are left, the link says goodbye.
-// It does not block. Only the first call counts.
-func (s *Session) Close(r Reason) {
+// Close ends the session: its subscriptions end, the link tells the client the
+// reason. It does not block. Only the first call counts.
+func (s *Session) Close(r fault.Reason) {
 	s.mu.Lock()
 	if s.reason != "" {
 		s.mu.Unlock()
@@ -180,9 +189,8 @@ func (s *Session) Close(r Reason) {
 	}
 	s.reason = r
 	subs := s.subs
-	s.subs, s.queue = nil, nil
-	s.node.backlog.Add(-int64(s.backlog))
-	s.backlog = 0
+	s.subs = nil
+	s.dropQueueLocked()
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
@@ -190,13 +198,12 @@ func (s *Session) Close(r Reason) {
 	for _, sub := range subs {
 		sub.Leave()
 	}
-	s.link.Goodbye(r)
-	s.node.Metrics.Closed(r).Add(1)
-	s.node.forget(s)
+	s.link.CloseLink(r)
+	s.shared.Closed(s, r)
 }
 
-// Reason returns why the session ended, "" while it is open.
-func (s *Session) Reason() Reason {
+// Reason returns why the session was closed, "" while it is open.
+func (s *Session) Reason() fault.Reason {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reason

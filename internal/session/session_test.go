@@ -2,10 +2,8 @@ package session_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -13,16 +11,14 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 
 	"magpie/internal/auth"
-	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/engine/memory"
-	"magpie/internal/hub"
+	"magpie/internal/fault"
 	"magpie/internal/message"
-	"magpie/internal/problem"
+	"magpie/internal/node"
 	"magpie/internal/session"
+	"magpie/test/kit/stack"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,7 +34,7 @@ type pipe struct {
 	overlap bool
 	during  func() // called inside TryWrite, once
 	broken  error
-	goodbye []session.Reason
+	reasons []fault.Reason
 }
 
 func newPipe(room int) *pipe {
@@ -88,10 +84,10 @@ func (p *pipe) Write(frames [][]byte) error {
 	return nil
 }
 
-func (p *pipe) Goodbye(r session.Reason) {
+func (p *pipe) CloseLink(r fault.Reason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.goodbye = append(p.goodbye, r)
+	p.reasons = append(p.reasons, r)
 	p.broken = os.ErrClosed
 	p.more.Broadcast()
 }
@@ -112,35 +108,15 @@ func (p *pipe) text() string {
 
 const outbox = 100
 
-func newNode(t *testing.T, rules ...channel.Rule) *session.Node {
+func newNode(t *testing.T) *stack.Stack {
 	t.Helper()
-	all, err := channel.NewRules(rules, channel.Default(channel.Anyone))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := memory.New(memory.Config{Rules: all})
-	h := hub.New(hub.Config{Engine: e, Rules: all, Log: slog.New(slog.DiscardHandler)})
-	if err := e.Start(context.Background(), engine.Node{Sink: h}); err != nil {
-		t.Fatal(err)
-	}
-	n := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: all}),
-		MaxPayload: 50, Outbox: outbox, Subscriptions: 2})
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := n.Drain(ctx); err != nil {
-			t.Error(err)
-		}
-		h.Close()
-		e.Close(ctx)
-	})
-	return n
+	return stack.New(t, stack.Options{Limits: node.Limits{Payload: 50, Outbox: outbox, Subscriptions: 2}})
 }
 
-func open(t *testing.T, n *session.Node, p *pipe) *session.Session {
+func open(t *testing.T, n *stack.Stack, p *pipe) *session.Session {
 	t.Helper()
 	s := new(session.Session)
-	if err := n.Open(s, p, auth.Identity{Kind: auth.Guest}); err != nil {
+	if err := n.Node.Open(s, p, auth.Identity{Kind: auth.Guest}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -162,8 +138,8 @@ func TestSendWritesAtOnce(t *testing.T) {
 	s.Attach()
 	s.Send([]byte("a"))
 	s.Send([]byte("b"))
-	if p.text() != "ab" || n.Metrics.Flushed.Value() != 0 {
-		t.Errorf("wrote %q with %d flushers", p.text(), n.Metrics.Flushed.Value())
+	if p.text() != "ab" || n.Node.Flushed().Value() != 0 {
+		t.Errorf("wrote %q with %d flushers", p.text(), n.Node.Flushed().Value())
 	}
 }
 
@@ -183,9 +159,9 @@ func TestFramesLeaveWholeAndInOrder(t *testing.T) {
 	p.open()
 	eventually(t, "not all written", func() bool { return p.text() == want })
 	eventually(t, "a flusher stays", func() bool {
-		before := n.Metrics.Flushed.Value()
+		before := n.Node.Flushed().Value()
 		s.Send([]byte("."))
-		return n.Metrics.Flushed.Value() == before // written at once again
+		return n.Node.Flushed().Value() == before // written at once again
 	})
 	if p.overlap {
 		t.Error("two writes at a time")
@@ -243,11 +219,11 @@ func TestASlowSessionIsCut(t *testing.T) {
 		t.Fatalf("closed at the bound: %s", s.Reason())
 	}
 	s.Send([]byte("x"))
-	if s.Reason() != session.ReasonSlow || len(p.goodbye) != 1 || p.goodbye[0] != session.ReasonSlow {
-		t.Errorf("reason %q, goodbyes %v", s.Reason(), p.goodbye)
+	if s.Reason() != fault.ReasonSlow || len(p.reasons) != 1 || p.reasons[0] != fault.ReasonSlow {
+		t.Errorf("reason %q, reasons %v", s.Reason(), p.reasons)
 	}
 	s.Send([]byte("x")) // no harm after the end
-	if got := n.Metrics.Closed(session.ReasonSlow).Value(); got != 1 {
+	if got := n.Node.Metrics.Closed()[fault.ReasonSlow]; got != 1 {
 		t.Errorf("counted %d", got)
 	}
 }
@@ -263,7 +239,7 @@ func TestBacklogDoesNotCountAsSlow(t *testing.T) {
 		t.Fatalf("closed: %s", s.Reason())
 	}
 	s.Send([]byte("x"))
-	if s.Reason() != session.ReasonSlow {
+	if s.Reason() != fault.ReasonSlow {
 		t.Errorf("not cut past the bound behind a backlog")
 	}
 }
@@ -296,7 +272,7 @@ func TestABacklogMayComeLater(t *testing.T) {
 func TestASessionBecomesSomebody(t *testing.T) {
 	n, p := newNode(t), newPipe(-1)
 	s := open(t, n, p)
-	s.Become(auth.Identity{Kind: auth.User, User: "42", Info: []byte(`{"a":1}`)})
+	n.Node.Identify(s, auth.Identity{Kind: auth.User, User: "42", Info: []byte(`{"a":1}`)})
 	if m := s.Member(); s.Who().User != "42" || m.User != "42" || string(m.ConnInfo) != `{"a":1}` {
 		t.Errorf("%v, %v", s.Who(), m)
 	}
@@ -314,7 +290,7 @@ func TestTheBoundHoldsAfterABacklog(t *testing.T) {
 	p.mu.Unlock()
 	s.Send(make([]byte, outbox))
 	s.Send([]byte("x"))
-	if s.Reason() != session.ReasonSlow {
+	if s.Reason() != fault.ReasonSlow {
 		t.Error("not cut past the bound")
 	}
 }
@@ -325,8 +301,8 @@ func TestABrokenLinkEndsTheSession(t *testing.T) {
 	s := open(t, n, p)
 	s.Attach()
 	s.Send([]byte("x"))
-	if s.Reason() != session.ReasonClient || n.Metrics.Sessions.Value() != 0 {
-		t.Errorf("reason %q, %d sessions", s.Reason(), n.Metrics.Sessions.Value())
+	if s.Reason() != fault.ReasonClient || n.Node.Metrics.Sessions.Value() != 0 {
+		t.Errorf("reason %q, %d sessions", s.Reason(), n.Node.Metrics.Sessions.Value())
 	}
 }
 
@@ -342,20 +318,20 @@ func TestSubscriptionsEndWithTheSession(t *testing.T) {
 	n, p := newNode(t), newPipe(-1)
 	s := open(t, n, p)
 	s.Attach()
-	joined, err := s.Subscribe(t.Context(), "chat", receiver{s}, nil)
+	joined, err := n.Gate.Subscribe(t.Context(), s, "chat", receiver{s}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	joined.Subscription.Live()
-	if _, err := s.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("hi")}); err != nil {
+	if _, err := n.Gate.Publish(t.Context(), node.ClientActor(s), engine.Publication{Channel: "chat", Payload: []byte("hi")}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "not delivered", func() bool { return p.text() == "hi" })
-	s.Close(session.ReasonClient)
-	if got := n.Hub().Metrics.Subscriptions.Value(); got != 0 {
+	s.Close(fault.ReasonClient)
+	if got := n.Hub.Metrics.Subscriptions.Value(); got != 0 {
 		t.Errorf("%d subscriptions stay", got)
 	}
-	if _, err := s.Subscribe(t.Context(), "news", receiver{s}, nil); !errors.Is(err, session.ErrClosed) {
+	if _, err := n.Gate.Subscribe(t.Context(), s, "news", receiver{s}, nil); !errors.Is(err, session.ErrClosed) {
 		t.Errorf("subscribe after the end: %v", err)
 	}
 }
@@ -364,87 +340,20 @@ func TestSubscriptionLimit(t *testing.T) {
 	n := newNode(t)
 	s := open(t, n, newPipe(-1))
 	for i := range 3 {
-		_, err := s.Subscribe(t.Context(), fmt.Sprint("c", i), receiver{s}, nil)
+		_, err := n.Gate.Subscribe(t.Context(), s, fmt.Sprint("c", i), receiver{s}, nil)
 		if want := i == 2; (err != nil) != want {
 			t.Errorf("subscription %d: %v", i+1, err)
-		} else if err != nil && problem.Of(err).Code != session.LimitCode {
-			t.Errorf("problem %v", problem.Of(err))
+		} else if err != nil && fault.KindOf(err) != fault.Limit {
+			t.Errorf("fault %v", err)
 		}
 	}
-}
-
-// Every refusal of a publication has its problem; nothing refused gets in.
-func TestPublishIsChecked(t *testing.T) {
-	closed := channel.Default(channel.Anyone)
-	closed.Match, closed.Publish = "closed", channel.Nobody
-	users := channel.Default(channel.Anyone)
-	users.Match, users.Publish = "users", channel.Users
-	servers := channel.Default(channel.Anyone)
-	servers.Match, servers.Publish = "servers", channel.Server
-	n := newNode(t, closed, users, servers)
-	guest, user, server := auth.Identity{Kind: auth.Guest}, auth.Identity{Kind: auth.User, User: "42"}, auth.Identity{Kind: auth.Server}
-	for _, c := range []struct {
-		who     auth.Identity
-		channel string
-		size    int
-		status  int
-	}{
-		{guest, "chat", 50, 0}, {guest, "chat", 51, 413}, {guest, "a b", 1, 400}, {guest, "", 1, 400},
-		{guest, "closed", 1, 403}, {server, "closed", 1, 403},
-		{guest, "users", 1, 401}, {user, "users", 1, 0}, {server, "users", 1, 0},
-		{guest, "servers", 1, 403}, {user, "servers", 1, 403}, {server, "servers", 1, 0},
-	} {
-		_, err := n.Publish(t.Context(), c.who, engine.Publication{Channel: c.channel, Payload: make([]byte, c.size)})
-		status := 0
-		if err != nil {
-			status = problem.Of(err).Status
-		}
-		if status != c.status {
-			t.Errorf("%s to %q, %d bytes: %d (%v), want %d", c.who.Kind, c.channel, c.size, status, err, c.status)
-		}
-	}
-	page, err := n.History(t.Context(), server, "users", engine.Query{Limit: engine.All})
-	if err != nil || len(page.Messages) != 2 {
-		t.Errorf("%d messages got in, %v", len(page.Messages), err)
-	}
-}
-
-// A drain closes everybody with a word to come back, in batches over time,
-// and lets nobody in.
-func TestDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNode(t)
-		var pipes []*pipe
-		for range 1000 {
-			p := newPipe(-1)
-			pipes = append(pipes, p)
-			open(t, n, p).Attach()
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		began := time.Now()
-		if err := n.Drain(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(began); took < 2*time.Second || took > 8*time.Second {
-			t.Errorf("drained 1000 sessions in %s", took)
-		}
-		for _, p := range pipes {
-			if len(p.goodbye) != 1 || p.goodbye[0] != session.ReasonShutdown {
-				t.Fatalf("goodbyes %v", p.goodbye)
-			}
-		}
-		if err := n.Open(new(session.Session), newPipe(-1), auth.Identity{}); !errors.Is(err, engine.ErrClosed) {
-			t.Errorf("open while draining: %v", err)
-		}
-	})
 }
 
 // A token's end ends its session.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNode(t), new(session.Session)
-		if err := n.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
+		if err := n.Node.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(59 * time.Second) // synctest's clock
@@ -453,7 +362,7 @@ func TestExpiry(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if s.Reason() != session.ReasonExpired {
+		if s.Reason() != fault.ReasonExpired {
 			t.Errorf("reason %q", s.Reason())
 		}
 	})
@@ -474,7 +383,7 @@ func TestExpiryIsSetAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t)
 		s := new(session.Session)
-		if err := n.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
+		if err := n.Node.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
 			t.Fatal(err)
 		}
 		s.ExpireAt(time.Now().Add(time.Hour))
@@ -491,62 +400,8 @@ func TestExpiryIsSetAnew(t *testing.T) {
 		}
 		s.ExpireAt(time.Now().Add(-time.Second))
 		synctest.Wait()
-		if r := s.Reason(); r != session.ReasonExpired {
+		if r := s.Reason(); r != fault.ReasonExpired {
 			t.Fatalf("still open (%q) after a time in the past", r)
 		}
-	})
-}
-
-// EachOf finds exactly the open sessions of a user, whoever came, went or
-// became somebody else.
-func TestEachOfAUser(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		n := newNode(t)
-		users := rapid.SampledFrom([]string{"", "a", "b"})
-		all := map[*session.Session]string{}
-		var list []*session.Session
-		rt.Repeat(map[string]func(*rapid.T){
-			"open": func(rt *rapid.T) {
-				s, user := new(session.Session), users.Draw(rt, "user")
-				if err := n.Open(s, newPipe(-1), auth.Identity{User: user}); err != nil {
-					rt.Fatal(err)
-				}
-				all[s], list = user, append(list, s)
-			},
-			"become": func(rt *rapid.T) {
-				if len(list) > 0 {
-					s, user := rapid.SampledFrom(list).Draw(rt, "session"), users.Draw(rt, "user")
-					s.Become(auth.Identity{User: user})
-					if _, open := all[s]; open {
-						all[s] = user
-					}
-				}
-			},
-			"close": func(rt *rapid.T) {
-				if len(list) > 0 {
-					s := rapid.SampledFrom(list).Draw(rt, "session")
-					s.Close(session.ReasonClient)
-					delete(all, s)
-				}
-			},
-			"": func(rt *rapid.T) {
-				for _, user := range []string{"a", "b", "c"} {
-					got := map[*session.Session]bool{}
-					n.EachOf(user, func(s *session.Session) bool {
-						if got[s] || all[s] != user {
-							rt.Fatalf("%q: a session twice, or of %q", user, all[s])
-						}
-						got[s] = true
-						return true
-					})
-					for s, u := range all {
-						if u == user && !got[s] {
-							rt.Fatalf("%q: a session is missing", user)
-						}
-					}
-				}
-				n.EachOf("", func(*session.Session) bool { rt.Fatal("a session of nobody"); return false })
-			},
-		})
 	})
 }

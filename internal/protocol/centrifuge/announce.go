@@ -8,9 +8,9 @@ import (
 	"magpie/internal/message"
 )
 
-// announcer publishes who came and who left, in order, behind the backs of
-// those who did: a thousand clients that go at once are a few round trips.
-// Such news is delivered at most once (D9); presence is what holds.
+// announcer publishes joins and leaves, in order, on a goroutine of its own: a
+// thousand clients that go at once are a few round trips. Joins and leaves are
+// delivered at most once (D9); presence is what holds.
 type announcer struct {
 	door *Door
 
@@ -20,13 +20,13 @@ type announcer struct {
 }
 
 const (
-	// announceMost bounds what waits: past it news is dropped.
+	// announceMost bounds what waits: past it they are dropped.
 	announceMost = 100_000
 	// announceBatch is how many are published in one go.
 	announceBatch = 256
 )
 
-// tell queues one piece of news. It does not block.
+// tell queues one join or leave. It does not block.
 func (a *announcer) tell(p engine.Publication) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -47,8 +47,8 @@ func (a *announcer) run() {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), a.door.Timeout)
-		for _, err := range a.publish(ctx, batch) {
-			if err != nil {
+		for _, o := range a.door.Gate.Announce(ctx, batch) {
+			if o.Err != nil {
 				a.door.Metrics.News.Add(1)
 			}
 		}
@@ -69,14 +69,6 @@ func (a *announcer) take() []engine.Publication {
 	return batch
 }
 
-func (a *announcer) publish(ctx context.Context, batch []engine.Publication) []error {
-	errs := make([]error, len(batch))
-	for i, o := range a.door.Engine.PublishAll(ctx, batch) {
-		errs[i] = o.Err
-	}
-	return errs
-}
-
 // announce tells the channel that the session came or left, where its rule
 // wants that. The announcer's lock and the door's may be taken under conn.mu.
 func (s *subscription) announce(kind message.Kind, by *message.Publisher) {
@@ -85,8 +77,8 @@ func (s *subscription) announce(kind message.Kind, by *message.Publisher) {
 	}
 }
 
-// herald is who a join or leave is about; nil where there are none.
-func (s *subscription) herald() *message.Publisher {
+// publisher is who a join or leave is about; nil where there are none.
+func (s *subscription) publisher() *message.Publisher {
 	if !s.has(announces) {
 		return nil
 	}

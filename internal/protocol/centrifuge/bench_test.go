@@ -1,8 +1,6 @@
 package centrifuge
 
 import (
-	"context"
-	"log/slog"
 	"strings"
 	"testing"
 	"unsafe"
@@ -10,13 +8,12 @@ import (
 	"github.com/centrifugal/protocol"
 
 	"magpie/internal/auth"
-	"magpie/internal/channel"
-	"magpie/internal/engine/memory"
-	"magpie/internal/hub"
+	"magpie/internal/fault"
 	"magpie/internal/message"
 	"magpie/internal/protocol/centrifuge/tagfilter"
 	"magpie/internal/session"
 	"magpie/internal/wheel"
+	"magpie/test/kit/stack"
 )
 
 // sink is a Link that takes everything.
@@ -24,23 +21,17 @@ type sink struct{ bytes int }
 
 func (s *sink) TryWrite(b []byte) (int, error) { s.bytes += len(b); return len(b), nil }
 func (s *sink) Write([][]byte) error           { return nil }
-func (s *sink) Goodbye(session.Reason)         {}
+func (s *sink) CloseLink(fault.Reason)         {}
 
 // receivers are subscriptions of one channel over such links.
 func receivers(t testing.TB, n int, f *form, prepare func(*subscription)) []*subscription {
 	t.Helper()
-	rules, err := channel.NewRules(nil, channel.Default(channel.Anyone))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := memory.New(memory.Config{Rules: rules})
-	h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
-	node := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: rules}), MaxPayload: 1 << 16, Outbox: 1 << 20, Subscriptions: 10})
-	d := New(Config{Node: node, Rules: rules, Wheel: wheel.New(1 << 30)})
+	st := stack.New(t, stack.Options{})
+	d := New(Config{Node: st.Node, Gate: st.Gate, Wheel: wheel.New(1 << 30)})
 	var list []*subscription
 	for range n {
 		c := d.newConn(f)
-		if err := node.Open(&c.Session, new(sink), auth.Identity{Kind: auth.Guest}); err != nil {
+		if err := st.Node.Open(&c.Session, new(sink), auth.Identity{Kind: auth.Guest}); err != nil {
 			t.Fatal(err)
 		}
 		c.Attach()
@@ -51,12 +42,6 @@ func receivers(t testing.TB, n int, f *form, prepare func(*subscription)) []*sub
 		}
 		list = append(list, s)
 	}
-	t.Cleanup(func() {
-		if err := node.Drain(context.Background()); err != nil {
-			t.Error(err)
-		}
-		h.Close()
-	})
 	return list
 }
 

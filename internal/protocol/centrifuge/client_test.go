@@ -336,9 +336,9 @@ func matches(want, got any) bool {
 	return reflect.DeepEqual(want, got)
 }
 
-// farewell expects the end of the connection and returns its code. Replies
+// closeMessage expects the end of the connection and returns its code. Replies
 // that come before are passed over.
-func (c *client) farewell() (code int) {
+func (c *client) closeMessage() (code int) {
 	c.t.Helper()
 	end := time.Now().Add(patience)
 	for time.Now().Before(end) {
@@ -364,7 +364,7 @@ func (c *client) farewell() (code int) {
 // ends expects this code.
 func (c *client) ends(code int) {
 	c.t.Helper()
-	if got := c.farewell(); got != code {
+	if got := c.closeMessage(); got != code {
 		c.t.Fatalf("ended with %d, want %d", got, code)
 	}
 }

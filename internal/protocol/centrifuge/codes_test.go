@@ -2,11 +2,10 @@ package centrifuge
 
 import (
 	"fmt"
+	"magpie/internal/fault"
 	"os"
 	"strings"
 	"testing"
-
-	"magpie/internal/session"
 )
 
 // Every code that clients can meet is explained to their developers.
@@ -17,19 +16,19 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	}
 	doc := string(b)
 	codes := map[uint32]bool{forceNoReconnect: true}
-	for _, a := range []*answer{errMethod, errSubscribed, errBadRequest, errNotAvailable, errExpired, errTooMany, errUnrecoverable} {
+	for _, a := range []*errorReply{errMethod, errSubscribed, errBadRequest, errNotAvailable, errExpired, errTooMany, errUnrecoverable} {
 		codes[a.code] = true
 	}
-	for _, a := range answers {
-		codes[a.code] = true
+	for _, r := range errorReplies {
+		codes[r.code] = true
 	}
-	for _, f := range farewells {
+	for _, f := range closeMessages {
 		codes[f.code] = true
 	}
-	for _, f := range []farewell{byeSubExpired, byeChannels, byeErrors, byeType} {
+	for _, f := range []closeMessage{closeSubExpired, closeChannels, closeErrors, closeType} {
 		codes[f.code] = true
 	}
-	for _, e := range []ending{endServer, endInsufficient, endExpired} {
+	for _, e := range []unsubscribeMessage{unsubscribeServer, unsubscribeInsufficient, unsubscribeExpired} {
 		codes[e.code] = true
 	}
 	for code := range codes {
@@ -39,10 +38,10 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	}
 }
 
-// A farewell is counted under the reason that it stands for.
+// A close message is counted under the reason that it stands for.
 func TestEveryEndHasItsCode(t *testing.T) {
-	for reason, f := range farewells {
-		if f.reason != reason && reason != session.ReasonUnavailable {
+	for reason, f := range closeMessages {
+		if f.reason != reason && reason != fault.ReasonUnavailable {
 			t.Errorf("%s ends as %s", reason, f.reason)
 		}
 		if len(f.text) > 123 {

@@ -36,7 +36,7 @@ func (c *conn) Now(op ws.Op, data []byte) (rest []byte) {
 			return nil
 		}
 		cmd, rest, err := c.form.next(data)
-		if err != nil || !c.prompt(cmd) {
+		if err != nil || !c.immediate(cmd) {
 			return data
 		}
 		c.handle(cmd)
@@ -47,8 +47,8 @@ func (c *conn) Now(op ws.Op, data []byte) (rest []byte) {
 	return data
 }
 
-func (c *conn) prompt(cmd *protocol.Command) bool {
-	return isPong(cmd) || cmd.Publish != nil && cmd.Connect == nil && cmd.Subscribe == nil && c.Node().Prompt()
+func (c *conn) immediate(cmd *protocol.Command) bool {
+	return isPong(cmd) || cmd.Publish != nil && cmd.Connect == nil && cmd.Subscribe == nil && c.door.Gate.Immediate()
 }
 
 // frame handles the commands of one frame in order. What is no command, and
@@ -57,7 +57,7 @@ func (c *conn) frame(data []byte) {
 	for n := 0; !c.ended(); n++ {
 		cmd, rest, err := c.form.next(data)
 		if err != nil || n == maxCommands {
-			c.leave(byeBadRequest)
+			c.closeWith(closeBadRequest)
 			return
 		}
 		c.handle(cmd)
@@ -114,7 +114,7 @@ func (c *conn) handle(cmd *protocol.Command) {
 	connected := c.connected
 	c.mu.Unlock()
 	if connected == (cmd.Connect != nil) {
-		c.leave(byeBadRequest) // something before connect, or connect again
+		c.closeWith(closeBadRequest) // something before connect, or connect again
 		return
 	}
 	ctx, cancel := c.wait(cmd)
@@ -129,14 +129,14 @@ func isPong(cmd *protocol.Command) bool { return cmd.Id == 0 && cmd.Send == nil 
 // wait bounds what a command may take.
 func (c *conn) wait(cmd *protocol.Command) (context.Context, context.CancelFunc) {
 	if cmd.Publish != nil {
-		return c.Node().Patience(c.door.Timeout)
+		return c.door.Gate.Timeout(c.door.Timeout)
 	}
 	return context.WithTimeout(context.Background(), c.door.Timeout)
 }
 
 // dispatch calls the one handler that the command asks for. They answer for
 // themselves, or return what the answer is to be refused with.
-func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) *answer {
+func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) *errorReply {
 	switch {
 	case cmd.Connect != nil:
 		return c.connect(ctx, cmd.Id, cmd.Connect)
@@ -164,7 +164,7 @@ func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) *answer {
 		c.door.Metrics.Dropped.Add(1)
 		return nil
 	}
-	c.leave(byeBadRequest)
+	c.closeWith(closeBadRequest)
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (c *conn) pong(cmd *protocol.Command) {
 	c.due.pong = 0
 	c.mu.Unlock()
 	if !asked || !empty(cmd) {
-		c.leave(byeBadRequest)
+		c.closeWith(closeBadRequest)
 	}
 }
 
@@ -189,14 +189,14 @@ func empty(cmd *protocol.Command) bool {
 func (c *conn) reply(r *protocol.Reply) { c.Send(c.form.encode(r)) }
 
 // refuse answers with an error. Too many of them end the connection.
-func (c *conn) refuse(id uint32, a *answer) {
+func (c *conn) refuse(id uint32, a *errorReply) {
 	c.door.Metrics.Refused.Add(1)
 	c.mu.Lock()
 	c.errors++
 	tooMany := c.errors > maxErrors
 	c.mu.Unlock()
 	if tooMany {
-		c.leave(byeErrors)
+		c.closeWith(closeErrors)
 		return
 	}
 	c.reply(&protocol.Reply{Id: id, Error: a.wire()})

@@ -2,13 +2,12 @@ package centrifuge
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/centrifugal/protocol"
 
-	"magpie/internal/session"
-	"magpie/internal/transport/stream"
+	"magpie/internal/door"
+	"magpie/internal/fault"
 	"magpie/internal/transport/ws"
 	"magpie/internal/wheel"
 )
@@ -19,22 +18,19 @@ import (
 // Locks: mu guards memory only. No method of the session, the hub, the wheel
 // or a transport is called under it.
 type conn struct {
-	session.Session
+	door.Conn
 
 	// Set at construction; form until the transport is attached.
-	door *Door
-	form *form
-	via  *emulated // nil over WebSocket
-
-	socket atomic.Pointer[ws.Conn] // nil until the upgrade, and over HTTP
-	stream atomic.Pointer[stream.Conn]
+	door     *Door
+	form     *form
+	emulated *emulated // nil over WebSocket
 
 	timer wheel.Timer
 
 	mu        sync.Mutex // guards what follows; memory only
 	connected bool
-	gone      bool // Goodbye was called
-	bye       farewell
+	gone      bool         // CloseLink was called
+	closing   closeMessage // code 0: that of the reason
 	due       times
 	errors    int // refused commands since the last ping
 	subs      subscriptions
@@ -46,84 +42,58 @@ func (d *Door) newConn(f *form) *conn {
 	return c
 }
 
-// attachSocket hands the open socket to the session. The session may have
-// ended meanwhile: then its goodbye is said here.
-func (c *conn) attachSocket(socket *ws.Conn) {
-	c.socket.Store(socket)
-	if r := c.Reason(); r != "" {
-		f := c.farewell(r)
-		socket.CloseWith(uint16(f.code), f.text)
-	}
-	c.door.Wheel.Add(&c.timer, c.door.Stale)
-	c.Attach()
-	socket.Start()
-}
-
 // Message implements ws.Handler.
 func (c *conn) Message(op ws.Op, data []byte) {
 	if op != c.form.op {
-		c.leave(byeType)
+		c.closeWith(closeType)
 		return
 	}
 	c.frame(data)
 }
 
-// Closed implements ws.Handler.
-func (c *conn) Closed(info ws.CloseInfo) { c.Close(info.Reason) }
-
 // CloseCode implements ws.Codes.
-func (c *conn) CloseCode(r session.Reason) (uint16, string) {
+func (c *conn) CloseCode(r fault.Reason) (uint16, string) {
 	switch r {
-	case session.ReasonNoPong, session.ReasonShutdown, session.ReasonSlow, session.ReasonFlood, session.ReasonError:
-		f := farewellFor(r)
-		return uint16(f.code), f.text
+	case fault.ReasonNoPong, fault.ReasonShutdown, fault.ReasonSlow, fault.ReasonFlood, fault.ReasonError:
+		m := closeMessageFor(r)
+		return uint16(m.code), m.text
 	}
 	return 0, ""
 }
 
-// TryWrite implements session.Link.
-func (c *conn) TryWrite(frame []byte) (int, error) {
-	if socket := c.socket.Load(); socket != nil {
-		return socket.TryWrite(frame)
-	}
-	return c.stream.Load().TryWrite(frame)
-}
-
-// Write implements session.Link.
-func (c *conn) Write(frames [][]byte) error {
-	if socket := c.socket.Load(); socket != nil {
-		return socket.Write(frames)
-	}
-	return c.stream.Load().Write(frames)
-}
-
-// leave ends the connection with this farewell. It does not block; the first
-// call counts.
-func (c *conn) leave(f farewell) {
+// closeWith closes the connection with this message. It does not block; the
+// first call counts.
+func (c *conn) closeWith(m closeMessage) {
 	c.mu.Lock()
-	if c.bye.code == 0 {
-		c.bye = f
+	if c.closing.code == 0 {
+		c.closing = m
 	}
 	c.mu.Unlock()
-	c.Close(f.reason)
+	c.Close(m.reason)
 }
 
-func (c *conn) farewell(r session.Reason) farewell {
+func (c *conn) closeMessage(r fault.Reason) closeMessage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.bye.code != 0 {
-		return c.bye
+	if c.closing.code != 0 {
+		return c.closing
 	}
-	return farewellFor(r)
+	return closeMessageFor(r)
 }
 
-// Goodbye implements session.Link.
-func (c *conn) Goodbye(r session.Reason) {
-	f := c.farewell(r)
+func (c *conn) socketCloseMessage(r fault.Reason) (code uint16, text string) {
+	m := c.closeMessage(r)
+	return uint16(m.code), m.text
+}
+
+func (c *conn) streamCloseMessage(r fault.Reason) []byte {
+	m := c.closeMessage(r)
+	return c.form.encode(&protocol.Reply{Push: &protocol.Push{Disconnect: &protocol.Disconnect{Code: m.code, Reason: m.text}}})
+}
+
+// CloseLink implements session.Link.
+func (c *conn) CloseLink(r fault.Reason) {
 	c.door.Wheel.Stop(&c.timer)
-	if c.via != nil {
-		c.door.forget(c.via.secret)
-	}
 	c.mu.Lock()
 	c.gone = true
 	subs := c.subs.clear()
@@ -131,21 +101,19 @@ func (c *conn) Goodbye(r session.Reason) {
 	for _, s := range subs {
 		s.left()
 	}
-	if socket := c.socket.Load(); socket != nil {
-		socket.CloseWith(uint16(f.code), f.text)
+	if c.emulated == nil {
+		c.CloseSocket(c.socketCloseMessage(r))
+		return
 	}
-	if out := c.stream.Load(); out != nil {
-		out.Finish(c.form.encode(&protocol.Reply{Push: &protocol.Push{
-			Disconnect: &protocol.Disconnect{Code: f.code, Reason: f.text},
-		}}))
-	}
+	c.door.unregister(c.emulated.secret)
+	c.CloseStream(c.streamCloseMessage(r))
 }
 
 // ended tells whether the session is over.
 func (c *conn) ended() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.gone || c.bye.code != 0
+	return c.gone || c.closing.code != 0
 }
 
 func (c *conn) push(p *protocol.Push) { c.Send(c.form.encode(&protocol.Reply{Push: p})) }
@@ -159,7 +127,7 @@ func (c *conn) Tick(now time.Time) time.Duration {
 	}
 	if !c.connected {
 		c.mu.Unlock()
-		c.leave(byeStale)
+		c.closeWith(closeStale)
 		return 0
 	}
 	at := now.UnixNano()
@@ -182,9 +150,9 @@ func (c *conn) Tick(now time.Time) time.Duration {
 	c.mu.Unlock()
 	switch {
 	case silent:
-		c.leave(byeNoPong)
+		c.closeWith(closeNoPong)
 	case expired:
-		c.leave(byeExpired)
+		c.closeWith(closeExpired)
 	case ping:
 		c.Send(c.form.ping)
 	}

@@ -11,29 +11,29 @@ import (
 	"github.com/centrifugal/protocol"
 
 	"magpie/internal/auth"
-	"magpie/internal/engine"
 	"magpie/internal/fault"
+	"magpie/internal/node"
 	"magpie/internal/session"
 )
 
 // connect answers the first command: who the client is, and what the server
 // subscribes it to by itself.
-func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) *answer {
-	who, err := c.door.Auth.Identify(ctx, req.Token)
+func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) *errorReply {
+	who, err := c.door.Access.Auth.Identify(ctx, req.Token)
 	switch fault.KindOf(err) {
 	case "":
 	case fault.TokenExpired, fault.Unavailable:
-		return answerFor(err) // it may try again on this connection
+		return errorReplyFor(err) // it may try again on this connection
 	default:
-		c.leave(byeToken)
+		c.closeWith(closeToken)
 		return nil
 	}
-	c.Become(who)
+	c.door.Node.Identify(&c.Session, who)
 	started, err := c.serverSide(ctx, who, req.Subs)
 	if err != nil {
 		return c.connectFailed(err)
 	}
-	c.begin(who)
+	c.startClock(who)
 	c.sendMissed(started, &protocol.Reply{Id: id, Connect: c.connectResult(who, started)})
 	for _, s := range started {
 		s.start()
@@ -42,26 +42,26 @@ func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequ
 }
 
 // connectFailed ends the connection, or says that it can be tried again.
-func (c *conn) connectFailed(err error) *answer {
-	c.Become(auth.Identity{Kind: auth.Guest})
-	a := answerFor(err)
+func (c *conn) connectFailed(err error) *errorReply {
+	c.door.Node.Identify(&c.Session, auth.Identity{Kind: auth.Guest})
+	a := errorReplyFor(err)
 	switch {
 	case errors.Is(err, session.ErrClosed):
 		return nil
-	case errors.Is(err, engine.ErrClosed):
-		c.leave(byeShutdown)
+	case fault.KindOf(err) == fault.Shutdown:
+		c.closeWith(closeShutdown)
 	case a == errLimit:
-		c.leave(byeChannels)
+		c.closeWith(closeChannels)
 	case a.temporary:
 		return a
 	default:
-		c.leave(byeForbidden)
+		c.closeWith(closeForbidden)
 	}
 	return nil
 }
 
-// begin starts the pings and the clock of the token.
-func (c *conn) begin(who auth.Identity) {
+// startClock starts the pings and the clock of the token.
+func (c *conn) startClock(who auth.Identity) {
 	// The first ping comes somewhere in the last quarter of the interval, so
 	// that clients that come at once are not pinged at once for ever.
 	first := c.door.Ping - rand.N(c.door.Ping/4+1)
@@ -82,8 +82,8 @@ func (c *conn) connectResult(who auth.Identity, started []*started) *protocol.Co
 		Ping: uint32((c.door.Ping + time.Second - 1) / time.Second),
 	}
 	result.Expires, result.Ttl = lifetime(who.Expires)
-	if c.via != nil {
-		result.Session, result.Node = c.via.secret, c.door.nodeID()
+	if c.emulated != nil {
+		result.Session, result.Node = c.emulated.secret, c.door.nodeID()
 	}
 	if len(started) > 0 {
 		result.Subs = make(map[string]*protocol.SubscribeResult, len(started))
@@ -121,7 +121,7 @@ func (c *conn) serverSide(ctx context.Context, who auth.Identity, had map[string
 func (c *conn) serverChannels(who auth.Identity) []string {
 	own := ""
 	if c.door.Personal {
-		own = c.door.Auth.Personal(who)
+		own = c.door.Access.Auth.Personal(who)
 	}
 	names := slices.Concat(who.Channels, slices.Sorted(maps.Keys(who.Subs)))
 	if own != "" {
@@ -129,7 +129,7 @@ func (c *conn) serverChannels(who auth.Identity) []string {
 	}
 	var list []string
 	for _, name := range names {
-		if !slices.Contains(list, name) && (name == own || c.door.Node.MayJoin(who, name) == nil) {
+		if !slices.Contains(list, name) && (name == own || c.door.Gate.MaySubscribe(node.CallerActor(who), name, false) == nil) {
 			list = append(list, name)
 		}
 	}
@@ -137,22 +137,22 @@ func (c *conn) serverChannels(who auth.Identity) []string {
 }
 
 // refresh takes a new token for the session's user.
-func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequest) *answer {
+func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequest) *errorReply {
 	if req.Token == "" {
 		return errBadRequest
 	}
-	who, err := c.door.Auth.Identify(ctx, req.Token)
+	who, err := c.door.Access.Auth.Identify(ctx, req.Token)
 	switch {
 	case fault.KindOf(err) == fault.TokenExpired:
-		c.leave(byeExpired) // a client stops for good at any error; from this it comes back with a new token
+		c.closeWith(closeExpired) // a client stops for good at any error; from this it comes back with a new token
 		return nil
 	case fault.KindOf(err) == fault.Unavailable:
 		return errInternal
 	case err != nil || who.User != c.Who().User:
-		c.leave(byeToken)
+		c.closeWith(closeToken)
 		return nil
 	}
-	c.Become(who)
+	c.door.Node.Identify(&c.Session, who)
 	c.mu.Lock()
 	c.setEndLocked(who.Expires)
 	c.mu.Unlock()

@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"magpie/internal/nodes"
+	"magpie/internal/fault"
+	"magpie/internal/node"
 	"magpie/internal/session"
 )
 
@@ -101,7 +102,7 @@ func TestUnrecoverablePositions(t *testing.T) {
 	// Flag 2: rather no subscription than one that lost something.
 	c.say(`{"id":99,"subscribe":{"channel":"short:u","recover":true,"offset":9,"epoch":"another","flag":2}}`)
 	c.hears(`{"id":99,"error":{"code":112,"message":"unrecoverable position"}}`)
-	if n := e.hub.Metrics.Subscriptions.Value(); n != 0 {
+	if n := e.Hub.Metrics.Subscriptions.Value(); n != 0 {
 		t.Errorf("%d subscriptions are left", n)
 	}
 }
@@ -140,7 +141,7 @@ func TestJoinsAndLeaves(t *testing.T) {
 		watcher.hears(push("short:j", `"leave":`+info))
 		c.say(`{"id":4,"subscribe":{"channel":"short:j"}}`)
 		watcher.hears(push("short:j", `"join":`+info))
-		e.steer(c.id, func(s session.Steerable) { s.ServerDisconnect(4000, "away") })
+		e.steer(c.id, func(s session.Controllable) { s.ServerDisconnect(4000, "away") })
 		watcher.hears(push("short:j", `"leave":`+info))
 		e.publish("short:j", `1`)
 		other.hears(push("short:j", `"pub":{"data":1,"offset":1}`))
@@ -150,13 +151,13 @@ func TestJoinsAndLeaves(t *testing.T) {
 func push(name, what string) string { return fmt.Sprintf(`{"push":{"channel":%q,%s}}`, name, what) }
 
 // steer finds a session as a server's order does.
-func (e *endpoint) steer(id string, f func(session.Steerable)) {
+func (e *endpoint) steer(id string, f func(session.Controllable)) {
 	e.t.Helper()
 	found := false
-	e.node.Each(func(s *session.Session) bool {
+	e.Node.Each(func(s *session.Session) bool {
 		if s.ID() == id {
 			found = true
-			f(s.Link().(session.Steerable))
+			f(s.Link().(session.Controllable))
 		}
 		return !found
 	})
@@ -307,8 +308,8 @@ func TestAServerSteersASession(t *testing.T) {
 		at := e.publish("short:k", "1")
 		e.publish("short:k", "2")
 		c := e.connected(w)
-		e.steer(c.id, func(s session.Steerable) {
-			if key := s.(nodes.Keyed).SessionKey(); key != c.session || w.stream == (key == "") {
+		e.steer(c.id, func(s session.Controllable) {
+			if key := s.(node.Keyed).SessionKey(); key != c.session || w.stream == (key == "") {
 				t.Errorf("session %q", key)
 			}
 			s.ServerSubscribe("short:k", session.ServerSubscription{Data: []byte(`{"a":1}`), Since: &session.Since{Epoch: at.Epoch, Offset: 1}})
@@ -317,19 +318,19 @@ func TestAServerSteersASession(t *testing.T) {
 			push("short:k", `"pub":{"data":2,"offset":2}`), push("short:k", `"join":"*"`))
 		e.publish("short:k", "3")
 		c.hears(push("short:k", `"pub":{"data":3,"offset":3}`))
-		e.steer(c.id, func(s session.Steerable) { s.ServerUnsubscribe("short:k", 0, "") })
+		e.steer(c.id, func(s session.Controllable) { s.ServerUnsubscribe("short:k", 0, "") })
 		c.hears(push("short:k", `"unsubscribe":{"code":2000,"reason":"server unsubscribe"}`))
-		e.steer(c.id, func(s session.Steerable) { s.ServerRefresh(time.Now().Add(100*time.Second), false) })
+		e.steer(c.id, func(s session.Controllable) { s.ServerRefresh(time.Now().Add(100*time.Second), false) })
 		c.hears(`{"push":{"refresh":{"expires":true,"ttl":100}}}`)
-		e.steer(c.id, func(s session.Steerable) { s.ServerRefresh(time.Time{}, false) })
+		e.steer(c.id, func(s session.Controllable) { s.ServerRefresh(time.Time{}, false) })
 		c.hears(`{"push":{"refresh":{}}}`)
-		e.steer(c.id, func(s session.Steerable) { s.ServerDisconnect(4321, "go") })
+		e.steer(c.id, func(s session.Controllable) { s.ServerDisconnect(4321, "go") })
 		c.ends(4321)
 		c = e.connected(w)
-		e.steer(c.id, func(s session.Steerable) { s.ServerDisconnect(17, "no code of the protocol") })
+		e.steer(c.id, func(s session.Controllable) { s.ServerDisconnect(17, "no code of the protocol") })
 		c.ends(3503)
 		c = e.connected(w)
-		e.steer(c.id, func(s session.Steerable) { s.ServerRefresh(time.Time{}, true) })
+		e.steer(c.id, func(s session.Controllable) { s.ServerRefresh(time.Time{}, true) })
 		c.ends(3005)
 	})
 }
@@ -337,21 +338,21 @@ func TestAServerSteersASession(t *testing.T) {
 // A session's end is told in the protocol's own codes.
 func TestReasonsHaveTheirCodes(t *testing.T) {
 	e := listen(t)
-	for reason, code := range map[session.Reason]int{
-		session.ReasonClient: 3000, session.ReasonShutdown: 3001, session.ReasonError: 3004, session.ReasonUnavailable: 3004,
-		session.ReasonExpired: 3005, session.ReasonSlow: 3008, session.ReasonGap: 3010, session.ReasonNoPong: 3012,
-		session.ReasonFlood: 3013, session.ReasonToken: 3500, session.ReasonProtocol: 3501, session.ReasonStale: 3502,
-		session.ReasonForbidden: 3507, "some other": 3004,
+	for reason, code := range map[fault.Reason]int{
+		fault.ReasonClient: 3000, fault.ReasonShutdown: 3001, fault.ReasonError: 3004, fault.ReasonUnavailable: 3004,
+		fault.ReasonExpired: 3005, fault.ReasonSlow: 3008, fault.ReasonGap: 3010, fault.ReasonNoPong: 3012,
+		fault.ReasonFlood: 3013, fault.ReasonToken: 3500, fault.ReasonProtocol: 3501, fault.ReasonStale: 3502,
+		fault.ReasonForbidden: 3507, "some other": 3004,
 	} {
 		for _, w := range []way{ways[0], ways[2]} {
 			c := e.connected(w)
-			e.node.Each(func(s *session.Session) bool {
+			e.Node.Each(func(s *session.Session) bool {
 				if s.ID() == c.id {
 					s.Close(reason)
 				}
 				return true
 			})
-			if got := c.farewell(); got != code {
+			if got := c.closeMessage(); got != code {
 				t.Errorf("%s, %s: %d, want %d", reason, w.name, got, code)
 			}
 		}
@@ -384,9 +385,9 @@ func TestDrainSaysShutdown(t *testing.T) {
 			var waiting *client
 			if !w.stream {
 				waiting = e.dial(w)
-				eventually(t, "both are there", func() bool { return e.node.Metrics.Sessions.Value() == 2 })
+				eventually(t, "both are there", func() bool { return e.Node.Metrics.Sessions.Value() == 2 })
 			}
-			if err := e.node.Drain(connected.ctx); err != nil {
+			if err := e.Node.Drain(connected.ctx); err != nil {
 				t.Fatal(err)
 			}
 			connected.ends(3001)
@@ -403,7 +404,7 @@ func TestAServerUnsubscribesWhatItHasJustSubscribed(t *testing.T) {
 	e := listen(t)
 	c := e.connected(ways[0])
 	const rounds = 30
-	e.steer(c.id, func(s session.Steerable) {
+	e.steer(c.id, func(s session.Controllable) {
 		for i := range rounds {
 			name := fmt.Sprint("bare:", i)
 			s.ServerSubscribe(name, session.ServerSubscription{})
@@ -421,7 +422,7 @@ func TestAServerUnsubscribesWhatItHasJustSubscribed(t *testing.T) {
 			t.Fatalf("%v", p)
 		}
 	}
-	if n := e.hub.Metrics.Subscriptions.Value(); n != 0 || len(left) > 0 {
+	if n := e.Hub.Metrics.Subscriptions.Value(); n != 0 || len(left) > 0 {
 		t.Errorf("%d subscriptions are left; the client knows of %v", n, left)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"magpie/internal/auth"
 	"magpie/internal/engine"
 	"magpie/internal/message"
+	"magpie/internal/node"
 	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/protocol/centrifuge/fossil"
 	"magpie/internal/session"
@@ -28,7 +29,7 @@ func TestANewTimelineMakesClientsComeBack(t *testing.T) {
 		c := e.connected(w)
 		c.say(`{"id":2,"subscribe":{"channel":"short:t"}}`, `{"id":3,"subscribe":{"channel":"bare:t"}}`)
 		c.hears(`{"id":2,"subscribe":"*"}`, `{"id":3,"subscribe":{}}`)
-		if err := e.engine.Remove(context.Background(), "short:t"); err != nil {
+		if err := e.Memory.Remove(context.Background(), "short:t"); err != nil {
 			t.Fatal(err)
 		}
 		at := e.publish("short:t", "2")
@@ -44,7 +45,7 @@ func TestANewTimelineMakesClientsComeBack(t *testing.T) {
 func TestANewTimelineOfAServerSideSubscription(t *testing.T) {
 	e := listen(t)
 	c := e.connected(ways[0], `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42", "channels": []string{"short:t"}})+`"}}`)
-	if err := e.engine.Remove(context.Background(), "short:t"); err != nil {
+	if err := e.Memory.Remove(context.Background(), "short:t"); err != nil {
 		t.Fatal(err)
 	}
 	e.publish("short:t", "1")
@@ -231,7 +232,7 @@ func TestASlowClientIsEnded(t *testing.T) {
 				c.hears(`{"id":2,"subscribe":{}}`)
 			}
 			big := `"` + strings.Repeat("x", maxPayload-2) + `"`
-			slowEnded := func() bool { return e.node.Metrics.Closed("slow").Value() == 1 }
+			slowEnded := func() bool { return e.Node.Metrics.Closed()["slow"] == 1 }
 			for n := 1; !slowEnded(); n++ {
 				if n > 20_000 {
 					t.Fatal("a client that reads nothing is never slow")
@@ -353,7 +354,7 @@ func TestASubscriptionLeftWhileItIsMade(t *testing.T) {
 		},
 		"gone": func(e *endpoint, c *client) {
 			c.ws.CloseNow()
-			eventually(t, "the session has ended", func() bool { return e.node.Metrics.Sessions.Value() == 0 })
+			eventually(t, "the session has ended", func() bool { return e.Node.Metrics.Sessions.Value() == 0 })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -362,13 +363,13 @@ func TestASubscriptionLeftWhileItIsMade(t *testing.T) {
 			at := e.publish("short:l", "1")
 			e.publish("short:l", "2")
 			c := e.connected(ways[0])
-			e.steer(c.id, func(s session.Steerable) {
+			e.steer(c.id, func(s session.Controllable) {
 				s.ServerSubscribe("short:l", session.ServerSubscription{Since: &session.Since{Epoch: at.Epoch, Offset: 1}})
 			})
 			<-p.asked
 			leave(e, c)
 			close(p.begin)
-			eventually(t, "no subscription is left", func() bool { return e.hub.Metrics.Subscriptions.Value() == 0 })
+			eventually(t, "no subscription is left", func() bool { return e.Hub.Metrics.Subscriptions.Value() == 0 })
 		})
 	}
 }
@@ -382,10 +383,10 @@ func TestASubscriptionEndedWhileItIsMade(t *testing.T) {
 	c := e.connected(ways[0])
 	c.say(`{"id":2,"subscribe":{"channel":"short:e","recover":true}}`)
 	<-p.asked
-	e.steer(c.id, func(s session.Steerable) { s.ServerUnsubscribe("short:e", 2100, "no") })
+	e.steer(c.id, func(s session.Controllable) { s.ServerUnsubscribe("short:e", 2100, "no") })
 	close(p.begin)
 	c.hears(`{"id":2,"subscribe":"*"}`, push("short:e", `"unsubscribe":{"code":2100,"reason":"no"}`))
-	if n := e.hub.Metrics.Subscriptions.Value(); n != 0 {
+	if n := e.Hub.Metrics.Subscriptions.Value(); n != 0 {
 		t.Errorf("%d subscriptions are left", n)
 	}
 }
@@ -417,7 +418,7 @@ func TestAnEngineThatIsAway(t *testing.T) {
 	c = e.dial(ways[0])
 	c.say(`{"id":1,"connect":{"token":"` + token(map[string]any{"sub": "42", "channels": []string{"c"}}) + `"}}`)
 	c.hears(`{"id":1,"error":{"code":100,"message":"*","temporary":true}}`)
-	if n := e.hub.Metrics.Subscriptions.Value(); n != 0 {
+	if n := e.Hub.Metrics.Subscriptions.Value(); n != 0 {
 		t.Errorf("%d subscriptions are left", n)
 	}
 }
@@ -448,7 +449,7 @@ func TestBrokenTextIsMended(t *testing.T) {
 		c := e.connected(w)
 		c.say(`{"id":2,"subscribe":{"channel":"bare:b"}}`)
 		c.hears(`{"id":2,"subscribe":{}}`)
-		if _, err := e.engine.Publish(context.Background(), engine.Publication{Channel: "bare:b", Payload: []byte("1"),
+		if _, err := e.Memory.Publish(context.Background(), engine.Publication{Channel: "bare:b", Payload: []byte("1"),
 			By: &message.Publisher{User: "a\xff"}, Tags: map[string]string{"k\xfe": "v\xfd"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -492,7 +493,7 @@ func TestEmulatedCommandsReachTheirNode(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			a, b := &carrier{id: "a"}, &carrier{id: "b"}
 			a.other, b.other = b, a
-			over := func(c *carrier) func(*centrifuge.Config) { return func(k *centrifuge.Config) { k.Nodes = c } }
+			over := func(c *carrier) func(*centrifuge.Config) { return func(k *centrifuge.Config) { k.Peers = c } }
 			owner, other := listen(t, over(a)), listen(t, over(b))
 			c := owner.connected(w)
 			if c.node != "a" {
@@ -516,7 +517,7 @@ func TestUsersMayWhatGuestsMayNot(t *testing.T) {
 	c := e.connected(ways[0], `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42"})+`"}}`)
 	c.say(`{"id":2,"subscribe":{"channel":"users:x"}}`, `{"id":3,"publish":{"channel":"users:x","data":1}}`)
 	c.hears(`{"id":2,"subscribe":{}}`)
-	if _, err := e.node.Publish(context.Background(), auth.Identity{Kind: auth.Guest}, engine.Publication{Channel: "users:x", Payload: []byte("2")}); err == nil {
+	if _, err := e.Gate.Publish(context.Background(), node.CallerActor(auth.Identity{Kind: auth.Guest}), engine.Publication{Channel: "users:x", Payload: []byte("2")}); err == nil {
 		t.Error("a guest published")
 	}
 }

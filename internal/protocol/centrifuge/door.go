@@ -22,26 +22,25 @@ import (
 	"time"
 
 	"magpie/internal/auth"
-	"magpie/internal/channel"
-	"magpie/internal/engine"
+	"magpie/internal/door"
+	"magpie/internal/fault"
 	"magpie/internal/metrics"
-	"magpie/internal/session"
+	"magpie/internal/node"
 	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
 	"magpie/internal/wheel"
 )
 
-// Config is what New needs.
+// Config is what New needs. It has more than 15 fields because a client is told
+// and held to that many times and limits.
 type Config struct {
-	Node    *session.Node
-	Engine  engine.Engine // joins and leaves are published to it
-	Auth    *auth.Authorizer
-	Rules   *channel.Rules
-	Origins auth.Origins
-	Server  *ws.Server
+	Node    *node.Node
+	Gate    *node.Gate
+	Access  door.Access
+	Sockets *ws.Server
 	Streams *stream.Server
 	Wheel   *wheel.Wheel
-	Nodes   Nodes
+	Peers   Peers // nil: there are no other nodes
 	// Log receives faults of this door (discards by default).
 	Log *slog.Logger
 	// Personal subscribes users to their own channel unasked.
@@ -64,8 +63,8 @@ type Config struct {
 	MaxBacklog int
 }
 
-// Nodes carries emulated commands to the node that has the session.
-type Nodes interface {
+// Peers carries emulated commands to the node that has the session.
+type Peers interface {
 	ID() string
 	Forward(ctx context.Context, node, kind string, data []byte) (reached int, err error)
 	Handle(kind string, f func(data []byte))
@@ -105,8 +104,8 @@ func New(c Config) *Door {
 	}
 	d := &Door{Config: c, emulated: map[string]*conn{}}
 	d.news.door = d
-	if c.Nodes != nil {
-		c.Nodes.Handle(emulationKind, d.carried)
+	if c.Peers != nil {
+		c.Peers.Handle(emulationKind, d.forwarded)
 	}
 	return d
 }
@@ -152,27 +151,38 @@ var subprotocols = []string{protobufName, "centrifuge-json"}
 
 const protobufName = "centrifuge-protobuf"
 
-// WebSocket answers GET /connection/websocket.
-func (d *Door) WebSocket(w http.ResponseWriter, r *http.Request) error {
-	if err := d.Server.Check(r); err != nil {
+// Routes are the paths of this door.
+func (d *Door) Routes() []door.Route {
+	return []door.Route{
+		door.Any("/connection/websocket", d.serveSocket),
+		door.Post("/connection/http_stream", d.serveHTTPStream, d.Access),
+		door.Get("/connection/sse", d.serveEvents),
+		door.Post("/emulation", d.serveEmulation, d.Access),
+	}
+}
+
+// serveSocket answers GET /connection/websocket.
+func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
+	if err := d.Sockets.Check(r); err != nil {
 		return err
 	}
-	if err := d.Origins.Check(r); err != nil {
+	if err := d.Access.Origins.Check(r); err != nil {
 		return err
 	}
 	c := d.newConn(jsonSocket)
 	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}); err != nil {
 		return err
 	}
-	socket, err := d.Server.Accept(w, r, subprotocols, c)
+	socket, err := d.Sockets.Accept(w, r, subprotocols, c)
 	if err != nil {
-		c.Close(session.ReasonClient)
+		c.Close(fault.ReasonClient)
 		return err
 	}
 	if socket.Subprotocol() == protobufName || wantsProtobuf(r) {
 		c.form = protoSocket
 	}
-	c.attachSocket(socket)
+	d.Wheel.Add(&c.timer, d.Stale)
+	c.AttachSocket(socket, c.socketCloseMessage)
 	return nil
 }
 

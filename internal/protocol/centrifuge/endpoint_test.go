@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,15 +18,13 @@ import (
 	"magpie/internal/auth"
 	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/engine/memory"
-	"magpie/internal/hub"
 	"magpie/internal/message"
+	"magpie/internal/node"
 	"magpie/internal/problem"
 	"magpie/internal/protocol/centrifuge"
-	"magpie/internal/session"
 	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
-	"magpie/internal/wheel"
+	"magpie/test/kit/stack"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,12 +37,10 @@ const (
 
 // endpoint is a door on a real server over the memory engine.
 type endpoint struct {
-	t      testing.TB
-	url    string
-	door   *centrifuge.Door
-	node   *session.Node
-	hub    *hub.Hub
-	engine *memory.Engine
+	*stack.Stack
+	t    testing.TB
+	url  string
+	door *centrifuge.Door
 }
 
 // rules of most tests: one log of five messages, one channel without a log.
@@ -61,29 +58,19 @@ var rules = []channel.Rule{
 
 func listen(t testing.TB, adjust ...func(*centrifuge.Config)) *endpoint {
 	t.Helper()
-	return listenOver(t, func(e engine.Engine) engine.Engine { return e }, adjust...)
+	return listenOver(t, nil, adjust...)
 }
 
 // listenOver puts an engine of the test's between the sessions and the memory.
 func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...func(*centrifuge.Config)) *endpoint {
 	t.Helper()
-	all, err := channel.NewRules(rules, channel.Default(channel.Anyone))
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	ctx, cancel := context.WithCancel(context.Background())
-	e := &endpoint{t: t, engine: memory.New(memory.Config{Rules: all})}
-	shared := over(e.engine)
-	e.hub = hub.New(hub.Config{Engine: shared, Rules: all, Log: log, LeaveAfter: time.Millisecond, Coalesce: 5 * time.Millisecond})
-	who := auth.New(auth.Config{Rules: all, Secrets: []string{secret}, Personal: "own:"})
-	e.node = session.NewNode(session.Config{Hub: e.hub, Engine: shared, Auth: who, MaxPayload: maxPayload, Outbox: 1 << 20, Subscriptions: 40})
-	clock := wheel.New(5 * time.Millisecond)
-	turned := make(chan struct{})
-	go func() {
-		defer close(turned)
-		clock.Run(ctx)
-	}()
+	e := &endpoint{t: t}
+	e.Stack = stack.New(t, stack.Options{
+		Rules: rules, Over: over, LeaveAfter: time.Millisecond, Coalesce: 5 * time.Millisecond,
+		Auth:   auth.Config{Secrets: []string{secret}, Personal: "own:"},
+		Limits: node.Limits{Payload: maxPayload, Outbox: 1 << 20, Subscriptions: 40},
+	})
+	clock := e.Wheel()
 	sockets, err := ws.New(ws.Config{MaxMessage: centrifuge.Limit(maxPayload), Wheel: clock})
 	if err != nil {
 		t.Fatal(err)
@@ -92,30 +79,18 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shared.Start(ctx, engine.Node{Sink: e.hub}); err != nil {
-		t.Fatal(err)
-	}
-	config := centrifuge.Config{Node: e.node, Engine: shared, Auth: who, Rules: all, Server: sockets, Streams: streams, Wheel: clock, Version: "test", Personal: true}
+	config := centrifuge.Config{Node: e.Node, Gate: e.Gate, Access: e.Access, Sockets: sockets, Streams: streams, Wheel: clock, Version: "test", Personal: true}
 	for _, f := range adjust {
 		f(&config)
 	}
 	e.door = centrifuge.New(config)
 	server := httptest.NewServer(routes(e.door))
 	e.url = server.URL
-	t.Cleanup(func() {
-		done, stop := context.WithTimeout(context.Background(), patience)
-		defer stop()
-		for _, err := range []error{e.node.Drain(done), sockets.Close(done), streams.Close(done), e.door.Close(done)} {
-			if err != nil {
-				t.Error(err)
-			}
-		}
+	e.OnClose(func(ctx context.Context) error {
+		err := errors.Join(sockets.Close(ctx), streams.Close(ctx), e.door.Close(ctx))
 		http.DefaultClient.CloseIdleConnections()
 		server.Close()
-		e.hub.Close()
-		e.engine.Close(done)
-		cancel()
-		<-turned
+		return err
 	})
 	return e
 }
@@ -129,11 +104,8 @@ func (e *endpoint) with(t testing.TB) *endpoint {
 
 func routes(d *centrifuge.Door) http.Handler {
 	mux := http.NewServeMux()
-	for path, h := range map[string]problem.Handler{
-		"/connection/websocket": d.WebSocket, "POST /connection/http_stream": d.HTTPStream,
-		"GET /connection/sse": d.Events, "POST /emulation": d.Emulation,
-	} {
-		mux.Handle(path, problem.Handle(slog.New(slog.DiscardHandler), h))
+	for _, route := range d.Routes() {
+		mux.Handle(route.Path, problem.Handle(slog.New(slog.DiscardHandler), route.Serve))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get(keptHeader) != "" {
@@ -158,11 +130,7 @@ func (k kept) SetWriteDeadline(at time.Time) error { return k.control().SetWrite
 // publish publishes as a server does.
 func (e *endpoint) publish(name, payload string) message.Position {
 	e.t.Helper()
-	r, err := e.node.Publish(context.Background(), auth.Identity{Kind: auth.Server}, engine.Publication{Channel: name, Payload: []byte(payload)})
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return r.Position
+	return e.Publish(engine.Publication{Channel: name, Payload: []byte(payload)}).Position
 }
 
 // token signs claims as a backend does.
@@ -195,10 +163,5 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 func (e *endpoint) publishTagged(name, payload, tag string) message.Position {
 	e.t.Helper()
-	r, err := e.node.Publish(context.Background(), auth.Identity{Kind: auth.Server},
-		engine.Publication{Channel: name, Payload: []byte(payload), Tags: map[string]string{"k": tag}})
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return r.Position
+	return e.Publish(engine.Publication{Channel: name, Payload: []byte(payload), Tags: map[string]string{"k": tag}}).Position
 }

@@ -47,7 +47,7 @@ func TestWhatIsNoCommandEndsTheConnection(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "no session is left", func() bool { return e.node.Metrics.Sessions.Value() == 0 })
+	eventually(t, "no session is left", func() bool { return e.Node.Metrics.Sessions.Value() == 0 })
 }
 
 func TestWhatIsNoProtobufEndsTheConnection(t *testing.T) {
@@ -199,7 +199,7 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 	}
 	c.say(`{"id":200,"subscribe":{"channel":"bare:x"}}`)
 	c.hears(`{"id":200,"subscribe":{}}`)
-	if n := e.hub.Metrics.Subscriptions.Value(); n != 1 {
+	if n := e.Hub.Metrics.Subscriptions.Value(); n != 1 {
 		t.Errorf("%d subscriptions", n)
 	}
 	channels := make([]string, 50)

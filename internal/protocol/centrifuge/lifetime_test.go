@@ -73,7 +73,7 @@ func TestConnectionTokens(t *testing.T) {
 		} {
 			c := e.dial(w)
 			c.say(fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, x.token))
-			if got := c.farewell(); got != x.code {
+			if got := c.closeMessage(); got != x.code {
 				t.Errorf("%s: %d, want %d", name, got, x.code)
 			}
 		}

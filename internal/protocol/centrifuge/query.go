@@ -9,31 +9,32 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/message"
+	"magpie/internal/node"
 )
 
 // publish answers when the engine has the message (D4).
-func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequest) *answer {
+func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequest) *errorReply {
 	if req.Channel == "" || len(req.Data) == 0 {
 		return errBadRequest
 	}
 	if req.Type != 0 || req.Key != "" || req.Removed {
 		return errNotAvailable // entries of maps
 	}
-	p := engine.Publication{Channel: c.Node().Intern(req.Channel), Payload: req.Data, Via: message.ViaSDK}
+	p := engine.Publication{Channel: c.door.Gate.Intern(req.Channel), Payload: req.Data, Via: message.ViaSDK}
 	if s := c.find(req.Channel); s != nil && len(s.info) > 0 {
 		p.By = &message.Publisher{ChanInfo: s.info}
 	}
-	if _, err := c.Publish(ctx, p); err != nil {
-		return answerFor(err)
+	if _, err := c.door.Gate.Publish(ctx, node.ClientActor(&c.Session), p); err != nil {
+		return errorReplyFor(err)
 	}
 	c.reply(&protocol.Reply{Id: id, Publish: &protocol.PublishResult{}})
 	return nil
 }
 
-func (c *conn) presence(ctx context.Context, id uint32, req *protocol.PresenceRequest) *answer {
-	members, err := c.Session.Presence(ctx, strings.Clone(req.Channel))
+func (c *conn) presence(ctx context.Context, id uint32, req *protocol.PresenceRequest) *errorReply {
+	members, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel))
 	if err != nil {
-		return answerFor(err)
+		return errorReplyFor(err)
 	}
 	list := make(map[string]*protocol.ClientInfo, len(members))
 	for _, m := range members {
@@ -43,10 +44,10 @@ func (c *conn) presence(ctx context.Context, id uint32, req *protocol.PresenceRe
 	return nil
 }
 
-func (c *conn) presenceStats(ctx context.Context, id uint32, req *protocol.PresenceStatsRequest) *answer {
-	members, err := c.Session.Presence(ctx, strings.Clone(req.Channel))
+func (c *conn) presenceStats(ctx context.Context, id uint32, req *protocol.PresenceStatsRequest) *errorReply {
+	members, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel))
 	if err != nil {
-		return answerFor(err)
+		return errorReplyFor(err)
 	}
 	users := map[string]bool{}
 	for _, m := range members {
@@ -60,7 +61,7 @@ func (c *conn) presenceStats(ctx context.Context, id uint32, req *protocol.Prese
 // history answers a part of the log. A position that is not on its timeline
 // is an error; one that was trimmed away gets what is left, as the protocol's
 // clients expect who page through it.
-func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequest) *answer {
+func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequest) *errorReply {
 	if channel.Check(req.Channel) != nil {
 		return errBadRequest
 	}
@@ -80,7 +81,7 @@ func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequ
 	return nil
 }
 
-func (c *conn) page(ctx context.Context, req *protocol.HistoryRequest) (engine.Page, *answer) {
+func (c *conn) page(ctx context.Context, req *protocol.HistoryRequest) (engine.Page, *errorReply) {
 	q := engine.Query{Limit: int(req.Limit), Reverse: req.Reverse}
 	if q.Limit < 0 {
 		q.Limit = engine.All
@@ -92,11 +93,11 @@ func (c *conn) page(ctx context.Context, req *protocol.HistoryRequest) (engine.P
 		}
 		q.Since = since
 	}
-	page, err := c.Session.History(ctx, strings.Clone(req.Channel), q)
+	page, err := c.door.Gate.History(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), q)
 	switch {
 	case err != nil:
-		return page, answerFor(err)
-	case c.door.Rules.For(req.Channel).Log.Size == 0:
+		return page, errorReplyFor(err)
+	case c.door.Gate.Rule(req.Channel).Log.Size == 0:
 		return page, errNotAvailable
 	case page.Gap == message.GapLost, q.Since != nil && q.Reverse && q.Since.Epoch != page.Top.Epoch:
 		return page, errUnrecoverable
@@ -106,15 +107,15 @@ func (c *conn) page(ctx context.Context, req *protocol.HistoryRequest) (engine.P
 
 // since is the position in a history request. Without an epoch it is one of
 // the present timeline, which has to be asked for first.
-func (c *conn) since(ctx context.Context, req *protocol.HistoryRequest) (*message.Position, *answer) {
+func (c *conn) since(ctx context.Context, req *protocol.HistoryRequest) (*message.Position, *errorReply) {
 	at := &message.Position{Epoch: strings.Clone(req.Since.Epoch), Offset: req.Since.Offset}
 	if len(at.Epoch) > message.MaxEpoch {
 		return nil, errUnrecoverable
 	}
 	if at.Epoch == "" {
-		now, err := c.Session.History(ctx, strings.Clone(req.Channel), engine.Query{})
+		now, err := c.door.Gate.History(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), engine.Query{})
 		if err != nil {
-			return nil, answerFor(err)
+			return nil, errorReplyFor(err)
 		}
 		at.Epoch = now.Top.Epoch
 	}

@@ -13,6 +13,7 @@ import (
 	"magpie/internal/fault"
 	"magpie/internal/hub"
 	"magpie/internal/message"
+	"magpie/internal/node"
 	"magpie/internal/protocol/centrifuge/tagfilter"
 	"magpie/internal/session"
 )
@@ -36,7 +37,7 @@ const flagReject = 1 << 1
 
 // subscribe answers a client's subscribe: what it missed comes with the
 // answer, all that follows behind it (D2, D3).
-func (c *conn) subscribe(ctx context.Context, id uint32, req *protocol.SubscribeRequest) *answer {
+func (c *conn) subscribe(ctx context.Context, id uint32, req *protocol.SubscribeRequest) *errorReply {
 	t, refused := c.terms(ctx, req)
 	if refused != nil {
 		return refused
@@ -48,7 +49,7 @@ func (c *conn) subscribe(ctx context.Context, id uint32, req *protocol.Subscribe
 	case errors.Is(err, errTwice):
 		return errSubscribed
 	case err != nil:
-		return answerFor(err)
+		return errorReplyFor(err)
 	case s.joined.Gap != nil && req.Flag&flagReject != 0:
 		c.drop(s.sub)
 		return errUnrecoverable
@@ -59,7 +60,7 @@ func (c *conn) subscribe(ctx context.Context, id uint32, req *protocol.Subscribe
 }
 
 // terms checks what the client asks for, and that it may.
-func (c *conn) terms(ctx context.Context, req *protocol.SubscribeRequest) (t terms, refused *answer) {
+func (c *conn) terms(ctx context.Context, req *protocol.SubscribeRequest) (t terms, refused *errorReply) {
 	if channel.Check(req.Channel) != nil || req.Delta != "" && req.Delta != "fossil" {
 		return t, errBadRequest
 	}
@@ -83,31 +84,30 @@ func (c *conn) terms(ctx context.Context, req *protocol.SubscribeRequest) (t ter
 }
 
 // mayJoin asks for permission: the subscription token's, else the rule's.
-func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *terms) *answer {
-	var grant *auth.Grant
+func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *terms) *errorReply {
 	who := c.Who()
-	if req.Token != "" {
-		g, err := c.door.Auth.Subscription(ctx, req.Token, who, req.Channel)
+	granted := req.Token != ""
+	if granted {
+		g, err := c.door.Access.Auth.Subscription(ctx, req.Token, who, req.Channel)
 		if err != nil {
-			return tokenAnswer(err)
+			return tokenErrorReply(err)
 		}
-		grant = &g
 		t.info, t.expires, t.override = g.Info, g.Expires, g.Override
 	}
-	if err := c.door.Auth.MaySubscribe(who, req.Channel, grant); err != nil {
-		return answerFor(err)
+	if err := c.door.Gate.MaySubscribe(node.ClientActor(&c.Session), req.Channel, granted); err != nil {
+		return errorReplyFor(err)
 	}
 	return nil
 }
 
-// tokenAnswer is the answer to a subscription token that does not hold. The
+// tokenErrorReply is the answer to a subscription token that does not hold. The
 // connection itself is fine, so that one that is broken, or somebody else's,
 // costs only this channel.
-func tokenAnswer(err error) *answer {
-	if fault.KindOf(err) == fault.BadToken {
+func tokenErrorReply(err error) *errorReply {
+	if k := fault.KindOf(err); k == fault.BadToken || k == fault.TokenNeeded {
 		return errDenied
 	}
-	return answerFor(err)
+	return errorReplyFor(err)
 }
 
 // position is where the client wants to go on; nil when it does not.
@@ -133,7 +133,7 @@ type started struct {
 
 // join makes the subscription; nothing is sent before start.
 func (c *conn) join(ctx context.Context, name string, t terms) (*started, error) {
-	s := c.newSubscription(c.Node().Intern(name), &t)
+	s := c.newSubscription(c.door.Gate.Intern(name), &t)
 	if !c.add(s) {
 		return nil, errTwice
 	}
@@ -145,9 +145,9 @@ func (c *conn) join(ctx context.Context, name string, t terms) (*started, error)
 func (c *conn) make(ctx context.Context, s *subscription, t terms) (*started, error) {
 	var to hub.Subscriber = s
 	if o := t.override.Presence; o != nil && !*o {
-		to = absent{s}
+		to = withoutPresence{s}
 	}
-	joined, err := c.SubscribeGranted(ctx, s.name, to, t.since)
+	joined, err := c.Join(ctx, s.name, to, t.since)
 	if err != nil {
 		c.drop(s)
 		return nil, err
@@ -165,7 +165,7 @@ func (c *conn) make(ctx context.Context, s *subscription, t terms) (*started, er
 }
 
 func (c *conn) newSubscription(name string, t *terms) *subscription {
-	rule := c.door.Rules.For(name)
+	rule := c.door.Gate.Rule(name)
 	s := &subscription{conn: c, name: name, info: t.info, filter: t.filter}
 	if rule.Log.Size > 0 {
 		if t.recoverable || rule.Recover || isTrue(t.override.Recover) {
@@ -249,7 +249,7 @@ func (c *conn) sendMissed(all []*started, r *protocol.Reply) {
 func (s *started) start() {
 	sub := s.sub
 	c := sub.conn
-	by := sub.herald()
+	by := sub.publisher()
 	c.mu.Lock()
 	over := c.subs.find(sub.name) != sub // the session ended, or the client left the channel
 	sub.live = !over                     // who has not come does not leave
@@ -272,7 +272,7 @@ func (s *started) start() {
 }
 
 // unsubscribe answers the same whether there was a subscription or not.
-func (c *conn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) *answer {
+func (c *conn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) *errorReply {
 	if req.Channel == "" {
 		return errBadRequest
 	}
@@ -284,7 +284,7 @@ func (c *conn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) *answer 
 }
 
 // subRefresh takes a new token for a subscription.
-func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefreshRequest) *answer {
+func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefreshRequest) *errorReply {
 	switch {
 	case req.Type != 0:
 		return errNotAvailable // keys of shared polls
@@ -295,13 +295,13 @@ func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefre
 	if s == nil {
 		return errDenied
 	}
-	grant, err := c.door.Auth.Subscription(ctx, req.Token, c.Who(), req.Channel)
+	grant, err := c.door.Access.Auth.Subscription(ctx, req.Token, c.Who(), req.Channel)
 	switch {
 	case fault.KindOf(err) == fault.TokenExpired:
 		s.expire() // so that the client subscribes again, with a new token
 		return errExpired
 	case err != nil:
-		return tokenAnswer(err)
+		return tokenErrorReply(err)
 	}
 	s.setExpiry(grant.Expires)
 	result := &protocol.SubRefreshResult{}

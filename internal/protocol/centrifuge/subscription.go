@@ -29,8 +29,8 @@ type subscription struct {
 	// Guarded by conn.mu.
 	joined  *hub.Subscription // nil while it is being made
 	live    bool
-	pending *ending // the server ended it before it was live
-	expires int64   // when it ends, grace included; 0: never
+	pending *unsubscribeMessage // the server ended it before it was live
+	expires int64               // when it ends, grace included; 0: never
 }
 
 const (
@@ -58,18 +58,18 @@ func (s *subscription) Member() engine.Member {
 	return m
 }
 
-// absent is a subscription that does not show in presence.
-type absent struct{ s *subscription }
+// withoutPresence is a subscription that does not show in presence.
+type withoutPresence struct{ s *subscription }
 
-func (a absent) Deliver(b *message.Batch) { a.s.Deliver(b) }
-func (a absent) Gap(g message.Gap)        { a.s.Gap(g) }
+func (a withoutPresence) Deliver(b *message.Batch) { a.s.Deliver(b) }
+func (a withoutPresence) Gap(g message.Gap)        { a.s.Gap(g) }
 
 // Deliver implements hub.Subscriber.
 func (s *subscription) Deliver(b *message.Batch) {
 	if s.over.Load() {
 		return
 	}
-	if s.epoch != "" && s.strange(b) {
+	if s.epoch != "" && s.otherTimeline(b) {
 		s.insufficient()
 		return
 	}
@@ -93,11 +93,11 @@ func (s *subscription) Deliver(b *message.Batch) {
 	}
 }
 
-// strange tells whether the batch is of another timeline than the client's.
+// otherTimeline tells whether the batch is of another timeline than the client's.
 // Clients learn of one only by subscribing again, which also tells them
 // whether something is lost (D2, D10). The last message decides: timelines do
 // not come back.
-func (s *subscription) strange(b *message.Batch) bool {
+func (s *subscription) otherTimeline(b *message.Batch) bool {
 	for i := len(b.Messages) - 1; i >= 0; i-- {
 		if m := b.Messages[i]; m.Logged() {
 			return m.Epoch != s.epoch
@@ -130,24 +130,24 @@ func (s *subscription) Gap(message.Gap) {
 // where it subscribed itself, else with the whole connection.
 func (s *subscription) insufficient() {
 	if s.has(byServer) {
-		s.conn.leave(byeInsufficient)
+		s.conn.closeWith(closeInsufficient)
 		return
 	}
-	s.conn.end(s, endInsufficient)
+	s.conn.end(s, unsubscribeInsufficient)
 }
 
 // expire ends a subscription whose token has ended and was not refreshed.
 func (s *subscription) expire() {
 	if s.has(byServer) {
-		s.conn.leave(byeSubExpired)
+		s.conn.closeWith(closeSubExpired)
 		return
 	}
-	s.conn.end(s, endExpired)
+	s.conn.end(s, unsubscribeExpired)
 }
 
 // end ends a subscription and tells the client. One that is still being made
 // ends when it is: clients want their answer first.
-func (c *conn) end(s *subscription, e ending) {
+func (c *conn) end(s *subscription, e unsubscribeMessage) {
 	c.mu.Lock()
 	if !s.live {
 		s.pending = &e
@@ -174,7 +174,7 @@ func (c *conn) drop(s *subscription) bool {
 		c.Unsubscribe(joined)
 	}
 	if live {
-		s.announce(message.Leave, s.herald())
+		s.announce(message.Leave, s.publisher())
 	}
 	return true
 }
@@ -186,7 +186,7 @@ func (s *subscription) left() {
 	live := s.live
 	s.conn.mu.Unlock()
 	if live {
-		s.announce(message.Leave, s.herald())
+		s.announce(message.Leave, s.publisher())
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
+	"magpie/internal/door"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/message"
+	"magpie/internal/node"
 	"magpie/internal/problem"
 	"magpie/internal/session"
 	"magpie/internal/transport/ws"
@@ -16,10 +19,9 @@ import (
 // conn is one raw session: a hub.Subscriber, the session's Link and the
 // socket's Handler in one allocation.
 type conn struct {
-	session.Session
+	door.Conn
 	door     *Door
-	socket   atomic.Pointer[ws.Conn]  // nil until the upgrade
-	farewell atomic.Pointer[farewell] // nil unless a server ended it
+	byServer atomic.Pointer[closeMessage] // nil unless a server closed the session
 	channel  string
 	envelope bool
 	spoke    bool // a frame came; owned by Message
@@ -52,17 +54,6 @@ func (c *conn) encoding() *message.Encoding {
 	return plainFrame
 }
 
-// attach hands the open socket to the session. The session may have ended
-// meanwhile: then its goodbye is said here.
-func (c *conn) attach(socket *ws.Conn) {
-	c.socket.Store(socket)
-	if r := c.Reason(); r != "" {
-		socket.CloseWith(c.closing(r))
-	}
-	c.Attach()
-	socket.Start()
-}
-
 // Deliver implements hub.Subscriber. Joins and leaves have no form here.
 func (c *conn) Deliver(b *message.Batch) {
 	if frames := c.encoding().OfBatch(b); len(frames) > 0 {
@@ -71,10 +62,10 @@ func (c *conn) Deliver(b *message.Batch) {
 }
 
 // Gap implements hub.Subscriber. Bare payloads leave no place to say it: the
-// connection ends with a code that does.
+// connection is closed with a code that does.
 func (c *conn) Gap(g message.Gap) {
 	if !c.envelope {
-		c.Close(session.ReasonGap)
+		c.Close(fault.ReasonGap)
 		return
 	}
 	text := append(g.AppendJSON([]byte(`{"gap":`)), '}')
@@ -83,7 +74,7 @@ func (c *conn) Gap(g message.Gap) {
 
 // Now implements ws.Prompt.
 func (c *conn) Now(op ws.Op, payload []byte) []byte {
-	if !c.door.Node.Prompt() {
+	if !c.door.Gate.Immediate() {
 		return payload
 	}
 	c.Message(op, payload)
@@ -95,22 +86,20 @@ func (c *conn) Message(_ ws.Op, payload []byte) {
 	if !c.spoke {
 		c.spoke = true
 		if isConnect(payload) {
-			c.Close(session.ReasonWrongDoor)
+			c.Close(fault.ReasonWrongDoor)
 			return
 		}
 	}
-	ctx, cancel := c.Node().Patience(c.door.PublishTimeout)
+	ctx, cancel := c.door.Gate.Timeout(publishTimeout)
 	defer cancel()
-	_, err := c.Publish(ctx, engine.Publication{Channel: c.channel, Payload: payload, Via: message.ViaRaw})
-	if err == nil {
-		return
+	_, err := c.door.Gate.Publish(ctx, node.ClientActor(&c.Session), engine.Publication{Channel: c.channel, Payload: payload, Via: message.ViaRaw})
+	switch {
+	case err == nil:
+	case c.envelope:
+		c.Send(ws.Frame(ws.Text, problem.Of(err).Body()))
+	default:
+		c.Close(publishFailed(fault.KindOf(err)))
 	}
-	p := problem.Of(err)
-	if c.envelope {
-		c.Send(ws.Frame(ws.Text, p.Body()))
-		return
-	}
-	c.Close(publishFailed(p))
 }
 
 // isConnect tells whether a first frame is the connect command of a Centrifuge
@@ -125,27 +114,47 @@ func isConnect(payload []byte) bool {
 	return json.Unmarshal(first, &c) == nil && len(c) == 2 && c["id"] != nil && len(c["connect"]) > 0 && c["connect"][0] == '{'
 }
 
-// Closed implements ws.Handler.
-func (c *conn) Closed(info ws.CloseInfo) { c.Session.Close(info.Reason) }
-
 // CloseCode implements ws.Codes.
-func (c *conn) CloseCode(r session.Reason) (uint16, string) {
+func (c *conn) CloseCode(r fault.Reason) (uint16, string) {
 	switch r {
-	case session.ReasonNoPong, session.ReasonShutdown, session.ReasonSlow, session.ReasonFlood:
-		return closeCode(r)
+	case fault.ReasonNoPong, fault.ReasonShutdown, fault.ReasonSlow, fault.ReasonFlood:
+		return c.closeMessage(r)
 	}
 	return 0, ""
 }
 
-// TryWrite implements session.Link.
-func (c *conn) TryWrite(frame []byte) (int, error) { return c.socket.Load().TryWrite(frame) }
+// CloseLink implements session.Link.
+func (c *conn) CloseLink(r fault.Reason) { c.CloseSocket(c.closeMessage(r)) }
 
-// Write implements session.Link.
-func (c *conn) Write(frames [][]byte) error { return c.socket.Load().Write(frames) }
+// closeMessage is what the client is told for a reason.
+func (c *conn) closeMessage(r fault.Reason) (uint16, string) {
+	m := closeMessageFor(r)
+	if own := c.byServer.Load(); own != nil && r == fault.ReasonKicked {
+		m = *own
+	}
+	return m.code, m.text
+}
 
-// Goodbye implements session.Link.
-func (c *conn) Goodbye(r session.Reason) {
-	if socket := c.socket.Load(); socket != nil {
-		socket.CloseWith(c.closing(r))
+// ServerSubscribe implements session.Controllable. A raw connection has one
+// channel, named in its URL, and no way to tell of another: nothing is done.
+func (c *conn) ServerSubscribe(string, session.ServerSubscription) {}
+
+// ServerUnsubscribe implements session.Controllable. A connection without its
+// channel is for nothing, so it is closed.
+func (c *conn) ServerUnsubscribe(channel string, _ uint32, reason string) {
+	if channel == c.channel {
+		c.closeByServer(&closeMessage{codeKicked, reason})
 	}
 }
+
+// ServerDisconnect implements session.Controllable.
+func (c *conn) ServerDisconnect(code uint32, reason string) {
+	c.closeByServer(serverCloseMessage(code, reason))
+}
+
+func (c *conn) closeByServer(m *closeMessage) {
+	c.byServer.CompareAndSwap(nil, m) // the first order counts, as the first Close does
+	c.Close(fault.ReasonKicked)
+}
+
+var _ session.Controllable = (*conn)(nil)

@@ -1,46 +1,48 @@
 package sse
 
 import (
+	"encoding/json"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"magpie/internal/door"
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/hub"
 	"magpie/internal/message"
 	"magpie/internal/session"
-	"magpie/internal/transport/stream"
 	"magpie/internal/wheel"
 )
 
 // conn is one event stream.
 type conn struct {
-	session.Session
+	door.Conn
 	door      *Door
 	envelope  bool
 	heartbeat wheel.Timer
-	out       atomic.Pointer[stream.Conn] // nil until the answer has begun
-	last      atomic.Pointer[[]byte]      // nil unless a server wants something said at the end
+	byServer  atomic.Pointer[[]byte] // the last event; nil unless a server closed the session
 
 	// mu orders events: the ids say how far every channel is, so an event must
 	// not overtake one with an older id. Who makes an event while another is
 	// being sent leaves it in next, for the sender.
-	mu      sync.Mutex // guards what follows; memory only
-	parts   []*part    // their positions, too
+	mu      sync.Mutex      // guards what follows; memory only
+	subs    []*subscription // their positions, too
 	sending bool
 	next    [][]byte
 }
 
-// part is one channel of the stream, and its hub.Subscriber.
-type part struct {
+// subscription is one channel of the stream, and its hub.Subscriber.
+type subscription struct {
 	conn    *conn
 	channel string
 	at      message.Position  // zero in a channel without a log
-	sub     *hub.Subscription // nil until joined
+	joined  *hub.Subscription // nil until joined
 }
 
 // Deliver implements hub.Subscriber.
-func (p *part) Deliver(b *message.Batch) {
+func (p *subscription) Deliver(b *message.Batch) {
 	c := p.conn
 	c.mu.Lock()
 	c.sendLocked(p.events(b))
@@ -79,28 +81,15 @@ func (c *conn) sendNext() {
 }
 
 // Member implements hub.Present.
-func (p *part) Member() engine.Member { return p.conn.Member() }
+func (p *subscription) Member() engine.Member { return p.conn.Member() }
 
 // Gap implements hub.Subscriber.
-func (p *part) Gap(g message.Gap) {
+func (p *subscription) Gap(g message.Gap) {
 	c := p.conn
 	c.mu.Lock()
 	p.at = g.Now
 	c.sendLocked(c.appendGap(nil, g))
 }
-
-// attach hands the open stream to the session, which may have ended meanwhile.
-func (c *conn) attach(out *stream.Conn) {
-	c.out.Store(out)
-	if c.Reason() != "" {
-		out.Finish(c.lastWord())
-	}
-	c.door.Wheel.Add(&c.heartbeat, c.door.Heartbeat)
-	c.Attach()
-}
-
-// Gone implements stream.Client.
-func (c *conn) Gone(r session.Reason) { c.Close(r) }
 
 // heartbeatFrame is a comment: clients ignore it, proxies see life, and a
 // client that is gone is found out by its write.
@@ -109,31 +98,86 @@ var heartbeatFrame = []byte(":\n\n")
 // Tick implements wheel.Ticker.
 func (c *conn) Tick(time.Time) time.Duration {
 	if c.Reason() != "" {
-		return 0 // it ended before attach set the timer
+		return 0 // it was closed before the timer was set
 	}
 	c.Send(heartbeatFrame)
 	return c.door.Heartbeat
 }
 
-// TryWrite implements session.Link.
-func (c *conn) TryWrite(frame []byte) (int, error) { return c.out.Load().TryWrite(frame) }
-
-// Write implements session.Link.
-func (c *conn) Write(frames [][]byte) error { return c.out.Load().Write(frames) }
-
-// Goodbye implements session.Link. The end of the answer is all that the
+// CloseLink implements session.Link. The end of the answer is all that the
 // format can say of itself, but for what a server said; the browser comes back
 // with its last id.
-func (c *conn) Goodbye(session.Reason) {
+func (c *conn) CloseLink(r fault.Reason) {
 	c.door.Wheel.Stop(&c.heartbeat)
-	if out := c.out.Load(); out != nil {
-		out.Finish(c.lastWord())
-	}
+	c.CloseStream(c.closeMessage(r))
 }
 
-func (c *conn) lastWord() []byte {
-	if last := c.last.Load(); last != nil {
+// closeMessage is the stream's last event, if there is one.
+func (c *conn) closeMessage(fault.Reason) []byte {
+	if last := c.byServer.Load(); last != nil {
 		return *last
 	}
 	return nil
 }
+
+// ServerSubscribe implements session.Controllable. The channels of a stream are
+// named in its URL, which a browser that comes back asks for again: nothing is
+// done.
+func (c *conn) ServerSubscribe(string, session.ServerSubscription) {}
+
+// ServerUnsubscribe implements session.Controllable: the channel is dropped and
+// an event unsubscribe says so. A stream that was for this channel alone ends.
+func (c *conn) ServerUnsubscribe(channel string, code uint32, reason string) {
+	p, left := c.remove(channel)
+	if p == nil {
+		return
+	}
+	c.Unsubscribe(p.joined)
+	event := serverEvent("unsubscribe", serverOrder{channel, code, reason})
+	if left == 0 {
+		c.closeByServer(event)
+		return
+	}
+	c.mu.Lock()
+	c.sendLocked(append(c.appendID(nil), event...))
+}
+
+// remove takes a channel out of the ids and returns how many are left. A
+// message that is under way in it still comes, without its position.
+func (c *conn) remove(channel string) (p *subscription, left int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.subs, func(p *subscription) bool { return p.channel == channel })
+	if i < 0 {
+		return nil, 0
+	}
+	p = c.subs[i]
+	c.subs = slices.Delete(slices.Clone(c.subs), i, i+1)
+	return p, len(c.subs)
+}
+
+// ServerDisconnect implements session.Controllable: an event disconnect is the
+// stream's last, so that a page can close its EventSource, which would come
+// back otherwise.
+func (c *conn) ServerDisconnect(code uint32, reason string) {
+	c.closeByServer(serverEvent("disconnect", serverOrder{Code: code, Reason: reason}))
+}
+
+// serverOrder is the data of the events that tell what a server did.
+type serverOrder struct {
+	Channel string `json:"channel,omitempty"`
+	Code    uint32 `json:"code"`
+	Reason  string `json:"reason"`
+}
+
+func serverEvent(name string, o serverOrder) []byte {
+	data, _ := json.Marshal(o) // strings and a number: cannot fail
+	return appendData([]byte("event: "+name+"\n"), data)
+}
+
+func (c *conn) closeByServer(last []byte) {
+	c.byServer.CompareAndSwap(nil, &last) // the first order counts, as the first Close does
+	c.Close(fault.ReasonKicked)
+}
+
+var _ session.Controllable = (*conn)(nil)

@@ -80,11 +80,11 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 	e := listen(t, false)
 	fds := e.crowd(1)
 	var c *conn
-	e.node.Each(func(s *session.Session) bool { c = s.Link().(*conn); return true })
+	e.Node.Each(func(s *session.Session) bool { c = s.Link().(*conn); return true })
 	b := sampleBatch(1)
 	var buf [64 << 10]byte
 	deliver := func() {
-		c.parts[0].Deliver(b)
+		c.subs[0].Deliver(b)
 		syscall.Read(fds[0], buf[:])
 	}
 	if n := testing.AllocsPerRun(200, deliver); n != 0 && !raceEnabled {

@@ -17,7 +17,10 @@ import (
 	"time"
 
 	"magpie/internal/auth"
+	"magpie/internal/door"
+	"magpie/internal/fault"
 	"magpie/internal/message"
+	"magpie/internal/node"
 	"magpie/internal/problem"
 	"magpie/internal/session"
 	"magpie/internal/transport/stream"
@@ -26,16 +29,14 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	Node    *session.Node
-	Auth    *auth.Authorizer
-	Origins auth.Origins
+	Node    *node.Node
+	Gate    *node.Gate
+	Access  door.Access
 	Streams *stream.Server
 	Wheel   *wheel.Wheel
 	// Heartbeat is how often a comment tells proxies and dead clients apart
 	// (25 s).
 	Heartbeat time.Duration
-	// Token finds a request's token.
-	Token func(*http.Request) (string, error)
 }
 
 // Door accepts event streams.
@@ -49,6 +50,17 @@ func New(c Config) *Door {
 	return &Door{c}
 }
 
+// Routes are the paths of this door.
+func (d *Door) Routes() []door.Route { return []door.Route{door.Get("/sse", d.serve)} }
+
+const (
+	// joinTimeout bounds how long a request waits for the engine.
+	joinTimeout = 5 * time.Second
+	// defaultChannel is where clients land that name none.
+	defaultChannel = "chat"
+	contentType    = "text/event-stream"
+)
+
 type request struct {
 	channels []string
 	envelope bool
@@ -56,41 +68,39 @@ type request struct {
 	who      auth.Identity
 }
 
-// Serve answers GET /sse. The stream may go on after it has returned.
-func (d *Door) Serve(w http.ResponseWriter, r *http.Request) error {
-	err := d.serve(w, r)
-	if err != nil && problem.Of(err).Status == http.StatusServiceUnavailable && isEventSource(r) {
-		comeBack(w, problem.Of(err))
-		return nil
+// serve answers GET /sse. The stream may go on after it has returned.
+func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
+	err := d.open(w, r)
+	if err != nil && isEventSource(r) {
+		if p := problem.Of(err); p.Status == http.StatusServiceUnavailable {
+			askToRetry(w, p)
+			return nil
+		}
 	}
 	return err
 }
 
 // isEventSource tells browsers' event sources from other clients.
 func isEventSource(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	return strings.Contains(r.Header.Get("Accept"), contentType)
 }
 
-// comeBack asks an event source to try again in some seconds. A status of 503
+// askToRetry asks an event source to try again in some seconds. A status of 503
 // would end it for good (WHATWG HTML 9.2.3: any status but 200 fails the
 // connection), and a page would stay silent after an outage of a moment.
-func comeBack(w http.ResponseWriter, p *problem.Problem) {
-	setHeaders(w.Header())
+func askToRetry(w http.ResponseWriter, p *problem.Problem) {
+	door.SetStreamHeaders(w.Header(), contentType)
 	w.WriteHeader(http.StatusOK)
 	fmt.Fprintf(w, "retry: %d\nevent: unavailable\ndata: %s\n\n", 1000+rand.IntN(4000), p.Body())
 }
 
-func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Add("Vary", "Origin")
-	if origin, ok := d.Origins.Allows(r); ok {
-		w.Header().Set("Access-Control-Allow-Origin", origin) // else its page could connect and not read
-	}
-	q, err := d.parse(r)
+func (d *Door) open(w http.ResponseWriter, r *http.Request) error {
+	q, err := d.parse(w, r)
 	if err != nil {
 		return err
 	}
 	if r.Method == http.MethodHead {
-		setHeaders(w.Header())
+		door.SetStreamHeaders(w.Header(), contentType)
 		return nil
 	}
 	c := &conn{door: d, envelope: q.envelope}
@@ -99,38 +109,35 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := c.join(r.Context(), q); err != nil {
-		c.Close(session.ReasonUnavailable)
+		c.Close(fault.ReasonUnavailable)
 		return err
 	}
-	setHeaders(w.Header())
+	door.SetStreamHeaders(w.Header(), contentType)
 	out, err := d.Streams.Open(w, r, c)
 	if err != nil {
-		c.Close(session.ReasonClient)
+		c.Close(fault.ReasonClient)
 		return nil // nobody is there to be told
 	}
-	c.attach(out)
+	d.Wheel.Add(&c.heartbeat, d.Heartbeat)
+	c.AttachStream(out, c.closeMessage)
 	out.Serve(r.Context())
 	return nil
 }
 
-func (d *Door) parse(r *http.Request) (request, error) {
-	if err := d.Origins.Check(r); err != nil {
+func (d *Door) parse(w http.ResponseWriter, r *http.Request) (request, error) {
+	if err := d.Access.Admit(w, r); err != nil { // a page that could connect and not read would be none
 		return request{}, err
 	}
-	values := r.URL.Query()
-	if err := problem.CheckQuery(values, "channel", "format", "last_event_id", "lastEventId", "token"); err != nil {
+	values, err := door.Query(r, "channel", "format", "last_event_id", "lastEventId", "token")
+	if err != nil {
 		return request{}, err
 	}
 	q := request{channels: unique(values["channel"])}
 	if len(q.channels) == 0 {
-		q.channels = []string{"chat"}
+		q.channels = []string{defaultChannel}
 	}
-	switch values.Get("format") {
-	case "":
-	case "envelope":
-		q.envelope = true
-	default:
-		return q, problem.New(http.StatusBadRequest, "bad_format", "The format is envelope, or is left out for bare payloads.")
+	if q.envelope, err = door.Envelope(values); err != nil {
+		return q, err
 	}
 	// The header is the browser's own and newer: it wins over the URL that the
 	// page gave once.
@@ -138,19 +145,14 @@ func (d *Door) parse(r *http.Request) (request, error) {
 	if last == "" {
 		last = cmp.Or(values.Get("last_event_id"), values.Get("lastEventId")) // the second is what a widespread EventSource for old browsers adds
 	}
-	var err error
 	if q.since, err = parsePositions(last); err != nil {
 		return q, err
 	}
-	token, err := d.Token(r)
-	if err != nil {
-		return q, err
-	}
-	if q.who, err = d.Auth.Identify(r.Context(), token); err != nil {
+	if q.who, err = d.Access.Client(r); err != nil {
 		return q, err
 	}
 	for _, name := range q.channels {
-		if err := d.Node.MayJoin(q.who, name); err != nil {
+		if err := d.Gate.MaySubscribe(node.CallerActor(q.who), name, false); err != nil {
 			return q, err
 		}
 	}
@@ -169,16 +171,6 @@ func unique(names []string) []string {
 	return list
 }
 
-func setHeaders(h http.Header) {
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx must not hold events back
-	h.Set("X-Content-Type-Options", "nosniff")
-}
-
-// joinTimeout bounds how long a request waits for the engine.
-const joinTimeout = 5 * time.Second
-
 // retry is how long a browser waits before it comes back: spread, so that a
 // node's end does not bring all its clients to the others at once.
 func retry() []byte {
@@ -190,40 +182,40 @@ func retry() []byte {
 func (c *conn) join(ctx context.Context, q request) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	var parts []*part
+	var subs []*subscription
 	var all []session.Joined
 	for _, name := range q.channels {
-		p := &part{conn: c, channel: c.Node().Intern(name)}
+		p := &subscription{conn: c, channel: c.door.Gate.Intern(name)}
 		var since *message.Position
 		if at, ok := q.since[name]; ok {
 			since = &at
 			p.at = at
 		}
-		joined, err := c.Subscribe(ctx, p.channel, p, since)
+		joined, err := c.door.Gate.Subscribe(ctx, &c.Session, p.channel, p, since)
 		if err != nil {
 			return err
 		}
 		if since == nil {
 			p.at = joined.Position
 		}
-		p.sub = joined.Subscription
+		p.joined = joined.Subscription
 		c.add(p)
-		parts, all = append(parts, p), append(all, joined)
+		subs, all = append(subs, p), append(all, joined)
 	}
-	c.begin(parts, all)
+	c.start(subs, all)
 	return nil
 }
 
-func (c *conn) add(p *part) {
+func (c *conn) add(p *subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.parts = append(c.parts, p)
+	c.subs = append(c.subs, p)
 }
 
-// begin writes the head of the stream and what was missed, then lets live
+// start writes the head of the stream and what was missed, then lets live
 // messages in.
-func (c *conn) begin(parts []*part, all []session.Joined) {
-	for _, frame := range c.compose(parts, all) {
+func (c *conn) start(subs []*subscription, all []session.Joined) {
+	for _, frame := range c.head(subs, all) {
 		c.SendBacklog(frame)
 	}
 	c.sendNext()
@@ -232,14 +224,14 @@ func (c *conn) begin(parts []*part, all []session.Joined) {
 	}
 }
 
-// compose makes the head. Until sendNext is called, all other events wait.
-func (c *conn) compose(parts []*part, all []session.Joined) [][]byte {
+// head makes the head. Until sendNext is called, all other events wait.
+func (c *conn) head(subs []*subscription, all []session.Joined) [][]byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sending = true
 	head := [][]byte{retry()}
 	for i, joined := range all {
-		p := parts[i]
+		p := subs[i]
 		if joined.Gap != nil {
 			p.at = joined.Gap.Now
 			head = append(head, c.appendGap(nil, *joined.Gap))

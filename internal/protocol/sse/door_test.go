@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"magpie/internal/fault"
 	"magpie/internal/session"
 )
 
@@ -121,7 +122,7 @@ func TestAnEventWaitsForTheOneBefore(t *testing.T) {
 	r := e.open("channel=a&channel=b", "")
 	r.head()
 	var c *conn
-	e.node.Each(func(s *session.Session) bool { c = s.Link().(*conn); return true })
+	e.Node.Each(func(s *session.Session) bool { c = s.Link().(*conn); return true })
 	c.mu.Lock()
 	c.sending = true // somebody is about to send an event with an older id
 	c.mu.Unlock()
@@ -156,7 +157,7 @@ func TestAHangUpEndsPresence(t *testing.T) {
 		r.head()
 		there := func(want int) func() bool {
 			return func() bool {
-				members, err := e.engine.Members(context.Background(), "chat")
+				members, err := e.Memory.Members(context.Background(), "chat")
 				return err == nil && len(members) == want
 			}
 		}
@@ -179,8 +180,8 @@ func TestHeartbeats(t *testing.T) {
 				t.Fatalf("%q, %v", text, err)
 			}
 		}
-		e.node.Each(func(s *session.Session) bool {
-			s.Close(session.ReasonClient)
+		e.Node.Each(func(s *session.Session) bool {
+			s.Close(fault.ReasonClient)
 			if next := s.Link().(*conn).Tick(time.Now()); next != 0 {
 				t.Errorf("after the end another heartbeat is due in %v", next)
 			}
@@ -198,7 +199,7 @@ func TestASlowClientIsCutOff(t *testing.T) {
 	quick.head()
 	eventually(t, "both", func() bool { return e.sessions() == 2 })
 	payload := strings.Repeat("x", 60<<10)
-	for end := time.Now().Add(patience); e.node.Metrics.Closed(session.ReasonSlow).Value() == 0; {
+	for end := time.Now().Add(patience); e.Node.Metrics.Closed()[fault.ReasonSlow] == 0; {
 		if time.Now().After(end) {
 			t.Fatal("never cut off")
 		}
@@ -218,7 +219,7 @@ func TestADrainEndsStreams(t *testing.T) {
 		r.expect("last")
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		if err := e.node.Drain(ctx); err != nil {
+		if err := e.Node.Drain(ctx); err != nil {
 			t.Fatal(err)
 		}
 		if rest, err := io.ReadAll(r.in); err != nil || strings.Trim(string(rest), ":\n") != "" {
@@ -236,8 +237,8 @@ func TestHead(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" || e.node.Metrics.Opened.Value() != 0 {
-			t.Errorf("%s %v, %d sessions opened", res.Status, res.Header, e.node.Metrics.Opened.Value())
+		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" || e.Node.Metrics.Opened.Value() != 0 {
+			t.Errorf("%s %v, %d sessions opened", res.Status, res.Header, e.Node.Metrics.Opened.Value())
 		}
 	})
 }

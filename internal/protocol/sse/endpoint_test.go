@@ -14,16 +14,13 @@ import (
 
 	"go.uber.org/goleak"
 
-	"magpie/internal/auth"
 	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/engine/memory"
-	"magpie/internal/hub"
 	"magpie/internal/message"
+	"magpie/internal/node"
 	"magpie/internal/problem"
-	"magpie/internal/session"
 	"magpie/internal/transport/stream"
-	"magpie/internal/wheel"
+	"magpie/test/kit/stack"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,10 +29,9 @@ const patience = 10 * time.Second
 
 // endpoint is a door on a real server over the memory engine.
 type endpoint struct {
+	*stack.Stack
 	t       testing.TB
 	addr    string
-	node    *session.Node
-	engine  *memory.Engine
 	streams *stream.Server
 	client  *http.Client
 	door    *Door
@@ -55,50 +51,25 @@ func listen(t testing.TB, h2 bool) *endpoint {
 	logged, bare := anyone, anyone
 	logged.Match, logged.Log, logged.Presence = "*", channel.Log{Size: 1000, Age: time.Hour}, true
 	bare.Match = "bare:*"
-	rules, err := channel.NewRules([]channel.Rule{bare, logged}, channel.Default(channel.Anyone))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	e := &endpoint{t: t, engine: memory.New(memory.Config{Rules: rules}), h2: h2}
-	rooms := hub.New(hub.Config{Engine: e.engine, Rules: rules, Log: slog.New(slog.DiscardHandler), LeaveAfter: time.Millisecond})
-	who := auth.New(auth.Config{Rules: rules})
-	e.node = session.NewNode(session.Config{Hub: rooms, Engine: e.engine, Auth: who, MaxPayload: 64 << 10, Outbox: 1 << 20, Subscriptions: 10})
-	clock := wheel.New(5 * time.Millisecond)
-	turned := make(chan struct{})
-	go func() {
-		defer close(turned)
-		clock.Run(ctx)
-	}()
+	e := &endpoint{t: t, h2: h2}
+	e.Stack = stack.New(t, stack.Options{Rules: []channel.Rule{bare, logged}, LeaveAfter: time.Millisecond, Limits: node.Limits{Payload: 64 << 10, Outbox: 1 << 20, Subscriptions: 10}})
+	var err error
 	if e.streams, err = stream.New(stream.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.engine.Start(ctx, engine.Node{Sink: rooms}); err != nil {
-		t.Fatal(err)
-	}
-	e.door = New(Config{Node: e.node, Auth: who, Streams: e.streams, Wheel: clock, Heartbeat: time.Hour,
-		Token: func(*http.Request) (string, error) { return "", nil }})
-	server := httptest.NewUnstartedServer(problem.Handle(slog.New(slog.DiscardHandler), e.door.Serve))
+	e.door = New(Config{Node: e.Node, Gate: e.Gate, Access: e.Access, Streams: e.streams, Wheel: e.Wheel(), Heartbeat: time.Hour})
+	server := httptest.NewUnstartedServer(problem.Handle(slog.New(slog.DiscardHandler), e.door.serve))
 	if server.EnableHTTP2 = h2; h2 {
 		server.StartTLS()
 	} else {
 		server.Start()
 	}
 	e.addr, e.client = server.Listener.Addr().String(), server.Client()
-	t.Cleanup(func() {
-		done, stop := context.WithTimeout(context.Background(), patience)
-		defer stop()
-		for _, err := range []error{e.node.Drain(done), e.streams.Close(done)} {
-			if err != nil {
-				t.Error(err)
-			}
-		}
+	e.OnClose(func(ctx context.Context) error {
+		err := e.streams.Close(ctx)
 		e.client.CloseIdleConnections()
 		server.Close()
-		rooms.Close()
-		e.engine.Close(done)
-		cancel()
-		<-turned
+		return err
 	})
 	return e
 }
@@ -112,9 +83,7 @@ func (e *endpoint) url(query string) string {
 
 func (e *endpoint) publish(name, payload string) {
 	e.t.Helper()
-	if _, err := e.node.Publish(context.Background(), auth.Identity{Kind: auth.Server}, engine.Publication{Channel: name, Payload: []byte(payload)}); err != nil {
-		e.t.Error(err)
-	}
+	e.Publish(engine.Publication{Channel: name, Payload: []byte(payload)})
 }
 
 // reader is a client.
@@ -202,7 +171,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 // sessions are those that are open.
-func (e *endpoint) sessions() int64 { return e.node.Metrics.Sessions.Value() }
+func (e *endpoint) sessions() int64 { return e.Node.Metrics.Sessions.Value() }
 
 func sampleBatch(offset uint64) *message.Batch {
 	return &message.Batch{Messages: []*message.Message{{

@@ -79,7 +79,7 @@ func appendData(dst, text []byte) []byte {
 
 // events makes the batch's events; conn.mu is held. A stream of one channel
 // shares them with all others of it.
-func (p *part) events(b *message.Batch) []byte {
+func (p *subscription) events(b *message.Batch) []byte {
 	if p.alone() {
 		if last, ok := sharedID(b, p.at); ok {
 			p.at = last
@@ -93,7 +93,7 @@ func (p *part) events(b *message.Batch) []byte {
 	return events
 }
 
-func (p *part) alone() bool { return len(p.conn.parts) == 1 && p.conn.parts[0] == p }
+func (p *subscription) alone() bool { return len(p.conn.subs) == 1 && p.conn.subs[0] == p }
 
 // sharedID tells whether the ids of these messages say all that there is to
 // say in a stream of this one channel that is at the position at, and what the
@@ -113,7 +113,7 @@ func sharedID(b *message.Batch, at message.Position) (last message.Position, ok 
 
 // append writes one event; conn.mu is held. Joins and leaves have no form
 // here.
-func (p *part) append(dst []byte, m *message.Message) []byte {
+func (p *subscription) append(dst []byte, m *message.Message) []byte {
 	if m.Kind != message.Published {
 		return dst
 	}
@@ -135,7 +135,7 @@ func (c *conn) appendGap(dst []byte, g message.Gap) []byte {
 func (c *conn) appendID(dst []byte) []byte {
 	dst = append(dst, "id: "...)
 	first := true
-	for _, p := range c.parts {
+	for _, p := range c.subs {
 		if p.at.Epoch == "" {
 			continue
 		}

@@ -68,7 +68,7 @@ func TestIDsCarryEveryChannel(t *testing.T) {
 	at := func(epoch string, offset uint64) message.Position {
 		return message.Position{Epoch: epoch, Offset: offset}
 	}
-	c.parts = []*part{
+	c.subs = []*subscription{
 		{conn: c, channel: "chat", at: at("a1", 7)}, {conn: c, channel: "no log"},
 		{conn: c, channel: "a&b=c/聊#天\n", at: at("b2", 0)},
 	}
@@ -87,8 +87,8 @@ func TestIDsCarryEveryChannel(t *testing.T) {
 // event, which has none, would take the place to come back to away.
 func TestEventsKeepThePlace(t *testing.T) {
 	c := &conn{}
-	p := &part{conn: c, channel: "chat", at: message.Position{Epoch: "a1", Offset: 7}}
-	c.parts = []*part{p}
+	p := &subscription{conn: c, channel: "chat", at: message.Position{Epoch: "a1", Offset: 7}}
+	c.subs = []*subscription{p}
 	passing := &message.Message{Channel: "chat", Payload: []byte("passing")}
 	logged := &message.Message{Channel: "chat", Payload: []byte("logged"), Position: message.Position{Epoch: "a1", Offset: 8}}
 	got := string(p.events(&message.Batch{Messages: []*message.Message{passing, logged, passing}}))
@@ -117,7 +117,7 @@ func FuzzPositions(f *testing.F) {
 		}
 		c := &conn{}
 		for name, at := range all {
-			c.parts = append(c.parts, &part{conn: c, channel: name, at: at})
+			c.subs = append(c.subs, &subscription{conn: c, channel: name, at: at})
 		}
 		line := strings.TrimSuffix(strings.TrimPrefix(string(c.appendID(nil)), "id: "), "\n")
 		again, err := parsePositions(line)

@@ -1,4 +1,4 @@
-package nodes
+package node
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type Info struct {
 
 // Info asks all nodes about themselves, in the order of their names. missing
 // is how many of them did not answer in time.
-func (n *Nodes) Info(ctx context.Context) (list []Info, missing int, err error) {
+func (n *Peers) Info(ctx context.Context) (list []Info, missing int, err error) {
 	a, err := n.ask(ctx, kindInfo, nil)
 	if err != nil {
 		return nil, 0, err
@@ -49,7 +49,7 @@ func (n *Nodes) Info(ctx context.Context) (list []Info, missing int, err error) 
 // Channels asks all nodes which channels somebody is subscribed to and by how
 // many sessions. pattern is a glob over their names; empty means all. missing
 // is how many nodes did not answer in time.
-func (n *Nodes) Channels(ctx context.Context, pattern string) (sessions map[string]int, missing int, err error) {
+func (n *Peers) Channels(ctx context.Context, pattern string) (sessions map[string]int, missing int, err error) {
 	a, err := n.ask(ctx, kindChannels, []byte(pattern))
 	if err != nil {
 		return nil, 0, err
@@ -68,13 +68,13 @@ func (n *Nodes) Channels(ctx context.Context, pattern string) (sessions map[stri
 	return all, a.missing, nil
 }
 
-func (n *Nodes) tell(kind string, a answers) {
+func (n *Peers) tell(kind string, a answers) {
 	if a.missing > 0 {
 		n.Log.Warn("some nodes did not answer; what was told is partial", "question", kind, "nodes", a.reached, "silent", a.missing)
 	}
 }
 
-func (n *Nodes) answerInfo(t task) {
+func (n *Peers) answerInfo(t task) {
 	users := map[string]struct{}{}
 	clients := 0
 	n.Node.Each(func(s *session.Session) bool {
@@ -98,7 +98,7 @@ func (n *Nodes) answerInfo(t task) {
 }
 
 // answerChannels answers in parts, each a JSON object of names and counts.
-func (n *Nodes) answerChannels(t task) {
+func (n *Peers) answerChannels(t task) {
 	pattern := string(t.body)
 	part, size := map[string]int{}, 0
 	for name, count := range n.Hub.Census() {

@@ -1,4 +1,4 @@
-package nodes_test
+package node_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"magpie/internal/auth"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 )
 
 // An order to one user costs nothing on account of the node's other sessions;
@@ -19,13 +19,13 @@ func BenchmarkOrderAmongManySessions(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for name, o := range map[string]nodes.Order{
-		"user":   {Action: nodes.Refresh, User: "user500"},
-		"client": {Action: nodes.Refresh, Client: "0123456789abcdef01234567"},
+	for name, o := range map[string]node.Order{
+		"user":   {Action: node.Refresh, User: "user500"},
+		"client": {Action: node.Refresh, Client: "0123456789abcdef01234567"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if err := n[0].Steer(context.Background(), o); err != nil {
+				if err := n[0].Order(context.Background(), o); err != nil {
 					b.Fatal(err)
 				}
 			}

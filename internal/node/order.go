@@ -1,15 +1,14 @@
-package nodes
+package node
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"magpie/internal/engine"
+	"magpie/internal/fault"
 	"magpie/internal/session"
 )
 
@@ -24,7 +23,7 @@ const (
 	Refresh     Action = "refresh"
 )
 
-// Order steers all sessions that fit every one of User, Client and Session
+// Order controls all sessions that fit every one of User, Client and Session
 // that is not empty. One of them must be given.
 type Order struct {
 	Action  Action `json:"action"`
@@ -48,20 +47,21 @@ type Keyed interface {
 	SessionKey() string
 }
 
-// Errors of Steer that callers tell apart.
+// Faults of Order.
 var (
 	// ErrTarget: the order names nobody. Everybody without a name would be
 	// meant, which is never what was wanted.
-	ErrTarget = errors.New("name a user, a client or a session")
+	ErrTarget = fault.New(fault.BadParameter, "name a user, a client or a session")
 	// ErrPartial: some nodes did not confirm in time. Giving the same order
 	// again is safe.
-	ErrPartial = errors.New("not all nodes confirmed")
+	ErrPartial = &fault.Fault{Kind: fault.Unavailable, Wait: time.Second,
+		Message: "not all nodes confirmed in time; give the same order again"}
 )
 
-// Steer gives an order to all nodes and returns when each has applied it to
+// Order gives an order to all nodes and returns when each has applied it to
 // its sessions: when they were told, that is; what a session does about it
 // may take longer. It finds out nothing about whether there were any.
-func (n *Nodes) Steer(ctx context.Context, o Order) error {
+func (n *Peers) Order(ctx context.Context, o Order) error {
 	if o.User == "" && o.Client == "" && o.Session == "" {
 		return ErrTarget
 	}
@@ -74,15 +74,15 @@ func (n *Nodes) Steer(ctx context.Context, o Order) error {
 		return err
 	}
 	if a.missing > 0 {
-		return fmt.Errorf("%s: %w: %w: %d of %d nodes are silent", o.Action, engine.ErrUnavailable, ErrPartial, a.missing, a.reached)
+		return fmt.Errorf("%s: %w: %d of %d nodes are silent", o.Action, ErrPartial, a.missing, a.reached)
 	}
 	return nil
 }
 
-// obey applies orders in one walk over the sessions that may be meant, each
+// applyOrders applies orders in one walk over the sessions that may be meant, each
 // session's in the order in which they came, and confirms them.
-func (n *Nodes) obey(tasks []task) {
-	var b book
+func (n *Peers) applyOrders(tasks []task) {
+	var b orders
 	confirm := map[string][]uint64{}
 	for i, t := range tasks {
 		var o Order
@@ -105,8 +105,8 @@ func (n *Nodes) obey(tasks []task) {
 	}
 }
 
-// book finds the orders for a session without asking every order.
-type book struct {
+// orders finds the orders for a session without asking every order.
+type orders struct {
 	users, clients, keys map[string][]entry
 }
 
@@ -115,7 +115,7 @@ type entry struct {
 	order *Order
 }
 
-func (b *book) add(at int, o *Order) {
+func (b *orders) add(at int, o *Order) {
 	e := entry{at, o}
 	switch {
 	case o.Client != "":
@@ -136,7 +136,7 @@ func put(m *map[string][]entry, key string, e entry) {
 
 // each calls f once with every session that an order may be for: the users'
 // own where all orders name a user alone, else all there are.
-func (b *book) each(node *session.Node, f func(*session.Session) bool) {
+func (b *orders) each(node *Node, f func(*session.Session) bool) {
 	if len(b.clients)+len(b.keys) > 0 {
 		node.Each(f)
 		return
@@ -146,7 +146,7 @@ func (b *book) each(node *session.Node, f func(*session.Session) bool) {
 	}
 }
 
-func (b *book) find(s *session.Session) []entry {
+func (b *orders) find(s *session.Session) []entry {
 	var list []entry
 	if user := s.Who().User; user != "" {
 		list = b.users[user]
@@ -182,12 +182,12 @@ func (o *Order) fits(s *session.Session) bool {
 }
 
 // apply carries the order out on one session. A door whose sessions cannot be
-// steered can at least be left.
+// controlled can at least be left.
 func apply(o *Order, s *session.Session) {
-	to, ok := s.Link().(session.Steerable)
+	to, ok := s.Link().(session.Controllable)
 	switch {
 	case !ok && (o.Action == Disconnect || o.Action == Refresh && o.Expired):
-		s.Close(session.ReasonKicked)
+		s.Close(fault.ReasonKicked)
 	case !ok:
 	case o.Action == Subscribe:
 		var sub session.ServerSubscription

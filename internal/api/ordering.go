@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"magpie/internal/channel"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 	"magpie/internal/session"
 )
 
@@ -26,8 +26,8 @@ type target struct {
 	user, client, session string
 }
 
-func (t target) order(a nodes.Action) nodes.Order {
-	return nodes.Order{Action: a, User: t.user, Client: t.client, Session: t.session}
+func (t target) order(a node.Action) node.Order {
+	return node.Order{Action: a, User: t.user, Client: t.client, Session: t.session}
 }
 
 // check refuses an order to nobody: without a name it would mean all guests.
@@ -38,8 +38,8 @@ func (t target) check() error {
 	return nil
 }
 
-func (s *Server) steer(ctx context.Context, o nodes.Order) (any, error) {
-	if err := s.Nodes.Steer(ctx, o); err != nil {
+func (s *Server) order(ctx context.Context, o node.Order) (any, error) {
+	if err := s.Peers.Order(ctx, o); err != nil {
 		return nil, err
 	}
 	return nothing{}, nil
@@ -85,16 +85,16 @@ func (s *Server) subscribe(ctx context.Context, q subscribeRequest) (any, error)
 	if q.Channel == "" {
 		return nil, bad("channel is missing")
 	}
-	if err := s.Node.MayJoin(server, q.Channel); err != nil {
+	if err := s.Gate.MaySubscribe(node.ServerActor, q.Channel, false); err != nil {
 		return nil, err
 	}
-	sub, err := q.subscription(s.Rules.For(q.Channel))
+	sub, err := q.subscription(s.Gate.Rule(q.Channel))
 	if err != nil {
 		return nil, err
 	}
-	o := to.order(nodes.Subscribe)
+	o := to.order(node.Subscribe)
 	o.Channel, o.Subscription = q.Channel, sub
-	return s.steer(ctx, o)
+	return s.order(ctx, o)
 }
 
 // subscription is what the rule says, but for what the caller overrides.
@@ -153,9 +153,9 @@ func (s *Server) unsubscribe(ctx context.Context, q unsubscribeRequest) (any, er
 	if err := channel.Check(q.Channel); err != nil {
 		return nil, err
 	}
-	o := to.order(nodes.Unsubscribe)
+	o := to.order(node.Unsubscribe)
 	o.Channel, o.Code, o.Reason = q.Channel, unsubscribeCode, unsubscribeWords
-	return s.steer(ctx, o)
+	return s.order(ctx, o)
 }
 
 type disconnectRequest struct {
@@ -174,7 +174,7 @@ func (s *Server) disconnect(ctx context.Context, q disconnectRequest) (any, erro
 	if err := to.check(); err != nil {
 		return nil, err
 	}
-	o := to.order(nodes.Disconnect)
+	o := to.order(node.Disconnect)
 	o.Except, o.Code, o.Reason = q.Whitelist, disconnectCode, disconnectWords
 	if d := q.Disconnect; d != nil {
 		if d.Code < 3000 || d.Code > 4999 {
@@ -185,7 +185,7 @@ func (s *Server) disconnect(ctx context.Context, q disconnectRequest) (any, erro
 		}
 		o.Code, o.Reason = d.Code, d.Reason
 	}
-	return s.steer(ctx, o)
+	return s.order(ctx, o)
 }
 
 type refreshRequest struct {
@@ -208,7 +208,7 @@ func (s *Server) refresh(ctx context.Context, q refreshRequest) (any, error) {
 	case q.ExpireAt < 0:
 		return nil, bad("expire_at is a Unix time in seconds")
 	}
-	o := to.order(nodes.Refresh)
+	o := to.order(node.Refresh)
 	o.Expired, o.ExpireAt = q.Expired, q.ExpireAt
-	return s.steer(ctx, o)
+	return s.order(ctx, o)
 }

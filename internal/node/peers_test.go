@@ -1,11 +1,10 @@
-package nodes_test
+package node_test
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -15,13 +14,13 @@ import (
 	"go.uber.org/goleak"
 
 	"magpie/internal/auth"
-	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/engine/memory"
+	"magpie/internal/fault"
 	"magpie/internal/hub"
 	"magpie/internal/message"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 	"magpie/internal/session"
+	"magpie/test/kit/stack"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,9 +76,9 @@ func (w *wire) set(f func()) {
 
 // member is one node of a test's cluster.
 type member struct {
-	*nodes.Nodes
+	*node.Peers
 	t    testing.TB
-	node *session.Node
+	node *node.Node
 	hub  *hub.Hub
 }
 
@@ -88,29 +87,9 @@ func cluster(t testing.TB, ids ...string) (*wire, []*member) {
 	w := &wire{hubs: map[string]func([]byte){}, deaf: map[string]bool{}}
 	var all []*member
 	for _, id := range ids {
-		rules, err := channel.NewRules(nil, channel.Default(channel.Anyone))
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := memory.New(memory.Config{Rules: rules})
-		h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
-		if err := e.Start(context.Background(), engine.Node{Sink: h}); err != nil {
-			t.Fatal(err)
-		}
-		node := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: rules}), MaxPayload: 1 << 16, Outbox: 1 << 20, Subscriptions: 1 << 20})
-		n := nodes.New(nodes.Config{Bus: ear{w, id}, Node: node, Hub: h, Log: slog.New(slog.DiscardHandler), Name: "node " + id})
-		w.hubs[id] = n.Signal
-		t.Cleanup(func() {
-			n.Close()
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			if err := node.Drain(ctx); err != nil {
-				t.Error(err)
-			}
-			h.Close()
-			e.Close(ctx)
-		})
-		all = append(all, &member{Nodes: n, t: t, node: node, hub: h})
+		n := stack.New(t, stack.Options{Bus: ear{w, id}, Name: "node " + id, Timeout: 2 * time.Second, Limits: node.Limits{Payload: 1 << 16, Outbox: 1 << 20, Subscriptions: 1 << 20}})
+		w.hubs[id] = n.Peers.Signal
+		all = append(all, &member{Peers: n.Peers, t: t, node: n.Node, hub: n.Hub})
 	}
 	return w, all
 }
@@ -156,7 +135,7 @@ func (c *client) all() []string {
 
 func (c *client) TryWrite(b []byte) (int, error) { return len(b), nil }
 func (c *client) Write([][]byte) error           { return nil }
-func (c *client) Goodbye(session.Reason)         {}
+func (c *client) CloseLink(fault.Reason)         {}
 func (c *client) SessionKey() string             { return c.key }
 
 func (c *client) ServerSubscribe(name string, o session.ServerSubscription) {
@@ -167,7 +146,7 @@ func (c *client) ServerUnsubscribe(name string, code uint32, reason string) {
 }
 func (c *client) ServerDisconnect(code uint32, reason string) {
 	c.tell("disconnect %d %s", code, reason)
-	c.Close(session.ReasonKicked)
+	c.Close(fault.ReasonKicked)
 }
 func (c *client) ServerRefresh(at time.Time, expired bool) {
 	if at.IsZero() {
@@ -182,11 +161,11 @@ type plain struct{ session.Session }
 
 func (p *plain) TryWrite(b []byte) (int, error) { return len(b), nil }
 func (p *plain) Write([][]byte) error           { return nil }
-func (p *plain) Goodbye(session.Reason)         {}
+func (p *plain) CloseLink(fault.Reason)         {}
 
-func (m *member) steer(o nodes.Order) {
+func (m *member) steer(o node.Order) {
 	m.t.Helper()
-	if err := m.Steer(m.t.Context(), o); err != nil {
+	if err := m.Order(m.t.Context(), o); err != nil {
 		m.t.Fatalf("%s: %v", o.Action, err)
 	}
 }
@@ -196,11 +175,11 @@ func TestOrdersReachTheUsersSessionsOnAllNodes(t *testing.T) {
 	_, n := cluster(t, "a", "b")
 	mine, far, other, guest := n[0].open("42"), n[1].open("42"), n[1].open("43"), n[0].open("")
 	at := time.Now().Add(time.Hour).Truncate(time.Second)
-	n[0].steer(nodes.Order{Action: nodes.Subscribe, User: "42", Channel: "news", Subscription: &session.ServerSubscription{Info: []byte(`{"a":1}`), Recoverable: true}})
-	n[1].steer(nodes.Order{Action: nodes.Unsubscribe, User: "42", Channel: "news", Code: 2000, Reason: "gone"})
-	n[0].steer(nodes.Order{Action: nodes.Refresh, User: "42", ExpireAt: at.Unix()})
-	n[0].steer(nodes.Order{Action: nodes.Refresh, User: "42"})
-	n[1].steer(nodes.Order{Action: nodes.Disconnect, User: "42", Code: 3503, Reason: "bye"})
+	n[0].steer(node.Order{Action: node.Subscribe, User: "42", Channel: "news", Subscription: &session.ServerSubscription{Info: []byte(`{"a":1}`), Recoverable: true}})
+	n[1].steer(node.Order{Action: node.Unsubscribe, User: "42", Channel: "news", Code: 2000, Reason: "gone"})
+	n[0].steer(node.Order{Action: node.Refresh, User: "42", ExpireAt: at.Unix()})
+	n[0].steer(node.Order{Action: node.Refresh, User: "42"})
+	n[1].steer(node.Order{Action: node.Disconnect, User: "42", Code: 3503, Reason: "bye"})
 	want := []string{
 		`subscribe news {"a":1} true`, "unsubscribe news 2000 gone",
 		fmt.Sprintf("refresh %d false", at.Unix()), "refresh never false", "disconnect 3503 bye",
@@ -218,9 +197,9 @@ func TestOrdersReachTheUsersSessionsOnAllNodes(t *testing.T) {
 func TestAnOrderIsForThoseThatFitAllItNames(t *testing.T) {
 	_, n := cluster(t, "a", "b")
 	a, b, guest := n[0].open("42"), n[1].open("42"), n[1].open("")
-	disconnect := func(o nodes.Order) {
+	disconnect := func(o node.Order) {
 		t.Helper()
-		o.Action, o.Channel = nodes.Unsubscribe, "x"
+		o.Action, o.Channel = node.Unsubscribe, "x"
 		n[0].steer(o)
 	}
 	check := func(c *client, want int) {
@@ -229,18 +208,18 @@ func TestAnOrderIsForThoseThatFitAllItNames(t *testing.T) {
 			t.Errorf("told %d times, want %d", got, want)
 		}
 	}
-	disconnect(nodes.Order{Client: b.ID()})
+	disconnect(node.Order{Client: b.ID()})
 	check(b, 1)
-	disconnect(nodes.Order{Session: b.key})
+	disconnect(node.Order{Session: b.key})
 	check(b, 2)
-	disconnect(nodes.Order{Client: b.ID(), User: "43"})
-	disconnect(nodes.Order{Session: b.key, Client: a.ID()})
-	disconnect(nodes.Order{User: "42", Session: guest.key})
+	disconnect(node.Order{Client: b.ID(), User: "43"})
+	disconnect(node.Order{Session: b.key, Client: a.ID()})
+	disconnect(node.Order{User: "42", Session: guest.key})
 	check(b, 2)
-	disconnect(nodes.Order{User: "42", Except: []string{a.ID()}})
+	disconnect(node.Order{User: "42", Except: []string{a.ID()}})
 	check(b, 3)
 	check(a, 0)
-	disconnect(nodes.Order{Client: guest.ID()}) // a guest has no other name
+	disconnect(node.Order{Client: guest.ID()}) // a guest has no other name
 	check(guest, 1)
 }
 
@@ -248,7 +227,7 @@ func TestAnOrderIsForThoseThatFitAllItNames(t *testing.T) {
 func TestAnOrderToNobodyIsRefused(t *testing.T) {
 	w, n := cluster(t, "a")
 	n[0].open("")
-	if err := n[0].Steer(t.Context(), nodes.Order{Action: nodes.Disconnect}); !errors.Is(err, nodes.ErrTarget) {
+	if err := n[0].Order(t.Context(), node.Order{Action: node.Disconnect}); !errors.Is(err, node.ErrTarget) {
 		t.Errorf("answered %v", err)
 	}
 	if w.sent != 0 {
@@ -262,12 +241,12 @@ func TestADoorWithoutOrdersCanBeLeft(t *testing.T) {
 	if err := n[1].node.Open(&p.Session, p, auth.Identity{Kind: auth.User, User: "42"}); err != nil {
 		t.Fatal(err)
 	}
-	n[0].steer(nodes.Order{Action: nodes.Subscribe, User: "42", Channel: "news"})
+	n[0].steer(node.Order{Action: node.Subscribe, User: "42", Channel: "news"})
 	if p.Reason() != "" {
 		t.Fatalf("ended: %s", p.Reason())
 	}
-	n[0].steer(nodes.Order{Action: nodes.Disconnect, User: "42"})
-	if p.Reason() != session.ReasonKicked {
+	n[0].steer(node.Order{Action: node.Disconnect, User: "42"})
+	if p.Reason() != fault.ReasonKicked {
 		t.Errorf("reason %q", p.Reason())
 	}
 }
@@ -300,7 +279,7 @@ func TestOrdersOfOneCallerComeInOrder(t *testing.T) {
 	c := n[1].open("42")
 	var want []string
 	for i := range 100 {
-		o := nodes.Order{Action: nodes.Unsubscribe, Channel: fmt.Sprint(i), User: "42"}
+		o := node.Order{Action: node.Unsubscribe, Channel: fmt.Sprint(i), User: "42"}
 		if i%3 == 1 {
 			o.User, o.Client = "", c.ID()
 		}
@@ -318,8 +297,8 @@ func TestANodeThatIsSilentIsTold(t *testing.T) {
 		near := n[0].open("42")
 		w.set(func() { w.deaf["b"] = true })
 		begin := time.Now()
-		err := n[0].Steer(t.Context(), nodes.Order{Action: nodes.Unsubscribe, User: "42", Channel: "x"})
-		if !errors.Is(err, nodes.ErrPartial) || !errors.Is(err, engine.ErrUnavailable) {
+		err := n[0].Order(t.Context(), node.Order{Action: node.Unsubscribe, User: "42", Channel: "x"})
+		if !errors.Is(err, node.ErrPartial) || !errors.Is(err, engine.ErrUnavailable) {
 			t.Errorf("answered %v", err)
 		}
 		if took := time.Since(begin); took != 2*time.Second {
@@ -345,7 +324,7 @@ func TestANodeThatIsSilentIsTold(t *testing.T) {
 func TestABusThatIsDownIsToldAtOnce(t *testing.T) {
 	w, n := cluster(t, "a")
 	w.set(func() { w.down = fmt.Errorf("gone: %w", engine.ErrUnavailable) })
-	if err := n[0].Steer(t.Context(), nodes.Order{Action: nodes.Disconnect, User: "42"}); !errors.Is(err, engine.ErrUnavailable) {
+	if err := n[0].Order(t.Context(), node.Order{Action: node.Disconnect, User: "42"}); !errors.Is(err, engine.ErrUnavailable) {
 		t.Errorf("steer: %v", err)
 	}
 	if _, _, err := n[0].Info(t.Context()); !errors.Is(err, engine.ErrUnavailable) {
@@ -361,7 +340,7 @@ func TestABusThatIsDownIsToldAtOnce(t *testing.T) {
 func TestAnOrderThatNobodyTookFailed(t *testing.T) {
 	w, n := cluster(t, "a")
 	w.set(func() { clear(w.hubs) })
-	if err := n[0].Steer(t.Context(), nodes.Order{Action: nodes.Disconnect, User: "42"}); !errors.Is(err, engine.ErrUnavailable) {
+	if err := n[0].Order(t.Context(), node.Order{Action: node.Disconnect, User: "42"}); !errors.Is(err, engine.ErrUnavailable) {
 		t.Errorf("answered %v", err)
 	}
 }
@@ -474,7 +453,7 @@ func TestKindsOfDoorsAreApart(t *testing.T) {
 	if _, err := n[0].Forward(t.Context(), "a", "order", []byte(`{"action":"disconnect","user":"42"}`)); err != nil {
 		t.Fatal(err)
 	}
-	n[0].steer(nodes.Order{Action: nodes.Refresh, User: "42"}) // behind it in the queue
+	n[0].steer(node.Order{Action: node.Refresh, User: "42"}) // behind it in the queue
 	if got := c.all(); len(got) != 1 {
 		t.Errorf("told %q", got)
 	}
@@ -491,14 +470,14 @@ func TestAFullQueueIsTold(t *testing.T) {
 		errs := make(chan error, 9000)
 		for range cap(errs) {
 			all.Go(func() {
-				errs <- n[0].Steer(t.Context(), nodes.Order{Action: nodes.Refresh, User: "42"})
+				errs <- n[0].Order(t.Context(), node.Order{Action: node.Refresh, User: "42"})
 			})
 		}
 		all.Wait() // after the patience of all
 		close(c.hold)
 		synctest.Wait()
 		for range cap(errs) {
-			if err := <-errs; !errors.Is(err, nodes.ErrPartial) {
+			if err := <-errs; !errors.Is(err, node.ErrPartial) {
 				t.Fatalf("answered %v", err)
 			}
 		}
@@ -525,7 +504,7 @@ func TestCloseEndsQuestions(t *testing.T) {
 	if err := <-failed; !errors.Is(err, engine.ErrClosed) {
 		t.Errorf("answered %v", err)
 	}
-	if err := n[0].Steer(t.Context(), nodes.Order{Action: nodes.Refresh, User: "42"}); err == nil {
+	if err := n[0].Order(t.Context(), node.Order{Action: node.Refresh, User: "42"}); err == nil {
 		t.Error("a closed node gave an order")
 	}
 }
@@ -538,20 +517,9 @@ func FuzzSignal(f *testing.F) {
 	f.Add([]byte("{\"v\":1,\"k\":\"channels\",\"from\":\"a\"}\n*"))
 	f.Add([]byte("\n"))
 	f.Add([]byte{})
-	rules, err := channel.NewRules(nil, channel.Default(channel.Anyone))
-	if err != nil {
-		f.Fatal(err)
-	}
-	e := memory.New(memory.Config{Rules: rules})
-	h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
-	node := session.NewNode(session.Config{Hub: h, Engine: e, Auth: auth.New(auth.Config{Rules: rules})})
 	w := &wire{hubs: map[string]func([]byte){}}
-	n := nodes.New(nodes.Config{Bus: ear{w, "a"}, Node: node, Hub: h, Log: slog.New(slog.DiscardHandler)})
+	n := stack.New(f, stack.Options{Bus: ear{w, "a"}}).Peers
 	w.hubs["a"] = n.Signal
-	f.Cleanup(func() {
-		n.Close()
-		h.Close()
-	})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n.Signal(data)
 		if _, missing, err := n.Info(t.Context()); err != nil || missing != 0 {

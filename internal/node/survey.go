@@ -1,18 +1,18 @@
-package nodes
+package node
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"magpie/internal/engine"
+	"magpie/internal/fault"
 )
 
 // ErrTooMuch: the answer of all nodes together is too long to be put
 // together here.
-var ErrTooMuch = errors.New("answer too long")
+var ErrTooMuch = &fault.Fault{Kind: fault.Limit, Message: "answer too long; ask for fewer channels with pattern"}
 
 // answerBytes bounds what one question may bring together, in bytes;
 // partBytes is where a node begins another part of its answer, small beside
@@ -22,7 +22,7 @@ const (
 	partBytes   = 256 << 10
 )
 
-// survey is one question of this node to all nodes. Guarded by Nodes.mu, but
+// survey is one question of this node to all nodes. Guarded by Peers.mu, but
 // for complete.
 type survey struct {
 	reached  int // -1: not known yet
@@ -48,20 +48,20 @@ type answers struct {
 	missing int // of them, those that did not answer in time
 }
 
-// ask asks all nodes and waits until they have answered, or for Patience, or
+// ask asks all nodes and waits until they have answered, or for Timeout, or
 // until ctx ends. What is missing then is told, not an error.
-func (n *Nodes) ask(ctx context.Context, kind string, body []byte) (answers, error) {
-	ctx, cancel := context.WithTimeout(ctx, n.Patience)
+func (n *Peers) ask(ctx context.Context, kind string, body []byte) (answers, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
 	defer cancel()
 	defer context.AfterFunc(n.life, cancel)()
-	id, s := n.begin()
+	id, s := n.newSurvey()
 	defer n.forget(id)
 	reached, err := n.send(ctx, "", header{Kind: kind, IDs: []uint64{id}}, body)
 	if err != nil {
 		return answers{}, err
 	}
-	if reached == 0 { // not even this node: its own ear is off
-		return answers{}, fmt.Errorf("%s: %w: no node took it", kind, engine.ErrUnavailable)
+	if reached == 0 { // not even this node: it does not hear itself
+		return answers{}, engine.Unavailable("%s: no node took it", kind)
 	}
 	n.expect(s, reached)
 	select {
@@ -71,7 +71,7 @@ func (n *Nodes) ask(ctx context.Context, kind string, body []byte) (answers, err
 	return n.result(s)
 }
 
-func (n *Nodes) begin() (uint64, *survey) {
+func (n *Peers) newSurvey() (uint64, *survey) {
 	s := &survey{reached: -1, done: map[string]bool{}, complete: make(chan struct{})}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -80,20 +80,20 @@ func (n *Nodes) begin() (uint64, *survey) {
 	return n.lastID, s
 }
 
-func (n *Nodes) forget(id uint64) {
+func (n *Peers) forget(id uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.surveys, id)
 }
 
-func (n *Nodes) expect(s *survey, reached int) {
+func (n *Peers) expect(s *survey, reached int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.reached = reached
 	s.checkLocked()
 }
 
-func (n *Nodes) result(s *survey) (answers, error) {
+func (n *Peers) result(s *survey) (answers, error) {
 	n.mu.Lock()
 	a := answers{parts: s.parts, reached: s.reached, missing: max(0, s.reached-len(s.done))}
 	tooMuch := s.tooMuch
@@ -112,7 +112,7 @@ func (n *Nodes) result(s *survey) (answers, error) {
 }
 
 // answered takes an answer, or a part of one, from the engine's goroutine.
-func (n *Nodes) answered(h header, body []byte) {
+func (n *Peers) answered(h header, body []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, id := range h.IDs {
@@ -141,7 +141,7 @@ func (s *survey) takeLocked(h header, body []byte) {
 const answerTimeout = 2 * time.Second
 
 // answer sends one part. It tells whether more can follow.
-func (n *Nodes) answer(to string, ids []uint64, body []byte, more bool) bool {
+func (n *Peers) answer(to string, ids []uint64, body []byte, more bool) bool {
 	ctx, cancel := context.WithTimeout(n.life, answerTimeout)
 	defer cancel()
 	reached, err := n.send(ctx, to, header{Kind: kindAnswer, IDs: ids, More: more}, body)

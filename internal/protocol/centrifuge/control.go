@@ -7,26 +7,27 @@ import (
 	"github.com/centrifugal/protocol"
 
 	"magpie/internal/auth"
+	"magpie/internal/fault"
 	"magpie/internal/message"
-	"magpie/internal/nodes"
+	"magpie/internal/node"
 	"magpie/internal/session"
 )
 
 var (
-	_ session.Steerable = (*conn)(nil)
-	_ nodes.Keyed       = (*conn)(nil)
+	_ session.Controllable = (*conn)(nil)
+	_ node.Keyed           = (*conn)(nil)
 )
 
-// SessionKey implements nodes.Keyed: clients over HTTP know the name of their
+// SessionKey implements node.Keyed: clients over HTTP know the name of their
 // session, which others do not.
 func (c *conn) SessionKey() string {
-	if c.via == nil {
+	if c.emulated == nil {
 		return ""
 	}
-	return c.via.secret
+	return c.emulated.secret
 }
 
-// ServerSubscribe implements session.Steerable. Joining waits for the engine,
+// ServerSubscribe implements session.Controllable. Joining waits for the engine,
 // so it is done elsewhere; who is subscribed already stays as it is.
 func (c *conn) ServerSubscribe(name string, o session.ServerSubscription) {
 	t := terms{info: o.Info, data: o.Data, expires: o.Expires, server: true, recoverable: o.Recoverable, positioned: o.Positioned}
@@ -68,30 +69,30 @@ func (c *conn) serverSubscribe(sub *subscription, t terms) {
 	s.start()
 }
 
-// ServerUnsubscribe implements session.Steerable.
+// ServerUnsubscribe implements session.Controllable.
 func (c *conn) ServerUnsubscribe(name string, code uint32, reason string) {
-	e := endServer
+	e := unsubscribeServer
 	if code != 0 {
-		e = ending{code, reason}
+		e = unsubscribeMessage{code, reason}
 	}
 	if s := c.find(name); s != nil {
 		c.end(s, e)
 	}
 }
 
-// ServerDisconnect implements session.Steerable. What is no code of the
+// ServerDisconnect implements session.Controllable. What is no code of the
 // protocol would be none of WebSocket either.
 func (c *conn) ServerDisconnect(code uint32, reason string) {
 	if code < 3000 || code > 4999 {
 		code = forceNoReconnect
 	}
-	c.leave(farewell{code, reason, session.ReasonKicked})
+	c.closeWith(closeMessage{code, reason, fault.ReasonKicked})
 }
 
-// ServerRefresh implements session.Steerable.
+// ServerRefresh implements session.Controllable.
 func (c *conn) ServerRefresh(expires time.Time, expired bool) {
 	if expired {
-		c.leave(byeExpired)
+		c.closeWith(closeExpired)
 		return
 	}
 	c.mu.Lock()

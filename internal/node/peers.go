@@ -1,11 +1,4 @@
-// Package nodes is what the nodes of a cluster tell each other over
-// engine.Bus: orders that must reach a session wherever it is, surveys that
-// every node answers, and signals of doors (Forward and Handle).
-//
-// It keeps no state of a cluster: who is there is whoever answers. One
-// goroutine applies orders and answers surveys while some are queued, in the
-// order in which they came; Close waits for it.
-package nodes
+package node
 
 import (
 	"bytes"
@@ -19,35 +12,36 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/hub"
 	"magpie/internal/metrics"
-	"magpie/internal/session"
 )
 
-// Config is what New needs.
-type Config struct {
+// PeersConfig is what NewPeers needs.
+type PeersConfig struct {
 	Bus  engine.Bus
-	Node *session.Node
+	Node *Node
 	Hub  *hub.Hub
 	Log  *slog.Logger
 	// Name is what people call this node; empty: its id.
 	Name string
-	// Patience is how long a question waits for the answers of all nodes. 0
+	// Timeout is how long a question waits for the answers of all nodes. 0
 	// means 2 s.
-	Patience time.Duration
+	Timeout time.Duration
 }
 
-// Metrics counts what nodes tell each other.
-type Metrics struct {
+// PeersMetrics counts what nodes tell each other.
+type PeersMetrics struct {
 	Orders  metrics.Counter // orders applied on this node
 	Dropped metrics.Counter // signals that could not be read, or found the queue full
 	Partial metrics.Counter // questions of this node that not all nodes answered in time
 }
 
-// Nodes talks to the other nodes, and to this one in the same way. All
-// methods are safe for concurrent use.
-type Nodes struct {
+// Peers is what the nodes tell each other over engine.Bus: orders that must
+// reach a session wherever it is, surveys that every node answers, and signals
+// of doors (Forward and Handle). It keeps no state of the others: who is there
+// is whoever answers. All methods are safe for concurrent use.
+type Peers struct {
 	// Set at construction.
-	Config
-	Metrics Metrics
+	PeersConfig
+	Metrics PeersMetrics
 	began   time.Time
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -75,22 +69,22 @@ const (
 	queueBytes = 16 << 20
 )
 
-// New returns what talks for this node.
-func New(c Config) *Nodes {
-	if c.Patience == 0 {
-		c.Patience = 2 * time.Second
+// NewPeers returns what talks for this node.
+func NewPeers(c PeersConfig) *Peers {
+	if c.Timeout == 0 {
+		c.Timeout = 2 * time.Second
 	}
 	if c.Name == "" {
 		c.Name = c.Bus.NodeID()
 	}
-	n := &Nodes{Config: c, began: time.Now(), handlers: map[string]func([]byte){}, surveys: map[uint64]*survey{}, lastID: rand.Uint64() >> 16}
+	n := &Peers{PeersConfig: c, began: time.Now(), handlers: map[string]func([]byte){}, surveys: map[uint64]*survey{}, lastID: rand.Uint64() >> 16}
 	n.life, n.end = context.WithCancel(context.Background())
 	return n
 }
 
 // Close ends all questions under way and waits for the worker. Signals that
 // come later are dropped. Call it before the engine closes.
-func (n *Nodes) Close() {
+func (n *Peers) Close() {
 	n.mu.Lock()
 	n.end()
 	n.queue, n.queued = nil, 0
@@ -99,12 +93,12 @@ func (n *Nodes) Close() {
 }
 
 // ID names this node among all nodes.
-func (n *Nodes) ID() string { return n.Bus.NodeID() }
+func (n *Peers) ID() string { return n.Bus.NodeID() }
 
 // Handle says who takes the signals of a kind, which Forward sent here. f
 // runs on the goroutine that reads from the engine, in order of arrival, and
 // must not block; data is only lent. A second call for a kind replaces f.
-func (n *Nodes) Handle(kind string, f func(data []byte)) {
+func (n *Peers) Handle(kind string, f func(data []byte)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.handlers[outside+kind] = f
@@ -115,11 +109,11 @@ func (n *Nodes) Handle(kind string, f func(data []byte)) {
 // nodes took it: 0 for a node says that it is gone. Delivery is at most once,
 // in order from one caller to one node as long as each call returned before
 // the next.
-func (n *Nodes) Forward(ctx context.Context, node, kind string, data []byte) (reached int, err error) {
+func (n *Peers) Forward(ctx context.Context, node, kind string, data []byte) (reached int, err error) {
 	return n.send(ctx, node, header{Kind: outside + kind}, data)
 }
 
-func (n *Nodes) send(ctx context.Context, node string, h header, body []byte) (int, error) {
+func (n *Peers) send(ctx context.Context, node string, h header, body []byte) (int, error) {
 	h.From = n.ID()
 	reached, err := n.Bus.Send(ctx, node, encode(h, body))
 	if err != nil {
@@ -129,7 +123,7 @@ func (n *Nodes) send(ctx context.Context, node string, h header, body []byte) (i
 }
 
 // Signal takes what the engine received, for engine.Node. It does not block.
-func (n *Nodes) Signal(data []byte) {
+func (n *Peers) Signal(data []byte) {
 	h, body, err := decode(data)
 	if err != nil {
 		n.Metrics.Dropped.Add(1)
@@ -152,7 +146,7 @@ func (n *Nodes) Signal(data []byte) {
 	}
 }
 
-func (n *Nodes) enqueue(t task) {
+func (n *Peers) enqueue(t task) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.life.Err() != nil {
@@ -171,7 +165,7 @@ func (n *Nodes) enqueue(t task) {
 }
 
 // run works until nothing is queued.
-func (n *Nodes) run() {
+func (n *Peers) run() {
 	for {
 		n.mu.Lock()
 		tasks := n.queue
@@ -188,7 +182,7 @@ func (n *Nodes) run() {
 
 // work does the tasks in order. Orders that follow each other are applied in
 // one walk over the sessions.
-func (n *Nodes) work(tasks []task) {
+func (n *Peers) work(tasks []task) {
 	for len(tasks) > 0 && n.life.Err() == nil {
 		k := 0
 		for k < len(tasks) && tasks[k].Kind == kindOrder {
@@ -196,7 +190,7 @@ func (n *Nodes) work(tasks []task) {
 		}
 		switch {
 		case k > 0:
-			n.obey(tasks[:k])
+			n.applyOrders(tasks[:k])
 		case tasks[0].Kind == kindChannels:
 			n.answerChannels(tasks[0])
 			k = 1

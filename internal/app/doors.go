@@ -1,0 +1,106 @@
+package app
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"magpie/internal/api"
+	"magpie/internal/auth"
+	"magpie/internal/build"
+	"magpie/internal/config"
+	"magpie/internal/door"
+	"magpie/internal/problem"
+	"magpie/internal/protocol/centrifuge"
+	"magpie/internal/protocol/raw"
+	"magpie/internal/protocol/sse"
+	"magpie/internal/transport/stream"
+	"magpie/internal/transport/ws"
+	"magpie/internal/wheel"
+)
+
+// transports are how bytes travel, and the clock that they share.
+type transports struct {
+	wheel   *wheel.Wheel
+	sockets *ws.Server // the raw door's
+	// commands are the sockets of the Centrifuge door: a command is longer than
+	// its payload, and the protocol has pings of its own, behind which those of
+	// WebSocket stay silent.
+	commands *ws.Server
+	streams  *stream.Server
+	pong     time.Duration // how long a Centrifuge client has to answer a ping
+}
+
+// wheelTick is the grain of pings and deadlines.
+const wheelTick = 100 * time.Millisecond
+
+func newTransports(cfg *config.Config, log *slog.Logger, m *measures) (transports, error) {
+	t := cfg.Times
+	all := transports{wheel: wheel.New(wheelTick), pong: min(8*time.Second, t.PongTimeout, t.PingInterval*2/3)}
+	c := ws.Config{
+		MaxMessage: cfg.Limits.MaxPayload, WriteTimeout: t.WriteTimeout, PingEvery: t.PingInterval, PongWait: t.PongTimeout,
+		Wheel: all.wheel, Log: log, Received: m.messageIn(),
+	}
+	var err error
+	if all.sockets, err = ws.New(c); err != nil {
+		return all, err
+	}
+	c.MaxMessage, c.PingEvery = centrifuge.Limit(cfg.Limits.MaxPayload), t.PingInterval+all.pong+2*time.Second
+	if all.commands, err = ws.New(c); err != nil {
+		return all, err
+	}
+	all.streams, err = stream.New(stream.Config{WriteTimeout: t.WriteTimeout, Log: log})
+	return all, err
+}
+
+// newServer builds the doors and the server that they answer on.
+func (a *App) newServer() *http.Server {
+	c, t := &a.core, &a.transports
+	access := door.Access{Auth: c.auth, Origins: a.origins()}
+	a.centrifuge = centrifuge.New(centrifuge.Config{
+		Node: c.node, Gate: c.gate, Access: access, Sockets: t.commands, Streams: t.streams, Wheel: t.wheel, Peers: c.peers,
+		Log: a.log, Version: "Magpie " + build.Version(),
+		Ping: a.cfg.Times.PingInterval, Pong: t.pong, Personal: a.cfg.PersonalSubscribe,
+	})
+	a.metrics.clients(a.centrifuge)
+	server := a.newServerAPI()
+	a.metrics.calls(server, c.peers)
+	return &http.Server{
+		Handler: handler(a.log, newPages(a.cfg),
+			raw.New(raw.Config{Node: c.node, Gate: c.gate, Access: access, Sockets: t.sockets}),
+			sse.New(sse.Config{Node: c.node, Gate: c.gate, Access: access, Streams: t.streams, Wheel: t.wheel, Heartbeat: a.cfg.Times.PingInterval}),
+			a.centrifuge,
+			api.New(api.Config{Gate: c.gate, Access: access}),
+			server, &a.health, a.metrics,
+		),
+		ReadHeaderTimeout: 5 * time.Second,  // slow headers (slowloris)
+		IdleTimeout:       60 * time.Second, // kept-alive connections that ask nothing
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// origins says whose pages may come. Open only because the address is this
+// machine's: then it must stay so.
+func (a *App) origins() auth.Origins {
+	return auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: a.cfg.OpenMode() && !a.cfg.Open}
+}
+
+// newServerAPI builds the API for servers. Without a key it is open where the
+// whole server is open because only this machine reaches it; --open, which
+// opens the doors to others, does not open it.
+func (a *App) newServerAPI() *api.Server {
+	open := a.cfg.OpenMode() && !a.cfg.Open && len(a.cfg.APIKeys) == 0
+	return api.NewServer(api.ServerConfig{
+		Gate: a.core.gate, Peers: a.core.peers, Log: a.log, Open: open,
+		Access: door.Access{Auth: a.core.auth, Origins: auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: open}},
+	})
+}
+
+// page is a handler of the library as one of ours.
+func page(h http.Handler) problem.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}

@@ -1,0 +1,91 @@
+package door
+
+import (
+	"net/http"
+	"strings"
+
+	"magpie/internal/auth"
+	"magpie/internal/fault"
+)
+
+// Access says whose pages a door answers, and finds out who asks.
+type Access struct {
+	Auth    *auth.Authorizer
+	Origins auth.Origins
+}
+
+// Admit refuses requests that a page of a foreign origin makes a browser send,
+// and lets pages of allowed origins read the answer (CORS).
+func (a Access) Admit(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Origin")
+	if err := a.Origins.Check(r); err != nil {
+		return err
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+	}
+	return nil
+}
+
+// Preflight answers OPTIONS for pages of allowed origins (CORS).
+func (a Access) Preflight(w http.ResponseWriter, r *http.Request) error {
+	if r.Header.Get("Origin") == "" || a.Origins.Check(r) != nil {
+		return &fault.Fault{Kind: fault.Forbidden, Setting: "allowed_origins",
+			Message: "not allowed: pages of this origin may not call; add it to allowed_origins"}
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, X-API-Key")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// Client returns who shows the request's token; without one it is a guest. It
+// waits and fails as Authorizer.Identify does.
+func (a Access) Client(r *http.Request) (auth.Identity, error) {
+	token, err := Token(r)
+	if err != nil {
+		return auth.Identity{}, err
+	}
+	return a.Auth.Identify(r.Context(), token)
+}
+
+// Caller is Client, and a server where the request has an API key.
+func (a Access) Caller(r *http.Request) (auth.Identity, error) {
+	if key := Key(r); key != "" {
+		return a.Auth.Key(key)
+	}
+	return a.Client(r)
+}
+
+// Token returns the request's token: the Authorization header's, or ?token=
+// for clients that cannot set headers (EventSource, WebSocket in a browser). A
+// header for somebody else, such as a proxy's Basic, is passed over; a token
+// without Bearer is an error, or its sender would be taken for a guest.
+func Token(r *http.Request) (string, error) {
+	h := r.Header.Get("Authorization")
+	scheme, rest, two := strings.Cut(h, " ")
+	switch {
+	case two && strings.EqualFold(scheme, "Bearer"):
+		return strings.TrimSpace(rest), nil
+	case !two && strings.Count(h, ".") == 2:
+		return "", fault.New(fault.BadToken, "Authorization must be Bearer TOKEN")
+	}
+	return r.URL.Query().Get("token"), nil
+}
+
+// Key returns the request's API key, "" when it has none: X-API-Key, or the
+// older form of an Authorization header.
+func Key(r *http.Request) string {
+	if key := r.Header.Get("X-API-Key"); key != "" {
+		return key
+	}
+	const scheme = "apikey "
+	if h := r.Header.Get("Authorization"); len(h) > len(scheme) && strings.EqualFold(h[:len(scheme)], scheme) {
+		return h[len(scheme):]
+	}
+	return ""
+}

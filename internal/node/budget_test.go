@@ -1,0 +1,71 @@
+package node_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/engine"
+	"magpie/internal/fault"
+	"magpie/internal/message"
+	"magpie/internal/node"
+	"magpie/internal/session"
+	"magpie/test/kit/stack"
+)
+
+// The constants of session/budget.go.
+const (
+	budgetMost  = 128 << 20
+	budgetSmall = 64 << 10
+	budgetWait  = 2 * time.Second
+)
+
+// deaf is a hub.Subscriber.
+type deaf struct{}
+
+func (deaf) Deliver(*message.Batch) {}
+func (deaf) Gap(message.Gap)        {}
+
+// What clients missed is bounded for all of them together: a few that ask for
+// long logs and read nothing do not hold all of the memory. Who missed little
+// comes back all the same, and when others have read there is room again.
+func TestTheBacklogsOfAllAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		n := stack.New(t, stack.Options{Limits: node.Limits{Payload: 1 << 20, Outbox: 1, Subscriptions: 9}})
+		var at [3]message.Position
+		for i := range at {
+			at[i] = n.Publish(engine.Publication{Channel: "chat", Payload: make([]byte, budgetSmall/2+1)}).Position
+		}
+		comeBack := func(since message.Position) error {
+			s := new(session.Session)
+			if err := n.Node.Open(s, new(recordingLink), auth.Identity{Kind: auth.Guest}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := n.Gate.Subscribe(ctx, s, "chat", deaf{}, &since)
+			return err
+		}
+		refused := func(err error) bool { return fault.KindOf(err) == fault.Unavailable }
+
+		done := n.Gate.Hold(budgetMost + 1)
+		if err := comeBack(at[0]); !refused(err) {
+			t.Errorf("much was missed, and there is no room: %v", err)
+		}
+		if err := comeBack(at[1]); err != nil {
+			t.Errorf("little was missed: %v", err)
+		}
+		who := node.CallerActor(auth.Identity{Kind: auth.Guest})
+		if _, err := n.Gate.History(ctx, who, "chat", engine.Query{Limit: engine.All}); !refused(err) {
+			t.Errorf("history of all: %v", err)
+		}
+		if page, err := n.Gate.History(ctx, who, "chat", engine.Query{Limit: 1}); err != nil || len(page.Messages) != 1 {
+			t.Errorf("history of one: %v", err)
+		}
+		time.AfterFunc(budgetWait/2, done)
+		if err := comeBack(at[0]); err != nil {
+			t.Errorf("others have read meanwhile: %v", err)
+		}
+	})
+}

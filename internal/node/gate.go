@@ -1,0 +1,213 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/hub"
+	"magpie/internal/message"
+	"magpie/internal/metrics"
+	"magpie/internal/session"
+)
+
+// Gate is the one place through which whatever anybody wants of a channel
+// goes. Each method admits the request first: its steps are in admit. All
+// methods are safe for concurrent use.
+type Gate struct {
+	engine engine.Engine
+	hub    *hub.Hub
+	auth   *auth.Authorizer
+	rules  *channel.Rules
+	limits Limits
+	budget *session.Budget
+	// reading has a place for each log that is read for a client.
+	reading chan struct{}
+
+	Metrics GateMetrics
+}
+
+// GateMetrics counts publications.
+type GateMetrics struct {
+	Published metrics.Counter // taken in by this node and acknowledged by the engine
+	Refused   metrics.Counter // that were not
+}
+
+// GateConfig is what NewGate needs.
+type GateConfig struct {
+	Engine engine.Engine
+	Hub    *hub.Hub
+	Auth   *auth.Authorizer
+	Rules  *channel.Rules
+	Limits Limits
+	Node   *Node
+}
+
+// NewGate returns the gate of a node.
+func NewGate(c GateConfig) *Gate {
+	return &Gate{engine: c.Engine, hub: c.Hub, auth: c.Auth, rules: c.Rules, limits: c.Limits,
+		budget: &c.Node.shared.Budget, reading: make(chan struct{}, readersMost)}
+}
+
+// request is what an actor wants.
+type request struct {
+	actor   Actor
+	do      auth.Action
+	channel string
+	size    int  // bytes of a payload
+	granted bool // a subscription token lets the actor in
+}
+
+// admit decides. Its steps, in order: the limits, then the rights.
+func (g *Gate) admit(r *request) error {
+	if err := g.limits.check(r); err != nil {
+		return err
+	}
+	return g.mayDo(r)
+}
+
+// mayDo asks for the rights. Whether a session is subscribed is looked up only
+// where it matters: it may be in very many channels.
+func (g *Gate) mayDo(r *request) error {
+	if r.actor.kind == engineActor {
+		return nil // who may use the engine's store may publish
+	}
+	ask := auth.Request{Who: r.actor.who, Do: r.do, Channel: r.channel, Granted: r.granted}
+	err := g.auth.May(ask)
+	if err != nil && r.actor.session != nil && r.do != auth.Subscribe && r.actor.session.In(r.channel) {
+		ask.Subscribed = true
+		err = g.auth.May(ask)
+	}
+	return err
+}
+
+// Publish publishes for the actor. It blocks as long as the engine takes (D4).
+func (g *Gate) Publish(ctx context.Context, a Actor, p engine.Publication) (engine.Result, error) {
+	err := g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload)})
+	var res engine.Result
+	if err == nil {
+		p.By = a.publisher(p.By)
+		res, err = g.engine.Publish(ctx, p)
+	}
+	g.countPublished(err)
+	return res, err
+}
+
+func (g *Gate) countPublished(err error) {
+	if err != nil {
+		g.Metrics.Refused.Add(1)
+	} else {
+		g.Metrics.Published.Add(1)
+	}
+}
+
+// PublishAll publishes to many channels in few round trips, each admitted as
+// Publish does. Outcomes are in the order of the publications.
+func (g *Gate) PublishAll(ctx context.Context, a Actor, all []engine.Publication) []engine.Outcome {
+	outcomes := make([]engine.Outcome, len(all))
+	admitted, at := make([]engine.Publication, 0, len(all)), make([]int, 0, len(all))
+	for i, p := range all {
+		outcomes[i].Err = g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload)})
+		if outcomes[i].Err == nil {
+			p.By = a.publisher(p.By)
+			admitted, at = append(admitted, p), append(at, i)
+		}
+	}
+	for k, o := range g.engine.PublishAll(ctx, admitted) {
+		outcomes[at[k]] = o
+	}
+	for _, o := range outcomes {
+		g.countPublished(o.Err)
+	}
+	return outcomes
+}
+
+// Announce publishes joins and leaves of sessions that were let in. Outcomes
+// are in the order of the publications.
+func (g *Gate) Announce(ctx context.Context, all []engine.Publication) []engine.Outcome {
+	return g.engine.PublishAll(ctx, all)
+}
+
+// Admit decides whether a message that was published in the engine's own store
+// is taken in, for engine.Node.
+func (g *Gate) Admit(p engine.Publication) error {
+	return g.admit(&request{actor: Actor{kind: engineActor}, do: auth.Publish, channel: p.Channel, size: len(p.Payload)})
+}
+
+// MaySubscribe tells whether the actor may subscribe to a channel, before
+// anything is set up for it. granted says that a subscription token for this
+// identity and channel lets it in.
+func (g *Gate) MaySubscribe(a Actor, name string, granted bool) error {
+	return g.admit(&request{actor: a, do: auth.Subscribe, channel: name, granted: granted})
+}
+
+// Subscribe is MaySubscribe and Session.Join.
+func (g *Gate) Subscribe(ctx context.Context, s *session.Session, name string, to hub.Subscriber, since *message.Position) (session.Joined, error) {
+	if err := g.MaySubscribe(ClientActor(s), name, false); err != nil {
+		return session.Joined{}, err
+	}
+	return s.Join(ctx, name, to, since)
+}
+
+// History reads a part of a channel's log. What it returns may wait for the
+// client to read it: the caller counts the answer's bytes with Hold.
+func (g *Gate) History(ctx context.Context, a Actor, name string, q engine.Query) (engine.Page, error) {
+	if err := g.admit(&request{actor: a, do: auth.History, channel: name}); err != nil {
+		return engine.Page{}, err
+	}
+	g.budget.Wait(ctx)
+	select {
+	case g.reading <- struct{}{}:
+		defer func() { <-g.reading }()
+	case <-ctx.Done():
+		return engine.Page{}, engine.Unavailable("%w", ctx.Err())
+	}
+	page, err := g.engine.History(ctx, name, q)
+	if err != nil {
+		return page, err
+	}
+	return page, g.budget.Admit(page.Messages)
+}
+
+// Hold counts bytes of an answer that a client has yet to read; the caller
+// calls done when it has.
+func (g *Gate) Hold(bytes int) (done func()) { return g.budget.Take(bytes) }
+
+// Presence answers who is in a channel, on all nodes. It fails with
+// hub.ErrNoPresence where the channel's rule keeps none.
+func (g *Gate) Presence(ctx context.Context, a Actor, name string) ([]engine.Member, error) {
+	if err := g.admit(&request{actor: a, do: auth.Presence, channel: name}); err != nil {
+		return nil, err
+	}
+	return g.hub.Presence(ctx, name)
+}
+
+// Remove deletes a channel's log, for servers.
+func (g *Gate) Remove(ctx context.Context, name string) error {
+	if err := g.limits.check(&request{channel: name}); err != nil {
+		return err
+	}
+	return g.engine.Remove(ctx, name)
+}
+
+// Rule returns the rule of a channel.
+func (g *Gate) Rule(name string) *channel.Rule { return g.rules.For(name) }
+
+// Intern returns a name of its own or the one that all share; see hub.Intern.
+func (g *Gate) Intern(name string) string { return g.hub.Intern(name) }
+
+// MaxPayload is the limit of one message in bytes.
+func (g *Gate) MaxPayload() int { return g.limits.Payload }
+
+// Immediate tells whether publishing takes no waiting here.
+func (g *Gate) Immediate() bool { return g.engine.Immediate() }
+
+// Timeout bounds a publication. Where none waits it costs no timer.
+func (g *Gate) Timeout(d time.Duration) (context.Context, context.CancelFunc) {
+	if g.engine.Immediate() {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.Background(), d)
+}

@@ -1,0 +1,60 @@
+package node
+
+import (
+	"slices"
+
+	"magpie/internal/auth"
+	"magpie/internal/session"
+)
+
+// Sessions are found by their user, so that an order to one user costs nothing
+// on account of all others. Sessions of nobody (User "") are not among them.
+
+// Identify says who is behind an open session from now on: doors whose clients
+// show their token after the handshake open it as a guest's. When the identity
+// expires is for the door to watch.
+func (n *Node) Identify(s *session.Session, who auth.Identity) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := s.Who().User
+	s.SetWho(who)
+	if _, open := n.sessions[s]; !open || before == who.User {
+		return
+	}
+	n.removeUserLocked(s, before)
+	n.addUserLocked(s, who.User)
+}
+
+// EachOf calls f with every open session of a user until it returns false.
+// Sessions may open and close meanwhile.
+func (n *Node) EachOf(user string, f func(*session.Session) bool) {
+	n.mu.Lock()
+	all := slices.Clone(n.users[user])
+	n.mu.Unlock()
+	for _, s := range all {
+		if !f(s) {
+			return
+		}
+	}
+}
+
+func (n *Node) addUserLocked(s *session.Session, user string) {
+	if user != "" {
+		n.users[user] = append(n.users[user], s)
+	}
+}
+
+func (n *Node) removeUserLocked(s *session.Session, user string) {
+	list := n.users[user]
+	i := slices.Index(list, s)
+	if i < 0 {
+		return
+	}
+	if len(list) == 1 {
+		delete(n.users, user)
+		return
+	}
+	last := len(list) - 1
+	list[i], list[last] = list[last], nil
+	n.users[user] = list[:last]
+}
