@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +42,6 @@ func (c *command) benchCommand() *cobra.Command {
 	flags.IntVar(&p.PID, "pid", 0, "process of the server on this machine, to tell its CPU time and memory (Linux)")
 	flags.StringVar(&p.Target.Door, "door", "raw", "door to come in by: "+strings.Join(bench.Doors, ", "))
 	flags.BoolVar(&p.Target.Recoverable, "recoverable", false, "ask for subscriptions that can be resumed (door centrifuge)")
-	token := flags.String("token", "", "`token` to show (MAGPIE_TOKEN)")
 	asJSON := flags.Bool("json", false, "print the result as JSON")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		cl, err := open()
@@ -53,11 +49,11 @@ func (c *command) benchCommand() *cobra.Command {
 			return err
 		}
 		p.Size = *size
-		p.Target.URL, p.Target.APIKey, p.Target.Token = cl.base.String(), cl.key, either(*token, c.getenv("MAGPIE_TOKEN"))
+		p.Target.URL, p.Target.APIKey, p.Target.Token = cl.base.String(), cl.key, cl.token
 		if err := checkBench(&p); err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := untilSignal()
 		defer stop()
 		b := benching{plan: p, client: cl, json: *asJSON, out: c.out, err: c.err, live: isTerminal(c.err)}
 		return b.run(ctx)

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -24,80 +22,74 @@ func (c *command) doctorCommand() *cobra.Command {
 		Use: "doctor", Args: noArgs,
 		Short: "Look at settings, address and Redis, and say what to do about each problem",
 	}
-	load := c.withSettings(cmd, "")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return c.withSettings(cmd, "", func(cfg *config.Config, _ []string) error {
+		ctx, stop := untilSignal()
 		defer stop()
-		v := visit{out: c.out}
-		v.settings(cfg)
-		v.address(ctx, cfg)
-		v.redis(ctx, cfg)
-		if v.bad > 0 {
-			return exit{exitFailed, fmt.Sprintf("%d to mend", v.bad)}
+		e := examination{out: c.out}
+		e.settings(cfg)
+		e.address(ctx, cfg)
+		e.redis(ctx, cfg)
+		if e.bad > 0 {
+			return exit{exitFailed, fmt.Sprintf("%d to mend", e.bad)}
 		}
 		return nil
-	}
-	return cmd
+	})
 }
 
-// visit is one run of the doctor. It changes nothing, neither here nor in
+// examination is one run of the doctor. It changes nothing, neither here nor in
 // Redis.
-type visit struct {
+type examination struct {
 	out io.Writer
 	bad int
 }
 
-func (v *visit) ok(format string, args ...any)   { v.line("ok  ", format, args...) }
-func (v *visit) note(format string, args ...any) { v.line("note", format, args...) }
-func (v *visit) wrong(format string, args ...any) {
-	v.bad++
-	v.line("BAD ", format, args...)
+func (e *examination) ok(format string, args ...any)   { e.line("ok  ", format, args...) }
+func (e *examination) note(format string, args ...any) { e.line("note", format, args...) }
+func (e *examination) wrong(format string, args ...any) {
+	e.bad++
+	e.line("BAD ", format, args...)
 }
 
-func (v *visit) line(mark, format string, args ...any) {
-	fmt.Fprintf(v.out, "%s  %s\n", mark, fmt.Sprintf(format, args...))
+func (e *examination) line(mark, format string, args ...any) {
+	fmt.Fprintf(e.out, "%s  %s\n", mark, fmt.Sprintf(format, args...))
 }
 
-func (v *visit) settings(cfg *config.Config) {
-	v.ok("settings: nothing wrong with them")
+func (e *examination) settings(cfg *config.Config) {
+	e.ok("settings: nothing wrong with them")
 	for _, w := range cfg.Warnings() {
-		v.note("settings: %s", w)
+		e.note("settings: %s", w)
 	}
 	switch {
 	case !cfg.OpenMode() && len(cfg.APIKeys) == 0:
-		v.note("access: clients need a token; no server can publish over HTTP until you set --api-key (MAGPIE_API_KEY)")
+		e.note("access: clients need a token; no server can publish over HTTP until you set --api-key (MAGPIE_API_KEY)")
 	case !cfg.OpenMode():
-		v.ok("access: clients need a token, servers an API key")
+		e.ok("access: clients need a token, servers an API key")
 	case config.Loopback(cfg.Addr):
-		v.note("access: open mode, anyone who reaches %s may join and publish; set --token-secret (MAGPIE_TOKEN_SECRET) before a proxy is put in front", cfg.Addr)
+		e.note("access: open mode, anyone who reaches %s may join and publish; set --token-secret (MAGPIE_TOKEN_SECRET) before a proxy is put in front", cfg.Addr)
 	default:
-		v.note("access: --open lets anyone on the network join and publish; set --token-secret (MAGPIE_TOKEN_SECRET) instead when that is not meant")
+		e.note("access: --open lets anyone on the network join and publish; set --token-secret (MAGPIE_TOKEN_SECRET) instead when that is not meant")
 	}
 }
 
-func (v *visit) address(ctx context.Context, cfg *config.Config) {
+func (e *examination) address(ctx context.Context, cfg *config.Config) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Addr)
 	if err == nil {
 		ln.Close()
-		v.ok("address: %s is free", cfg.Addr)
+		e.ok("address: %s is free", cfg.Addr)
 		return
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		v.wrong("address: %s", explain(cfg, err))
+		e.wrong("address: %s", explain(cfg, err))
 		return
 	}
 	url := localURL(cfg, cfg.Addr)
 	switch status, err := readiness(ctx, url); {
 	case err == nil && status == http.StatusOK:
-		v.ok("address: a server is up at %s and ready", url)
+		e.ok("address: a server is up at %s and ready", url)
 	case err == nil && status == http.StatusServiceUnavailable:
-		v.wrong("address: a server is up at %s and says that it is not ready; open %s/readyz to read why", url, url)
+		e.wrong("address: a server is up at %s and says that it is not ready; open %s/readyz to read why", url, url)
 	default:
-		v.wrong("address: another program than Magpie listens on %s; stop it, or choose another address with --addr (MAGPIE_ADDR)", cfg.Addr)
+		e.wrong("address: another program than Magpie listens on %s; stop it, or choose another address with --addr (MAGPIE_ADDR)", cfg.Addr)
 	}
 }
 
@@ -118,9 +110,9 @@ func readiness(ctx context.Context, url string) (int, error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
-func (v *visit) redis(ctx context.Context, cfg *config.Config) {
+func (e *examination) redis(ctx context.Context, cfg *config.Config) {
 	if cfg.Redis == "" {
-		v.note("redis: none; logs live in this process and end with it, and one node is all there is; set --redis (MAGPIE_REDIS) to share and keep them")
+		e.note("redis: none; logs live in this process and end with it, and one node is all there is; set --redis (MAGPIE_REDIS) to share and keep them")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -128,11 +120,11 @@ func (v *visit) redis(ctx context.Context, cfg *config.Config) {
 	for _, f := range redis.Diagnose(ctx, cfg.Redis) {
 		switch f.Level {
 		case redis.Fine:
-			v.ok("redis: %s", f.Text)
+			e.ok("redis: %s", f.Text)
 		case redis.Notable:
-			v.note("redis: %s", f.Text)
+			e.note("redis: %s", f.Text)
 		default:
-			v.wrong("redis: %s", f.Text)
+			e.wrong("redis: %s", f.Text)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"magpie/internal/app"
 	"magpie/internal/config"
 )
 
@@ -161,7 +162,7 @@ func newTestServer(t testing.TB, secure bool) *testServer {
 		s.certify(cfg)
 	}
 	var err error
-	if s.app, err = newApplication(cfg, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+	if s.app, err = app.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.app.Stop(context.Background()) })

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -41,8 +42,8 @@ type command struct {
 	err     io.Writer
 }
 
-// exit is an error that asks for its own exit code. Without a text nothing is
-// printed: what there was to say has been said.
+// exit is an error with an exit code of its own. Without a text nothing is
+// printed.
 type exit struct {
 	code int
 	text string
@@ -95,7 +96,13 @@ func (c *command) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	// "magpie --addr :80" is "magpie serve --addr :80": same flags, same run.
-	root.Args, root.RunE, root.FParseErrWhitelist = c.rootArgs(root), serve.RunE, serve.FParseErrWhitelist
+	root.RunE, root.FParseErrWhitelist = serve.RunE, serve.FParseErrWhitelist
+	root.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(root, args[0], "")
+		}
+		return nil
+	}
 	serve.Flags().VisitAll(func(f *pflag.Flag) { root.Flags().AddFlag(f) })
 	root.SetVersionTemplate(build.Line() + "\n")
 	root.SetFlagErrorFunc(flagError)
@@ -107,21 +114,32 @@ func (c *command) root() *cobra.Command {
 	return root
 }
 
-// rootArgs refuses a word that is no command, and names the one that was meant.
-func (c *command) rootArgs(root *cobra.Command) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		var known []string
-		for _, sub := range root.Commands() {
-			known = append(append(known, sub.Name()), sub.Aliases...)
-		}
-		if near := spelling.Nearest(args[0], known); near != "" {
-			return usagef("there is no command %q; did you mean magpie %s?", args[0], near)
-		}
-		return usagef("there is no command %q; see magpie --help", args[0])
+// unknownCommand refuses a word that is no command below cmd, and names the one
+// that was meant; fallback, where it is not empty, when none is near.
+func unknownCommand(cmd *cobra.Command, word, fallback string) error {
+	var known []string
+	for _, sub := range cmd.Commands() {
+		known = append(append(known, sub.Name()), sub.Aliases...)
 	}
+	if near := cmp.Or(spelling.Nearest(word, known), fallback); near != "" {
+		return usagef("there is no command %q; did you mean %s %s?", word, cmd.CommandPath(), near)
+	}
+	return usagef("there is no command %q; see %s --help", word, cmd.CommandPath())
+}
+
+// group makes a command that does nothing but have others below it.
+func group(name, short, missing string, below ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{
+		Use: name, Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("%s", missing)
+			}
+			return unknownCommand(cmd, args[0], below[0].Name())
+		},
+	}
+	g.AddCommand(below...)
+	return g
 }
 
 // flagError names the nearest flag of a command that has none of that name.
@@ -144,6 +162,34 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usagef("%s takes no %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 	}
 	return nil
+}
+
+// input returns the argument, or standard input (most bytes of it) when there
+// is none or a dash. Where a person would have to guess that they are to type,
+// it says what is missing instead.
+func (c *command) input(args []string, most int64, missing string) ([]byte, error) {
+	if len(args) == 1 && args[0] != "-" {
+		return []byte(args[0]), nil
+	}
+	if len(args) == 0 && isTerminal(c.in) {
+		return nil, usagef("%s", missing)
+	}
+	text, err := io.ReadAll(io.LimitReader(c.in, most))
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	return text, nil
+}
+
+// isTerminal counts every character device as a terminal, /dev/null too, where
+// the form of the output does not matter.
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func (c *command) versionCommand() *cobra.Command {

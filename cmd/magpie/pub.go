@@ -2,27 +2,24 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"magpie/internal/channel"
+	"magpie/internal/message"
 )
 
 const (
 	publishAttempts = 4
-	// maxRead bounds what is read from standard input; no server takes more.
-	maxRead = 64 << 20
+	// maxPayload bounds what is read from standard input; no server takes more.
+	maxPayload = 64 << 20
 )
 
 func (c *command) pubCommand() *cobra.Command {
@@ -32,129 +29,70 @@ func (c *command) pubCommand() *cobra.Command {
 		Long:  "Publish a message over HTTP and print its offset and epoch. A try whose answer is lost is repeated under the same\nidempotency key, so the message is published once.",
 		Example: "  magpie pub chat '{\"content\":\"hi\"}'\n" +
 			"  date | magpie pub chat",
-		Args: func(cmd *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
 				return usagef("say where and what: magpie pub CHANNEL [PAYLOAD|-]")
+			}
+			if err := channel.Check(args[0]); err != nil {
+				return usagef("%s", err)
 			}
 			return nil
 		},
 	}
 	open := c.clientFlags(cmd)
-	showToken := c.tokenFlag(cmd)
 	key := cmd.Flags().String("idempotency-key", "", "`key` under which a repeat is the same message (default: a random one)")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := channel.Check(args[0]); err != nil {
-			return usagef("%s", err)
-		}
 		cl, err := open()
 		if err != nil {
 			return err
 		}
-		showToken(cl)
-		payload, err := c.payload(args[1:])
+		payload, err := c.input(args[1:], maxPayload+1, "say what to publish: magpie pub CHANNEL PAYLOAD, or - to type it in")
 		if err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		if len(payload) > maxPayload {
+			return usagef("standard input is longer than 64 MB, which is more than any server takes")
+		}
+		ctx, stop := untilSignal()
 		defer stop()
-		p := publication{channel: args[0], payload: payload, key: either(*key, rand.Text())}
-		return p.send(ctx, cl, c.out)
+		p := publication{channel: args[0], payload: payload, key: cmp.Or(*key, rand.Text())}
+		return p.publish(ctx, cl, c.out)
 	}
 	return cmd
-}
-
-func (c *command) payload(args []string) ([]byte, error) {
-	if len(args) == 1 && args[0] != "-" {
-		return []byte(args[0]), nil
-	}
-	if len(args) == 0 && isTerminal(c.in) {
-		return nil, usagef("say what to publish: magpie pub CHANNEL PAYLOAD, or - to type it in")
-	}
-	payload, err := io.ReadAll(io.LimitReader(c.in, maxRead+1))
-	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
-	}
-	if len(payload) > maxRead {
-		return nil, usagef("standard input is longer than 64 MB, which is more than any server takes")
-	}
-	return payload, nil
 }
 
 type publication struct {
 	channel string
 	payload []byte
-	key     string // idempotency key: makes trying again safe (D4)
+	key     string // idempotency key: makes a repeat safe (D4)
 }
 
-// send publishes and prints the answer. It tries again when nobody knows
-// whether the message arrived, and when the server says "not now".
-func (p publication) send(ctx context.Context, cl *client, out io.Writer) error {
+// publish prints the position of the accepted message. It tries again when the
+// answer was lost, and when the server may accept the message later.
+func (p publication) publish(ctx context.Context, cl *client, out io.Writer) error {
 	for attempt := 0; ; attempt++ {
-		answer, err := p.post(ctx, cl)
+		at, err := p.post(ctx, cl)
 		if err == nil {
-			_, err = fmt.Fprintln(out, answer)
-			return err
+			return json.NewEncoder(out).Encode(struct {
+				Offset uint64 `json:"offset"`
+				Epoch  string `json:"epoch"`
+			}{at.Offset, at.Epoch})
 		}
-		if attempt+1 == publishAttempts || !worthTrying(err) {
+		if attempt+1 == publishAttempts || !worthRetrying(err) {
 			return reachable(cl, err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(backoff(attempt, 5*time.Second)):
+		if err := pause(ctx, backoff(attempt, 5*time.Second)); err != nil {
+			return err
 		}
 	}
 }
 
-func worthTrying(err error) bool {
-	if r, ok := errors.AsType[refusal](err); ok {
-		return r.status == http.StatusServiceUnavailable || r.status == http.StatusTooManyRequests || r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout
-	}
-	// Refused is an answer: nobody is there.
-	return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, context.Canceled)
-}
-
-// reachable turns a failed connection into a sentence.
-func reachable(cl *client, err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("nothing listens at %s; start magpie serve, or name another server with --url (MAGPIE_URL)", cl.base.Redacted())
-	}
-	return err
-}
-
-func (p publication) post(ctx context.Context, cl *client) (string, error) {
+func (p publication) post(ctx context.Context, cl *client) (at message.Position, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, cl.url(nil, "publish", p.channel), bytes.NewReader(p.payload))
 	if err != nil {
-		return "", err
+		return at, err
 	}
 	req.Header.Set("Idempotency-Key", p.key)
 	req.Header.Set("Content-Type", "application/octet-stream")
-	cl.show(req.Header)
-	resp, err := cl.http.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	return readAnswer(resp)
-}
-
-// readAnswer returns the offset and epoch of an accepted message as a line of
-// JSON, or a refusal with the server's own words.
-func readAnswer(resp *http.Response) (string, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return "", err
-	}
-	if resp.StatusCode/100 != 2 {
-		return "", newRefusal(resp, body, "--api-key (MAGPIE_API_KEY) or --token (MAGPIE_TOKEN)")
-	}
-	var answer struct {
-		Offset uint64 `json:"offset"`
-		Epoch  string `json:"epoch"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return "", errors.New("what answered is no Magpie; check --url (MAGPIE_URL)")
-	}
-	line, err := json.Marshal(answer)
-	return string(line), err
+	return at, cl.send(req, &at)
 }

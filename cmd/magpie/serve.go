@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"magpie/internal/app"
 	"magpie/internal/build"
 	"magpie/internal/config"
 )
@@ -31,24 +35,32 @@ func (c *command) serveCommand() *cobra.Command {
 		Use: "serve", Short: "Run the server", Args: noArgs,
 		Long: "Run the server. Settings come from flags, MAGPIE_ variables and a YAML file; the first that has one\nwins. \"magpie config doc\" prints the page about all of them.",
 	}
-	load := c.withSettings(cmd, "all")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
+	c.withSettings(cmd, allSettings, func(cfg *config.Config, _ []string) error {
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 		defer signal.Stop(signals)
 		log := newLogger(cfg.Log, c.err)
-		app, err := newApplication(cfg, log)
+		a, err := app.New(cfg, log)
 		if err != nil {
 			return explain(cfg, err)
 		}
-		s := serving{app: app, cfg: cfg, log: log, signals: signals, hints: c.hints}
+		s := serving{app: a, cfg: cfg, log: log, signals: signals, hints: c.hints}
 		return s.run()
-	}
+	})
 	return cmd
+}
+
+// newLogger logs to w: text for people, JSON for machines.
+func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
+		panic(err) // config checked it
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "text" || cfg.Format == "auto" && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
 }
 
 // serving is one run of the server, from start to the end of its shutdown.
@@ -61,8 +73,8 @@ type serving struct {
 }
 
 // run starts the application, waits for a signal or a failure and stops it.
-// A first signal asks; a second one is obeyed at once, even in the middle of
-// a start or a shutdown that hangs.
+// The first signal starts the shutdown. A second one ends the process at once,
+// also during a start or a shutdown that hangs.
 func (s *serving) run() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -98,29 +110,18 @@ func (s *serving) run() error {
 	}
 }
 
-// announce is the line that an operator looks for after the fact: where, with
-// what behind it, and who gets in.
+// announce logs where the server listens, with which engine, and who gets in.
 func (s *serving) announce() {
-	behind := "embedded engine"
-	if s.cfg.Redis != "" {
-		behind = config.RedactURL(s.cfg.Redis)
-	}
-	s.log.Info("serving", "version", build.Version(), "addr", s.app.Addr(), "node", s.cfg.Node, "engine", behind,
-		"open_to_guests", openTo(s.cfg.Rules.ForGuests()))
+	engine := cmp.Or(config.RedactURL(s.cfg.Redis), "embedded engine")
+	guests := cmp.Or(strings.Join(s.cfg.Rules.ForGuests(), " "), "nothing")
+	s.log.Info("serving", "version", build.Version(), "addr", s.app.Addr(), "node", s.cfg.Node, "engine", engine,
+		"open_to_guests", guests)
 	for _, w := range s.cfg.Warnings() {
 		s.log.Warn(w.Text, "setting", w.Source)
 	}
 	if s.cfg.Open {
 		s.log.Warn("open mode: anyone who reaches this address may join and publish", "addr", s.app.Addr())
 	}
-}
-
-// openTo says which channels somebody who shows nothing can reach.
-func openTo(rules []string) string {
-	if len(rules) == 0 {
-		return "nothing"
-	}
-	return strings.Join(rules, " ")
 }
 
 func (s *serving) stop() error {
@@ -147,15 +148,17 @@ func cut(sig os.Signal) error {
 	return exit{code, fmt.Sprintf("a second signal (%s) cut the shutdown short", sig)}
 }
 
-// explain puts what often goes wrong at the start into one sentence that says
-// what to do. Everything else keeps its own words.
+// explain says what to do about the errors that are frequent at a start. Other
+// errors stay as they are.
 func explain(cfg *config.Config, err error) error {
+	op, _ := errors.AsType[*net.OpError](err)
+	listening := op != nil && op.Op == "listen"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("another program listens on %s already; stop it, or choose another address with --addr (MAGPIE_ADDR), such as --addr localhost:8081", cfg.Addr)
-	case errors.Is(err, syscall.EACCES) && isListen(err):
+	case errors.Is(err, syscall.EACCES) && listening:
 		return fmt.Errorf("this user may not listen on %s; choose a port from 1024 on with --addr (MAGPIE_ADDR)", cfg.Addr)
-	case errors.Is(err, syscall.EADDRNOTAVAIL) && isListen(err):
+	case errors.Is(err, syscall.EADDRNOTAVAIL) && listening:
 		return fmt.Errorf("%s is no address of this machine; choose one with --addr (MAGPIE_ADDR), such as --addr localhost:8080", cfg.Addr)
 	}
 	return err

@@ -19,7 +19,7 @@ import (
 
 const (
 	maxBackoff = 15 * time.Second
-	// A server that is cut off without a word is found out by a ping of ours.
+	// Pings find a connection that was cut without a close.
 	pingEvery   = 20 * time.Second
 	pingTimeout = 10 * time.Second
 	dialTimeout = 10 * time.Second
@@ -36,40 +36,40 @@ type stream struct {
 	since   *message.Position // what was printed last; nil: not known
 }
 
-// errFinal marks what coming back cannot mend.
-var errFinal = errors.New("final")
+// final is an error after which another attempt is of no use.
+type final struct{ error }
 
-// run blocks until ctx ends (nil) or the server will not have us (an error).
+func (f final) Unwrap() error { return f.error }
+
+// run blocks until ctx ends (nil) or the server refuses the stream (an error).
 func (s *stream) run(ctx context.Context) error {
 	if s.since == nil {
 		s.since = s.current(ctx)
 	}
 	for attempt, ever := 0, false; ; attempt++ {
-		began := time.Now()
+		start := time.Now()
 		joined, err := s.connect(ctx)
-		switch {
-		case ctx.Err() != nil:
+		ever = ever || joined
+		if ctx.Err() != nil {
 			return nil
-		case errors.Is(err, errFinal), !ever && !joined:
+		}
+		if _, refused := errors.AsType[final](err); refused || !ever {
 			return reachable(s.client, err)
 		}
-		ever = ever || joined
-		if joined && time.Since(began) > maxBackoff {
+		if joined && time.Since(start) > maxBackoff {
 			attempt = 0
 		}
 		wait := backoff(attempt, maxBackoff)
 		s.note("%s: connection lost (%s); coming back in %s", s.channel, err, wait.Round(10*time.Millisecond))
-		select {
-		case <-ctx.Done():
+		if pause(ctx, wait) != nil {
 			return nil
-		case <-time.After(wait):
 		}
 	}
 }
 
-// current asks where the channel's log stands, so that even what is published
-// before the first connection is up, or lost with it, is found again. Without
-// an answer the stream starts with what comes first.
+// current asks for the position of the channel's log, so that even what is
+// published before the first connection is up, or lost with it, is found again.
+// Without an answer the stream starts with what comes first.
 func (s *stream) current(ctx context.Context) *message.Position {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -77,21 +77,11 @@ func (s *stream) current(ctx context.Context) *message.Position {
 	if err != nil {
 		return nil
 	}
-	s.client.show(req.Header)
-	resp, err := s.client.http.Do(req)
-	if err != nil {
+	var at message.Position
+	if s.client.send(req, &at) != nil || at.Epoch == "" {
 		return nil
 	}
-	defer resp.Body.Close()
-	var at struct {
-		Epoch  string
-		Offset uint64
-	}
-	body := io.LimitReader(resp.Body, 64<<10)
-	if resp.StatusCode != http.StatusOK || json.NewDecoder(body).Decode(&at) != nil || at.Epoch == "" {
-		return nil
-	}
-	return &message.Position{Epoch: at.Epoch, Offset: at.Offset}
+	return &at
 }
 
 // connect joins the channel and prints until the connection ends. It tells
@@ -127,7 +117,7 @@ func (s *stream) dial(ctx context.Context) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	options := &websocket.DialOptions{HTTPHeader: make(http.Header)}
-	s.client.show(options.HTTPHeader)
+	s.client.authorize(options.HTTPHeader)
 	conn, resp, err := websocket.Dial(ctx, s.client.url(query, "websocket"), options)
 	if err == nil {
 		return conn, nil
@@ -135,23 +125,14 @@ func (s *stream) dial(ctx context.Context) (*websocket.Conn, error) {
 	if resp == nil {
 		return nil, err
 	}
-	var body []byte
-	if resp.Body != nil {
-		body, _ = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		resp.Body.Close()
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	refused := newRefusal(resp, body, "--token (MAGPIE_TOKEN) or --api-key (MAGPIE_API_KEY)")
+	if refused.status/100 == 4 && !worthRetrying(refused) {
+		return nil, final{refused}
 	}
-	no := newRefusal(resp, body, "--token (MAGPIE_TOKEN) or --api-key (MAGPIE_API_KEY)")
-	if no.status/100 == 4 && !worthTrying(no) {
-		return nil, fmt.Errorf("%w%w", silent{errFinal}, no)
-	}
-	return nil, no
+	return nil, refused
 }
-
-// silent keeps a mark in an error's chain and out of its text.
-type silent struct{ error }
-
-func (silent) Error() string   { return "" }
-func (s silent) Unwrap() error { return s.error }
 
 func keepAlive(ctx context.Context, conn *websocket.Conn) {
 	tick := time.NewTicker(pingEvery)
@@ -176,17 +157,17 @@ func (s *stream) read(ctx context.Context, conn *websocket.Conn) error {
 	for {
 		_, frame, err := conn.Read(ctx)
 		if err != nil {
-			return ending(err)
+			return closeReason(err)
 		}
 		if err := s.take(frame); err != nil {
-			return fmt.Errorf("%w%w", silent{errFinal}, err)
+			return final{err}
 		}
 	}
 }
 
-// ending says why a connection closed, and marks the codes after which the
-// server does not want us back.
-func ending(err error) error {
+// closeReason says why a connection was closed. The codes after which the
+// server does not want the client back make it final.
+func closeReason(err error) error {
 	ce, ok := errors.AsType[websocket.CloseError](err)
 	if !ok {
 		return err
@@ -195,30 +176,21 @@ func ending(err error) error {
 	switch code := ce.Code; {
 	case code >= 4500, code == websocket.StatusProtocolError, code == websocket.StatusUnsupportedData,
 		code == websocket.StatusInvalidFramePayloadData, code == websocket.StatusPolicyViolation, code == websocket.StatusMessageTooBig:
-		return fmt.Errorf("%w%w", silent{errFinal}, why)
+		return final{why}
 	}
 	return why
 }
 
 // envelope is a frame of ?format=envelope: a message, a gap or an error.
 type envelope struct {
-	Epoch  string          `json:"epoch"`
-	Offset uint64          `json:"offset"`
-	Data   json.RawMessage `json:"data"`
-	B64    []byte          `json:"b64"`
-	Gap    *struct {
-		Reason string `json:"reason"`
-		From   point  `json:"from"`
-		Now    point  `json:"now"`
-	} `json:"gap"`
-	Error *struct {
-		Message string `json:"message"`
-	} `json:"error"`
-}
-
-type point struct {
-	Epoch  string `json:"epoch"`
-	Offset uint64 `json:"offset"`
+	message.Position
+	Data json.RawMessage
+	B64  []byte
+	Gap  *struct {
+		Reason    string
+		From, Now message.Position
+	}
+	Error *struct{ Message string }
 }
 
 func (s *stream) take(frame []byte) error {
@@ -232,7 +204,7 @@ func (s *stream) take(frame []byte) error {
 		return nil
 	case e.Gap != nil:
 		s.note("%s: messages after offset %d cannot be had any more (%s); going on after %d", s.channel, e.Gap.From.Offset, e.Gap.Reason, e.Gap.Now.Offset)
-		s.since = &message.Position{Epoch: e.Gap.Now.Epoch, Offset: e.Gap.Now.Offset}
+		s.since = &e.Gap.Now
 		return nil
 	}
 	line := frame
@@ -249,7 +221,8 @@ func (s *stream) take(frame []byte) error {
 	}
 	// Only what was printed counts as seen.
 	if e.Offset != 0 {
-		s.since = &message.Position{Epoch: e.Epoch, Offset: e.Offset}
+		at := e.Position // a copy, which does not hold the payload
+		s.since = &at
 	}
 	return nil
 }

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +19,7 @@ func (c *command) subCommand() *cobra.Command {
 		Use: "sub CHANNEL...", Aliases: []string{"subscribe"},
 		Short: "Print the messages of channels, one line of JSON each",
 		Long:  "Print the messages of channels until SIGINT. After a lost connection it comes back and first prints what it missed;\nwhen that cannot be had it says so on standard error.",
-		Args: func(cmd *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("say what to listen to: magpie sub CHANNEL...")
 			}
@@ -35,7 +32,6 @@ func (c *command) subCommand() *cobra.Command {
 		},
 	}
 	open := c.clientFlags(cmd)
-	showToken := c.tokenFlag(cmd)
 	since := cmd.Flags().String("since", "", "start after this `EPOCH.OFFSET` (one channel only)")
 	plain := cmd.Flags().Bool("plain", false, "print payloads alone")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -47,9 +43,8 @@ func (c *command) subCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := untilSignal()
 		defer stop()
-		showToken(cl)
 		l := listener{client: cl, plain: *plain, out: c.out, err: c.err}
 		return l.listen(ctx, args, start)
 	}
@@ -70,8 +65,8 @@ func parseSince(since string, channels int) (*message.Position, error) {
 	return &p, nil
 }
 
-// listener prints what comes in on any number of channels, each over a
-// connection of its own: then one position says where each stands.
+// listener prints what comes in on any number of channels. Each has a
+// connection of its own, because ?since= is the position in one channel.
 type listener struct {
 	client *client
 	plain  bool
@@ -81,8 +76,8 @@ type listener struct {
 	err io.Writer
 }
 
-// listen blocks until ctx ends, which is no error, or until a channel cannot
-// be listened to; then it ends the others and waits for them.
+// listen blocks until ctx ends, which is no error, or until the server refuses
+// a channel. It waits for what it started.
 func (l *listener) listen(ctx context.Context, channels []string, start *message.Position) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

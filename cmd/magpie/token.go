@@ -9,7 +9,6 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/config"
-	"magpie/internal/spelling"
 )
 
 // tokenSettings are those that matter to tokens.
@@ -27,25 +26,12 @@ func (l *lifetime) Set(s string) (err error) {
 
 func (l *lifetime) String() string { return config.FormatDuration(l.Duration) }
 
-// longestTTL keeps a slip of the keyboard from making a key to the house.
+// longestTTL keeps a typing error from making a token that never expires.
 const longestTTL = 366 * 24 * time.Hour
 
 func (c *command) tokenCommand() *cobra.Command {
-	group := &cobra.Command{
-		Use: "token", Short: "Make a token, or say why one fails",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("say what to do: magpie token new --user NAME, or magpie token check TOKEN")
-			}
-			near := spelling.Nearest(args[0], []string{"new", "check"})
-			if near == "" {
-				near = "new"
-			}
-			return usagef("there is no command %q; did you mean magpie token %s?", args[0], near)
-		},
-	}
-	group.AddCommand(c.tokenNew(), c.tokenCheck())
-	return group
+	return group("token", "Make a token, or say why one fails", "say what to do: magpie token new --user NAME, or magpie token check TOKEN",
+		c.tokenNew(), c.tokenCheck())
 }
 
 func (c *command) tokenNew() *cobra.Command {
@@ -67,12 +53,7 @@ func (c *command) tokenNew() *cobra.Command {
 	flags.Var(&ttl, "ttl", "how long the token is good, such as 10m or 1d")
 	flags.StringVar(&info, "info", "", "`JSON` that others see of the user, such as '{\"name\":\"Ann\"}'")
 	flags.StringSliceVar(&d.Channels, "channels", nil, "`channels` that the session is subscribed to by its token")
-	load := c.withSettings(cmd, tokenSettings)
-	cmd.RunE = func(*cobra.Command, []string) error {
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
+	return c.withSettings(cmd, tokenSettings, func(cfg *config.Config, _ []string) error {
 		if ttl.Duration < time.Second || ttl.Duration > longestTTL {
 			return usagef("a token is good for 1s to %s; %s is outside", config.FormatDuration(longestTTL), &ttl)
 		}
@@ -81,8 +62,7 @@ func (c *command) tokenNew() *cobra.Command {
 			d.Info = []byte(info)
 		}
 		return c.printToken(cfg, d)
-	}
-	return cmd
+	})
 }
 
 func (c *command) printToken(cfg *config.Config, d auth.Draft) error {
@@ -101,8 +81,8 @@ func (c *command) printToken(cfg *config.Config, d auth.Draft) error {
 	return err
 }
 
-// newAuthorizer is the server's own, as far as tokens go. Whoever lets it
-// check one closes it.
+// newAuthorizer returns one that checks tokens as the server does. The caller
+// closes it after a check.
 func newAuthorizer(cfg *config.Config) (*auth.Authorizer, error) {
 	a := auth.Config{
 		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,12 +15,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"magpie/internal/auth"
+	"magpie/internal/config"
 )
 
 func (c *command) tokenCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [TOKEN|-]",
-		Short: "Print what a token holds and whether this server's settings take it; exit code 1 when they do not",
+		Short: "Print what a token holds and whether the settings accept it",
 		Long: "Print what a token holds and whether this server's settings take it, with the reason when they do not; exit code 1 then.\n" +
 			"Without TOKEN, or with -, it is read from standard input, where no list of processes shows it.",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -31,13 +31,8 @@ func (c *command) tokenCheck() *cobra.Command {
 			return nil
 		},
 	}
-	load := c.withSettings(cmd, tokenSettings)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		token, err := c.readToken(args)
+	return c.withSettings(cmd, tokenSettings, func(cfg *config.Config, args []string) error {
+		text, err := c.input(args, auth.MaxToken+2, "give the token: magpie token check TOKEN, or - to type it in")
 		if err != nil {
 			return err
 		}
@@ -45,23 +40,8 @@ func (c *command) tokenCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.checkToken(a, token)
-	}
-	return cmd
-}
-
-func (c *command) readToken(args []string) (string, error) {
-	if len(args) == 1 && args[0] != "-" {
-		return strings.TrimPrefix(strings.TrimSpace(args[0]), "Bearer "), nil
-	}
-	if len(args) == 0 && isTerminal(c.in) {
-		return "", usagef("give the token: magpie token check TOKEN, or - to type it in")
-	}
-	text, err := io.ReadAll(io.LimitReader(c.in, auth.MaxToken+2))
-	if err != nil {
-		return "", fmt.Errorf("read standard input: %w", err)
-	}
-	return strings.TrimPrefix(strings.TrimSpace(string(text)), "Bearer "), nil
+		return c.checkToken(a, strings.TrimPrefix(strings.TrimSpace(string(text)), "Bearer "))
+	})
 }
 
 // checkTimeout bounds a check that has to fetch keys.
@@ -116,7 +96,7 @@ func compact(value json.RawMessage) string {
 	return printable(b.String())
 }
 
-// printable keeps what somebody else wrote from speaking to the terminal.
+// printable replaces control characters, which a terminal would obey.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {

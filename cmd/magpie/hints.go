@@ -1,50 +1,18 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 
 	"magpie/internal/config"
 	"magpie/internal/engine/redis"
 )
 
-// newLogger logs to w: text for people, JSON for machines.
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		panic(err) // config checked it
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "text" || cfg.Format == "auto" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-// isTerminal takes any character device for one, /dev/null too: nobody minds
-// the form of what goes there.
-func isTerminal(v any) bool {
-	f, ok := v.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-func isListen(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "listen"
-}
-
-// hints prints what to try next, ready to paste. They are for a person: where
-// the log is JSON for a machine, standard output stays empty.
+// hints prints commands to try next, ready to paste. They are for a person:
+// where the log is JSON for a machine, standard output stays empty.
 func (c *command) hints(cfg *config.Config, addr string) {
 	if cfg.Log.Format == "json" || cfg.Log.Format == "auto" && !isTerminal(c.err) {
 		return
