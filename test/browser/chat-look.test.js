@@ -265,7 +265,7 @@ test("18: an empty room says what to do, with three ways to publish; a history t
   const node = await startMagpie(t);
   const { page } = await enter(t, browser, node.url, { viewport: { width: 800, height: 900 } });
   await page.getByText("Nothing has been said here yet.").waitFor();
-  assert.deepEqual(await page.locator("#empty .way h3").allTextContents(), ["curl", "JavaScript"]);
+  assert.deepEqual(await page.locator("#empty .example h3").allTextContents(), ["curl", "JavaScript"]);
   await node.publish('{"content":"first"}');
   await shows(page, ["first"]);
   assert.equal(await page.locator("#empty").count(), 0);

@@ -29,7 +29,7 @@ test("7: a cut of the network: the banner counts down, the composer works, the o
   await page.locator("#banner.shown").waitFor();
   await page.getByText(/Reconnecting in \d+ s/).first().waitFor({ timeout: 15_000 });
   for (const text of ["one", "two", "three"]) await say(page, text);
-  assert.equal(await page.locator('.message[data-fate="waiting"]').count(), 3);
+  assert.equal(await page.locator('.message[data-send-state="waiting"]').count(), 3);
   await page.getByText("Waiting for the connection").first().waitFor(); // in words, not by colour alone
   await node.publish('{"content":"meanwhile"}');
   proxy.restore();
@@ -66,7 +66,7 @@ test("7: the server is killed for 10 s and the page reloaded meanwhile: the outb
   const killed = Date.now();
   for (const text of ["one", "two"]) await say(page, text);
   await page.reload();
-  await page.locator('.message[data-fate="waiting"]').nth(1).waitFor();
+  await page.locator('.message[data-send-state="waiting"]').nth(1).waitFor();
   await say(page, "three");
   await until("ten seconds are over", () => Date.now() - killed > 10_000, 12_000);
   const again = await startMagpie(t, { redis, port: node.port });
@@ -100,7 +100,7 @@ test("8: after a reload, what is in the log already is not sent again, however f
   for (let i = 0; i < 60; i++) await node.publish(`{"content":"${i}"}`); // more than a page of history
   await page.reload();
   await online(page);
-  await until("it is settled", async () => (await page.evaluate(() => Object.keys(localStorage).filter((k) => k.startsWith("magpie.outbox")).length)) === 0);
+  await until("the outbox is empty", async () => (await page.evaluate(() => Object.keys(localStorage).filter((k) => k.startsWith("magpie.outbox")).length)) === 0);
   assert.deepEqual((await inLog(node)).filter((text) => text === "it arrived"), ["it arrived"]);
 });
 
@@ -115,7 +115,7 @@ test("8: what the server refuses stays with its writer, with the reason, and can
   });
   await say(page, "refuse me");
   await page.getByText(/^Not sent: /).waitFor();
-  assert.equal(await page.locator(".fate.failed").getAttribute("role"), "alert");
+  assert.equal(await page.locator(".send-state.failed").getAttribute("role"), "alert");
   await say(page, "and on it goes");
   await shows(page, ["and on it goes"]);
   await page.getByRole("button", { name: "Discard" }).click();

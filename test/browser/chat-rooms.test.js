@@ -181,9 +181,9 @@ test("17: comings and goings stand in one line, and are not said by clients", as
   const ann = await enter(t, browser, node.url, { name: "Ann" });
   await until("Ann is there", async () => (await people(ann.page)).length === 1);
   const others = await Promise.all(["Bo", "Cy", "Di", "Ed"].map((name) => enter(t, browser, node.url, { name })));
-  await ann.page.locator(".traffic", { hasText: /and 2 others joined$/ }).waitFor();
-  assert.equal(await ann.page.locator(".traffic").count(), 1);
+  await ann.page.locator(".presence-note", { hasText: /and 2 others joined$/ }).waitFor();
+  assert.equal(await ann.page.locator(".presence-note").count(), 1);
   await Promise.all(others.map((o) => o.context.close()));
   await until("they are gone", async () => (await people(ann.page)).join() === "Ann");
-  await until("and the line with them", async () => (await ann.page.locator(".traffic").count()) === 0, 15_000);
+  await until("and the line with them", async () => (await ann.page.locator(".presence-note").count()) === 0, 15_000);
 });

@@ -177,7 +177,7 @@ test("19: it works without the internet, after the first visit even without the 
   await page.locator("#text").waitFor();
   await page.getByText("You are offline.").waitFor();
   await say(page, "written on the train");
-  await page.locator('.message[data-fate="waiting"]').waitFor();
+  await page.locator('.message[data-send-state="waiting"]').waitFor();
   await context.setOffline(false);
   await shows(page, ["written on the train"], 25_000);
 });

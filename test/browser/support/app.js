@@ -16,7 +16,7 @@ export async function enter(t, browser, url, { room = "lobby", name, ...options 
 export const online = (page) => page.locator('#line[data-line="online"]').waitFor({ timeout: 40_000 });
 
 /** What stands in the list, in order, without what still waits. */
-export const said = (page) => page.locator('#messages .message[data-fate="sent"] .text').allTextContents();
+export const said = (page) => page.locator('#messages .message[data-send-state="sent"] .text').allTextContents();
 
 export async function say(page, text) {
   await page.fill("#text", text);

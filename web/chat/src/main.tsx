@@ -1,29 +1,34 @@
-// The page's beginning: reads what the server wrote into it, builds the app
-// and shows it.
+// The entry point of the page: reads what the server wrote into it, makes the
+// app and draws it.
 
+import { effect } from "@preact/signals";
 import { render } from "preact";
-import { Shelf } from "./client/shelf.ts";
+import { browserClock } from "./client/clock.ts";
+import { CentrifugeConnection } from "./client/connection.ts";
+import { httpAPI } from "./client/http.ts";
+import { Store } from "./client/store.ts";
 import { App } from "./control/app.ts";
 import { Settings } from "./control/settings.ts";
 import { openTabs } from "./control/tabs.ts";
+import { hostOf } from "./embed/host.ts";
 import { followLanguage } from "./i18n/index.ts";
-import { roomAt, roomName, lobby } from "./state/names.ts";
-import { type Facts, WorldProvider } from "./views/context.ts";
+import { registerWorker } from "./offline.ts";
+import { lobby, roomAt, roomName } from "./state/names.ts";
+import { AppProvider, type Facts } from "./views/context.ts";
 import { followHistory } from "./views/navigate.ts";
 import { BellPage, Page } from "./views/page.tsx";
-import { hostOf } from "./embed/inside.ts";
-import { keepOffline } from "./offline.ts";
 
 function factsOf(data: DOMStringMap): Facts {
+  const embedded = data.embedded === "true";
   return {
     redisCLI: data.redisCli ?? "", open: data.open === "true", version: data.version ?? "", mark: data.mark ?? "",
-    maxPayload: Number(data.maxPayload) || 65_536, embedded: data.embedded === "true",
-    bellOnly: data.embedded === "true" && new URLSearchParams(location.search).get("mode") === "bell",
+    maxPayload: Number(data.maxPayload) || 65_536, embedded,
+    bellOnly: embedded && new URLSearchParams(location.search).get("mode") === "bell",
   };
 }
 
-// A token in the address is taken out of it at once: addresses are copied and
-// shown. What stands behind # never reached the server.
+// A token in the address is removed from it at once: addresses are copied and
+// shown. The part behind # was never sent to the server.
 function tokenInAddress(): string {
   const given = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
   if (given !== "") history.replaceState(null, "", location.pathname + location.search);
@@ -32,34 +37,37 @@ function tokenInAddress(): string {
 
 async function start(): Promise<void> {
   const facts = factsOf(document.body.dataset);
-  const kept = new Shelf(() => localStorage);
-  const tab = new Shelf(() => sessionStorage);
-  const settings = new Settings(kept);
-  settings.follow(document.documentElement);
+  const local = new Store(() => localStorage);
+  const session = new Store(() => sessionStorage);
+  const settings = new Settings(local);
+  settings.apply(document.documentElement);
   followLanguage(document.documentElement);
   const host = facts.embedded ? hostOf(window) : null;
   const first = facts.embedded ? (roomName(new URLSearchParams(location.search).get("room") ?? "") ?? lobby) : roomAt(location.pathname);
   const given = tokenInAddress() || (host ? await host.firstToken() : "");
+  const url = `${location.origin.replace(/^http/, "ws")}/connection/websocket`;
   const app = new App({
-    kept, tab, settings, first, only: facts.embedded, bellOnly: facts.bellOnly,
-    tabs: await openTabs(tab),
-    socket: `${location.origin.replace(/^http/, "ws")}/connection/websocket`,
+    local, session, settings, first, only: facts.embedded, bellOnly: facts.bellOnly, hasNetwork: navigator.onLine,
+    api: httpAPI, clock: browserClock,
+    tabs: await openTabs(session),
+    connect: (o) => new CentrifugeConnection({ ...o, url }),
     askHost: host ? () => host.newToken() : null,
   });
-  window.addEventListener("online", () => network(app, true));
-  window.addEventListener("offline", () => network(app, false));
-  window.addEventListener("storage", (e) => { if (e.key?.startsWith("magpie.")) app.shelfChanged(e.key.slice("magpie.".length)); });
-  app.enter();
+  window.addEventListener("online", () => networkChanged(app, true));
+  window.addEventListener("offline", () => networkChanged(app, false));
+  window.addEventListener("storage", (e) => { if (e.key?.startsWith("magpie.")) app.storeChanged(e.key.slice("magpie.".length)); });
+  app.addRooms();
   followHistory(app);
-  render(<WorldProvider value={{ app, facts }}>{facts.bellOnly ? <BellPage /> : <Page />}</WorldProvider>, document.getElementById("app")!);
+  effect(() => { document.title = app.title.value; });
+  render(<AppProvider value={{ app, facts }}>{facts.bellOnly ? <BellPage /> : <Page />}</AppProvider>, document.getElementById("app")!);
   host?.follow(app);
   await app.start(given);
-  if (!facts.embedded) keepOffline();
+  if (!facts.embedded) registerWorker();
 }
 
-function network(app: App, online: boolean): void {
+function networkChanged(app: App, online: boolean): void {
   app.hasNetwork.value = online;
-  app.link.network(online);
+  app.connection.network(online);
 }
 
 void start();

@@ -8,14 +8,14 @@ interface TrustedTypes {
 
 const worker = "/sw.js";
 
-export function keepOffline(): void {
-  if (!("serviceWorker" in navigator)) return; // a page that is not secure
+export function registerWorker(): void {
+  if (!("serviceWorker" in navigator)) return; // the page is not secure
   const types = (window as { trustedTypes?: TrustedTypes }).trustedTypes;
   const url = types?.createPolicy("magpie", {
     createScriptURL: (asked) => {
-      if (asked !== worker) throw new TypeError("not the worker");
+      if (asked !== worker) throw new TypeError("not the address of the worker");
       return asked;
     },
   }).createScriptURL(worker) ?? worker;
-  navigator.serviceWorker.register(url as string, { scope: "/" }).catch(() => { /* the page works without */ });
+  navigator.serviceWorker.register(url as string, { scope: "/" }).catch(() => { /* the page works without it */ });
 }

@@ -2,9 +2,9 @@
 // where the server has named somebody.
 
 import { expect, test } from "vitest";
-import { type Message, read, type Wire } from "../src/state/message.ts";
+import { type Message, read, type WireMessage } from "../src/state/message.ts";
 
-const one = (wire: Wire): Message => {
+const one = (wire: WireMessage): Message => {
   const r = read({ epoch: "e", offset: 1, ...wire }, "live", 5);
   if (!("message" in r)) throw new Error("not a message");
   return r.message;

@@ -1,22 +1,22 @@
 import { expect, test } from "vitest";
-import { failed, interrupted, load, next, type Outbox, save, sending, settle, unsure, waiting, write } from "../src/state/outbox.ts";
+import { add, failed, interrupted, load, next, type Outbox, save, sending, remove, unsure, waiting } from "../src/state/outbox.ts";
 
-const letter = (id: string, room = "lobby") => ({ id, room, content: id, re: null, written: 1 });
-const box = (...ids: string[]): Outbox => ids.reduce<Outbox>((b, id) => write(b, letter(id)), []);
+const entry = (id: string, room = "lobby") => ({ id, room, content: id, re: null, written: 1 });
+const box = (...ids: string[]): Outbox => ids.reduce<Outbox>((b, id) => add(b, entry(id)), []);
 const place = { epoch: "e", offset: 3 };
 
-test("letters leave in the order of writing, one at a time in a room", () => {
+test("entries leave in the order of writing, one at a time in a room", () => {
   let b = box("a", "b");
   expect(next(b)?.id).toBe("a");
   b = sending(b, "a", place);
   expect(next(b)).toBe(null);
-  b = write(b, letter("c", "other"));
+  b = add(b, entry("c", "other"));
   expect(next(b)?.id).toBe("c");
-  b = settle(b, "a");
+  b = remove(b, "a");
   expect(next(b)?.id).toBe("b");
 });
 
-test("a lost answer leaves the letter unsure, at its place, with the place of the first try", () => {
+test("a lost answer leaves the entry unsure, at its place, with the place of the first try", () => {
   let b = unsure(sending(box("a", "b"), "a", place), "a");
   expect(next(b)).toMatchObject({ id: "a", state: "unsure", since: place });
   b = sending(b, "a", { epoch: "e", offset: 99 });
@@ -43,7 +43,7 @@ test("anything else on the shelf is an empty outbox", () => {
   }
 });
 
-test("settling what is not there changes nothing", () => {
+test("removing what is not there changes nothing", () => {
   const b = box("a");
-  expect(settle(b, "x")).toBe(b);
+  expect(remove(b, "x")).toBe(b);
 });

@@ -1,13 +1,13 @@
 // Promises of a room's state: order, once each, marks for what is missing.
 
 import { expect, test } from "vitest";
-import { type Message, read, type Wire } from "../src/state/message.ts";
-import { emptyRoom, type Room, withChange, withGap, withMessages, withOlder, withPending, withTraffic } from "../src/state/room.ts";
+import { type Message, read, type WireMessage } from "../src/state/message.ts";
+import { emptyRoom, type Room, withChange, withGap, withMessages, withOlder, withPending, withPresenceNote } from "../src/state/room.ts";
 
 const ann = { user: "ann", connInfo: { name: "Ann", color: 1 } };
 const bob = { user: "bob", connInfo: { name: "Bob", color: 2 } };
 
-const message = (offset: number, more: Partial<Wire> & { data?: unknown } = {}): Message => {
+const message = (offset: number, more: Partial<WireMessage> & { data?: unknown } = {}): Message => {
   const r = read({ data: { content: `m${offset}` }, epoch: "e", offset, info: ann, ...more }, `live ${offset}`, 1_000);
   if (!("message" in r)) throw new Error("not a message");
   return r.message;
@@ -32,10 +32,10 @@ test("older pages stand before all that is known, and nothing twice", () => {
   let r = room(message(41), message(42));
   r = withOlder(r, [message(39), message(40), message(41)], false);
   expect(texts(r)).toEqual(["m39", "m40", "m41", "m42"]);
-  expect(r.whole).toBe(false);
+  expect(r.complete).toBe(false);
   r = withOlder(r, [message(38)], true);
   expect(texts(r)[0]).toBe("m38");
-  expect(r.whole).toBe(true);
+  expect(r.complete).toBe(true);
 });
 
 test("a new epoch goes on behind a gap, with offsets that begin anew (D10)", () => {
@@ -54,7 +54,7 @@ test("messages of a channel without a log stand in the order of their coming (D9
 });
 
 test("one's own message takes the place of the one that waits", () => {
-  const pending = { ...message(0, { data: { content: "hi", id: "x1" } }), key: "x1", fate: "sending" as const };
+  const pending = { ...message(0, { data: { content: "hi", id: "x1" } }), key: "x1", sendState: "sending" as const };
   let r = withPending(room(message(1)), [pending]);
   r = withMessages(r, [message(2, { data: { content: "hi", id: "x1" } })]);
   expect(r.pending).toEqual([]);
@@ -113,16 +113,16 @@ test("reactions count once for a person and can be taken back", () => {
 });
 
 test("who comes and goes stands in one line until somebody speaks", () => {
-  let r = withTraffic(room(message(1)), ["Ann"], []);
-  r = withTraffic(r, ["Bo"], ["Cy"]);
+  let r = withPresenceNote(room(message(1)), ["Ann"], []);
+  r = withPresenceNote(r, ["Bo"], ["Cy"]);
   expect(r.items.at(-1)).toMatchObject({ joined: ["Ann", "Bo"], left: ["Cy"] });
-  r = withTraffic(r, ["Cy"], ["Bo"]);
+  r = withPresenceNote(r, ["Cy"], ["Bo"]);
   expect(r.items.at(-1)).toMatchObject({ joined: ["Ann"], left: [] });
-  r = withTraffic(r, [], ["Ann"]);
+  r = withPresenceNote(r, [], ["Ann"]);
   expect(texts(r)).toEqual(["m1"]);
 });
 
-test("details that come later are filled in", () => {
+test("details that come later are withDetails in", () => {
   let r = room(message(1, { info: undefined }));
   expect(r.items[0]).toMatchObject({ via: null });
   r = withMessages(r, [message(1, { via: "plain", time: 77, info: undefined })]);

@@ -1,23 +1,23 @@
 import { expect, test } from "vitest";
 import { pinned, type Scroll, type ScrollEvent, step } from "../src/state/scroll.ts";
-import { atEnd, came, down, range, up, type Window } from "../src/state/window.ts";
+import { atEnd, afterAppend, pageDown, range, pageUp, type Window } from "../src/state/window.ts";
 
 const run = (from: Scroll, ...events: ScrollEvent[]) => events.reduce<readonly [Scroll, string]>(([s], e) => step(s, e), [from, ""]);
 const reading: Scroll = { at: "reading", unseen: 0 };
-const news = (count: number, own = false): ScrollEvent => ({ type: "came", count, own });
+const news = (count: number, own = false): ScrollEvent => ({ type: "appended", count, own });
 
 test("at the end the list follows what comes", () => {
   expect(run(pinned, news(3))).toEqual([pinned, "follow"]);
 });
 
 test("100 px from the end is still the end; 101 px is reading", () => {
-  expect(run(pinned, { type: "moved", fromEnd: 100 })[0]).toEqual(pinned);
-  expect(run(pinned, { type: "moved", fromEnd: 101 })[0]).toEqual(reading);
+  expect(run(pinned, { type: "scrolled", fromEnd: 100 })[0]).toEqual(pinned);
+  expect(run(pinned, { type: "scrolled", fromEnd: 101 })[0]).toEqual(reading);
 });
 
 test("who reads is never moved, and what comes is counted", () => {
   expect(run(reading, news(2), news(0), news(3))).toEqual([{ at: "reading", unseen: 5 }, "hold"]);
-  expect(run({ at: "reading", unseen: 5 }, { type: "moved", fromEnd: 900 })[0]).toEqual({ at: "reading", unseen: 5 });
+  expect(run({ at: "reading", unseen: 5 }, { type: "scrolled", fromEnd: 900 })[0]).toEqual({ at: "reading", unseen: 5 });
 });
 
 test("one's own message goes to the end from anywhere", () => {
@@ -25,14 +25,14 @@ test("one's own message goes to the end from anywhere", () => {
 });
 
 test("a jump keeps going while the list grows, and pins where it arrives", () => {
-  const [s] = run({ at: "reading", unseen: 4 }, { type: "jump" }, { type: "moved", fromEnd: 700 }, news(2));
+  const [s] = run({ at: "reading", unseen: 4 }, { type: "jump" }, { type: "scrolled", fromEnd: 700 }, news(2));
   expect(s).toEqual({ at: "jumping" });
   expect(run(s, { type: "arrived" })[0]).toEqual(pinned);
-  expect(run(s, { type: "moved", fromEnd: 0 })[0]).toEqual(pinned);
+  expect(run(s, { type: "scrolled", fromEnd: 0 })[0]).toEqual(pinned);
 });
 
 test("coming back to the end forgets the count", () => {
-  expect(run({ at: "reading", unseen: 4 }, { type: "moved", fromEnd: 0 })[0]).toEqual(pinned);
+  expect(run({ at: "reading", unseen: 4 }, { type: "scrolled", fromEnd: 0 })[0]).toEqual(pinned);
 });
 
 const size = (w: Window, total: number) => range(w, total)[1] - range(w, total)[0];
@@ -40,33 +40,33 @@ const size = (w: Window, total: number) => range(w, total)[1] - range(w, total)[
 test("the window stays under 160 items wherever the reader goes", () => {
   let w = atEnd;
   for (let i = 0; i < 400; i++) {
-    w = up(w, 10_000);
+    w = pageUp(w, 10_000);
     expect(size(w, 10_000)).toBeLessThanOrEqual(160);
   }
   expect(range(w, 10_000)[0]).toBe(0);
-  expect(up(w, 10_000)).toBe(w);
+  expect(pageUp(w, 10_000)).toBe(w);
   for (let i = 0; i < 400; i++) {
-    w = down(w);
+    w = pageDown(w);
     expect(size(w, 10_000)).toBeLessThanOrEqual(160);
   }
   expect(range(w, 10_000)[1]).toBe(10_000);
-  expect(down(w)).toBe(w);
+  expect(pageDown(w)).toBe(w);
 });
 
 test("rows that come in at either end leave the reader's rows in the window", () => {
   let w: Window = { fromEnd: 100, size: 120 };
   expect(range(w, 1_000)).toEqual([780, 900]);
   expect(range(w, 1_040)).toEqual([820, 940]); // 40 older ones came in: the same rows
-  w = came(w, 500, false);
+  w = afterAppend(w, 500, false);
   expect(range(w, 1_500)).toEqual([780, 900]);
 });
 
 test("near the end the window grows until it is full, then what comes waits", () => {
   let w = atEnd;
   for (let i = 1; i <= 300; i++) {
-    w = came(w, 1, false);
+    w = afterAppend(w, 1, false);
     expect(range(w, 1_000 + i)[0]).toBe(920);
   }
   expect(size(w, 1_300)).toBe(160);
-  expect(came(w, 5, true).fromEnd).toBe(0);
+  expect(afterAppend(w, 5, true).fromEnd).toBe(0);
 });

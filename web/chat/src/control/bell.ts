@@ -1,71 +1,99 @@
-// The bell's channel: the user's own. What was read is written into it, so
-// that every tab and device knows.
+// The bell: brings the entries of the user's personal channel to its state. How
+// far the user has read is published there, so that all tabs and devices know.
 
 import { signal } from "@preact/signals";
-import * as http from "../client/http.ts";
-import type { Link } from "../client/link.ts";
-import type { Shelf } from "../client/shelf.ts";
-import type { Wire } from "../state/message.ts";
-import { type Bell, isUnread, newest, type Notice, quiet, readUpTo, ring, unreadCount } from "../state/bell.ts";
+import type { Clock } from "../client/clock.ts";
+import type { Connection } from "../client/connection.ts";
+import type { API } from "../client/http.ts";
+import type { Store } from "../client/store.ts";
+import { type Bell, emptyBell, isUnread, newest, type Notice, readUpTo, unreadCount, withEntry } from "../state/bell.ts";
+import type { WireMessage } from "../state/message.ts";
 
-const page = 200; // entries of the log that are looked at
+const historySize = 200; // entries of the log that are read
+const subscribeDelay = 300; // milliseconds in which the server may subscribe by itself
 
-interface Kept { readonly epoch: string; readonly read: number }
-const isKept = (v: unknown): v is Kept => typeof (v as Kept | null)?.epoch === "string" && typeof (v as Kept).read === "number";
+interface StoredMark { readonly epoch: string; readonly read: number }
+const isStoredMark = (v: unknown): v is StoredMark => typeof (v as StoredMark | null)?.epoch === "string" && typeof (v as StoredMark).read === "number";
+
+export interface BellOptions {
+  readonly connection: Connection;
+  readonly api: API;
+  readonly clock: Clock;
+  readonly store: Store;
+  token(): string;
+  user(): string;
+  /** A new notice came that is unread. */
+  arrived(n: Notice): void;
+}
 
 export class BellControl {
-  readonly bell = signal<Bell>(quiet);
+  readonly bell = signal<Bell>(emptyBell);
   #channel = "";
   #user = "";
 
-  constructor(
-    private readonly link: Link,
-    private readonly shelf: Shelf,
-    private readonly token: () => string,
-    private readonly rang: (n: Notice) => void,
-  ) {}
+  constructor(private readonly options: BellOptions) {}
 
-  /** The user's channel is live. */
-  async open(channel: string, user: string): Promise<void> {
-    if (channel !== this.#channel || user !== this.#user) this.bell.value = quiet;
+  /** The server has subscribed the session to this channel by itself. */
+  serverSubscribed(channel: string): void {
+    const user = this.options.user();
+    if (channel.endsWith(user)) void this.#open(channel, user);
+  }
+
+  /** A message in a channel to which the server subscribed by itself. */
+  serverMessage(channel: string, wire: WireMessage): void {
+    if (channel === this.#channel) this.#message(wire);
+  }
+
+  /** A server that does not subscribe users to their channels may still admit them. */
+  connected(): void {
+    const user = this.options.user();
+    if (user === "") return;
+    this.options.clock.after(subscribeDelay, () => {
+      if (this.#channel.endsWith(user)) return;
+      const channel = `user:${user}`;
+      this.#channel = channel;
+      this.options.connection.subscribe(channel, { subscribed: () => void this.#open(channel, user), message: (w) => this.#message(w), refused: () => {} });
+    });
+  }
+
+  // Reads the log of the user's channel, which is live now.
+  async #open(channel: string, user: string): Promise<void> {
+    if (channel !== this.#channel || user !== this.#user) this.bell.value = emptyBell;
     this.#channel = channel;
     this.#user = user;
     try {
-      const { messages } = await http.history(channel, this.token(), { limit: page, reverse: true });
+      const { messages } = await this.options.api.history(channel, this.options.token(), { limit: historySize, reverse: true });
       if (channel !== this.#channel) return;
-      this.bell.value = messages.reduce((b, w) => this.#ring(b, w), this.bell.value);
-    } catch { /* what comes from now on is there */ }
-    const kept = this.shelf.json<Kept | null>(this.#shelfName, null, isKept);
-    if (kept) this.bell.value = readUpTo(this.bell.value, kept.epoch, kept.read);
+      this.bell.value = messages.reduce((b, w) => this.#withEntry(b, w), this.bell.value);
+    } catch { /* live notices come all the same */ }
+    const stored = this.options.store.getJSON<StoredMark | null>(this.#markName, null, isStoredMark);
+    if (stored) this.bell.value = readUpTo(this.bell.value, stored.epoch, stored.read);
   }
 
-  message(wire: Wire): void {
+  #message(wire: WireMessage): void {
     const before = this.bell.value;
-    this.bell.value = this.#ring(before, { ...wire, time: wire.time ?? Date.now() });
-    const top = this.bell.value.notices[0];
-    if (top && top !== before.notices[0] && isUnread(this.bell.value, top)) this.rang(top);
+    this.bell.value = this.#withEntry(before, { ...wire, time: wire.time ?? this.options.clock.now() });
+    const first = this.bell.value.notices[0];
+    if (first && first !== before.notices[0] && isUnread(this.bell.value, first)) this.options.arrived(first);
   }
 
-  /** Everything up to now is read, here and everywhere. */
+  /** Everything is read, on all devices. */
   readAll(): void {
+    if (unreadCount(this.bell.value) === 0) return;
     const { epoch } = this.bell.value;
     const upto = newest(this.bell.value);
-    if (unreadCount(this.bell.value) === 0) return;
     this.bell.value = readUpTo(this.bell.value, epoch, upto);
-    this.shelf.put(this.#shelfName, { epoch, read: upto });
-    // Where the rules keep users from publishing here, it is known on this
-    // device alone.
-    this.link.publish(this.#channel, { type: "read", upto, epoch }).catch(() => {});
+    this.options.store.setJSON(this.#markName, { epoch, read: upto });
+    // Where the rules forbid users to publish here, only this browser knows.
+    this.options.connection.publish(this.#channel, { type: "read", upto, epoch }).catch(() => {});
   }
 
-  get #shelfName(): string { return `bell.${this.#user}`; }
+  get #markName(): string { return `bell.${this.#user}`; }
 
-  // Notices come from servers; what is stamped with a user counts only when it
-  // is one's own.
-  #ring(bell: Bell, wire: Wire): Bell {
-    const by = wire.info?.user ?? "";
-    if (wire.info && by !== this.#user) return bell;
-    const isMark = (wire.data as { type?: unknown } | null)?.type === "read";
-    return isMark && by === "" && this.#user !== "" && wire.info ? bell : ring(bell, wire, Date.now());
+  // Notices come from servers: what a user published counts only when it is
+  // this user.
+  #withEntry(bell: Bell, wire: WireMessage): Bell {
+    if (wire.info && (wire.info.user ?? "") !== this.#user) return bell;
+    return withEntry(bell, wire, this.options.clock.now());
   }
 }

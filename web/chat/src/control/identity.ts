@@ -1,9 +1,11 @@
-// Who the reader is. A token of the host's wins over the guest's; a guest gets
-// one from the server on the first visit, keeps it, and may change the name.
+// Who the reader is. A token of the host application is used before a guest's.
+// A guest gets a token from the server on the first visit, keeps it, and may
+// change the name.
 
 import { signal, type ReadonlySignal } from "@preact/signals";
-import * as http from "../client/http.ts";
-import type { Shelf } from "../client/shelf.ts";
+import type { Clock } from "../client/clock.ts";
+import { type API, type Guest, Refused } from "../client/http.ts";
+import type { Store } from "../client/store.ts";
 
 export interface Me {
   readonly user: string;
@@ -15,52 +17,55 @@ export interface Me {
 }
 
 const nobody: Me = { user: "", name: "", color: 0, guest: true, moderator: false, token: "" };
+const expiryMargin = 60; // seconds that a stored token must still be valid to be used first
 
-const isGuest = (v: unknown): v is http.Guest => {
+const isGuest = (v: unknown): v is Guest => {
   if (v === null || typeof v !== "object") return false;
   const g = v as Record<string, unknown>;
   return typeof g.token === "string" && typeof g.user === "string" && typeof g.name === "string" && typeof g.color === "number" && typeof g.expires === "number";
 };
 
+export interface IdentityOptions {
+  readonly api: API;
+  readonly clock: Clock;
+  readonly local: Store; // kept in the browser
+  readonly session: Store; // kept until the tab is closed
+  /** Asks the host application for a new token; null where there is none. */
+  readonly askHost: (() => Promise<string>) | null;
+}
+
 export class Identity {
   readonly #me = signal<Me>(nobody);
   readonly #locked = signal<"" | "asked" | "refused">("");
   readonly me: ReadonlySignal<Me> = this.#me;
-  /** The server lets no guest in: a token is asked for, or the last one was refused. */
+  /** The server admits no guest: it asks for a token, or refused the last one. */
   readonly locked: ReadonlySignal<"" | "asked" | "refused"> = this.#locked;
 
-  /** kept lasts; tab is gone with the tab. ask gets a new token from the host, where there is one. */
-  constructor(private readonly kept: Shelf, private readonly tab: Shelf, private readonly ask: (() => Promise<string>) | null) {}
+  constructor(private readonly options: IdentityOptions) {}
 
-  /** The token to begin with, without asking anybody when there is one. */
-  async begin(given: string): Promise<string> {
-    const host = given !== "" ? given : (this.tab.get("token") ?? "");
-    if (host !== "") return this.host(host);
-    const known = this.kept.json<http.Guest | null>("guest", null, isGuest);
-    if (known && known.expires > Date.now() / 1000 + 60) {
-      this.#take(known);
-      return known.token;
-    }
+  /** The token to connect with: the given one, a stored one, or a new guest's. */
+  async firstToken(given: string): Promise<string> {
+    const host = given !== "" ? given : (this.options.session.get("token") ?? "");
+    if (host !== "") return this.useHostToken(host);
+    const known = this.#stored();
+    if (known && this.#isValid(known, expiryMargin)) return this.#use(known);
     return this.#newGuest(known?.token ?? "", "");
   }
 
-  /** A token from the host application, or from the reader's own hand. */
-  host(token: string): string {
-    this.tab.set("token", token);
+  /** Takes a token from the host application, or from the reader. */
+  useHostToken(token: string): string {
+    this.options.session.set("token", token);
     this.#me.value = readToken(token);
     this.#locked.value = "";
     return token;
   }
 
-  /** After the server said that the token has ended, or is not its own. */
+  /** A new token, after the server said that the last one has expired or is not its own. */
   async renew(): Promise<string> {
     if (!this.#me.value.guest) return this.#renewHost();
-    const known = this.kept.json<http.Guest | null>("guest", null, isGuest);
+    const known = this.#stored();
     // Another tab may have renewed it already.
-    if (known && known.token !== this.#me.value.token && known.expires > Date.now() / 1000) {
-      this.#take(known);
-      return known.token;
-    }
+    if (known && known.token !== this.#me.value.token && this.#isValid(known, 0)) return this.#use(known);
     return this.#newGuest(known?.token ?? "", known?.name ?? "");
   }
 
@@ -69,51 +74,51 @@ export class Identity {
     return this.#newGuest(this.#me.value.token, name);
   }
 
-  /** Another tab of this browser changed the guest. */
-  follow(): string | null {
+  /** Another tab of this browser changed the guest: takes it over. null: nothing changed. */
+  takeStored(): string | null {
     if (!this.#me.value.guest) return null;
-    const known = this.kept.json<http.Guest | null>("guest", null, isGuest);
-    if (!known || known.token === this.#me.value.token) return null;
-    this.#take(known);
-    return known.token;
+    const known = this.#stored();
+    return !known || known.token === this.#me.value.token ? null : this.#use(known);
   }
 
-  /** The server wants a token and none is known to be good. */
-  lock(): void {
+  // The server wants a token, and none is known to be good.
+  #lock(): void {
     this.#locked.value = this.#me.value.token === "" ? "asked" : "refused";
-    this.tab.set("token", null);
+    this.options.session.set("token", null);
     this.#me.value = nobody;
   }
 
+  #stored(): Guest | null { return this.options.local.getJSON<Guest | null>("guest", null, isGuest); }
+
+  #isValid(g: Guest, seconds: number): boolean { return g.expires > this.options.clock.now() / 1000 + seconds; }
+
   async #renewHost(): Promise<string> {
-    if (!this.ask) {
-      this.lock();
-      return "";
-    }
-    return this.host(await this.ask());
+    if (this.options.askHost) return this.useHostToken(await this.options.askHost());
+    this.#lock();
+    return "";
   }
 
   async #newGuest(token: string, name: string): Promise<string> {
     try {
-      const guest = await http.guest(token, name);
-      this.kept.put("guest", guest);
-      this.#take(guest);
-      return guest.token;
+      const guest = await this.options.api.guest(token, name);
+      this.options.local.setJSON("guest", guest);
+      return this.#use(guest);
     } catch (e) {
-      if (!(e instanceof http.Refused) || ![401, 403, 404].includes(e.status) || name !== "") throw e;
-      this.lock(); // no guests here
+      if (!(e instanceof Refused) || ![401, 403, 404].includes(e.status) || name !== "") throw e;
+      this.#lock(); // this server admits no guests
       return "";
     }
   }
 
-  #take(g: http.Guest): void {
+  #use(g: Guest): string {
     this.#me.value = { user: g.user, name: g.name, color: g.color, guest: true, moderator: false, token: g.token };
     this.#locked.value = "";
+    return g.token;
   }
 }
 
-// What a token says of itself, to be shown to its own bearer. The server, not
-// this, decides what it is worth.
+// What a token says, to be shown to its own user. Only the server decides
+// whether it is valid.
 export function readToken(token: string): Me {
   try {
     const bytes = Uint8Array.from(atob(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));

@@ -1,28 +1,37 @@
-// One room that the reader is in: its channel, its log, who is there and who
-// types. The state is a value in a signal; this file brings events to it.
+// One room that the reader has open: its channel and its log. The state is a
+// value in a signal; this file brings events to it.
 
 import { computed, signal } from "@preact/signals";
-import * as http from "../client/http.ts";
-import type { Channel, Joined, Link, Place } from "../client/link.ts";
-import { keyOf, type Message, personOf, read, type Wire } from "../state/message.ts";
+import type { Clock } from "../client/clock.ts";
+import type { Connection, Subscribed, Subscription } from "../client/connection.ts";
+import { type API, type Page, type PageQuery, Refused } from "../client/http.ts";
+import { type Message, personOf, type PublisherInfo, read, type WireMessage } from "../state/message.ts";
 import { channelOf } from "../state/names.ts";
-import { emptyRoom, type Room, seen, withChange, withGap, withMessages, withOlder } from "../state/room.ts";
-import { page as pageSize } from "../state/window.ts";
-import { stopped, type Typing } from "../state/typing.ts";
+import { keyOf, type Position } from "../state/position.ts";
 import type { Members } from "../state/presence.ts";
-import { advance, countUnread, type Mark } from "../state/unread.ts";
+import { emptyRoom, type Room, withChange, withGap, withMessages, withOlder, withPosition } from "../state/room.ts";
+import { type Typing, withoutTypist } from "../state/typing.ts";
+import { advance, countUnread } from "../state/unread.ts";
+import { pageSize } from "../state/window.ts";
 
-const pause = 5_000; // milliseconds until a history that failed is asked for again
-const mostFill = 5; // pages that are read to close a hole before it is marked
+const retryDelay = 5_000; // milliseconds until a page that failed is asked for again
+const maxFillPages = 5; // pages that are read to fill a gap before it is marked
+const fillPageSize = 200;
+const findPageSize = 500;
+const detailsDelay = 150; // milliseconds in which messages share one request for their details
 
-export interface Around {
-  readonly link: Link;
+export interface RoomOptions {
+  readonly connection: Connection;
+  readonly api: API;
+  readonly clock: Clock;
   token(): string;
+  /** Whether the tab is hidden: then there is no hurry to draw. */
+  hidden(): boolean;
   isOwn(m: Message): boolean;
-  /** Messages that are in the log, from wherever they were read. */
-  seen(room: RoomControl, messages: readonly Message[]): void;
-  /** Messages that have just come in. */
-  heard(room: RoomControl, messages: readonly Message[]): void;
+  /** These messages are in the log, wherever they were read. */
+  inLog(messages: readonly Message[]): void;
+  /** These messages are new. */
+  arrived(room: RoomControl, messages: readonly Message[]): void;
   /** The channel is live and what was missed is there. */
   ready(room: RoomControl): void;
 }
@@ -33,240 +42,246 @@ export class RoomControl {
   readonly typing = signal<Typing>(new Map());
   readonly members = signal<Members | null>(null);
   /** How far the reader has read; null until the first page is there. */
-  readonly mark = signal<Mark | null>(null);
-  /** From where the unread divider counts. */
-  readonly divider = signal<Mark | null>(null);
-  readonly unread = computed(() => countUnread(this.room.value.items, this.mark.value, this.around.isOwn));
+  readonly mark = signal<Position | null>(null);
+  /** The unread divider is behind this position. */
+  readonly divider = signal<Position | null>(null);
+  readonly unread = computed(() => countUnread(this.room.value.items, this.mark.value, this.options.isOwn));
   readonly live = signal(false);
-  #sub: Channel | null = null;
-  #queue: Wire[] = [];
-  #flush = 0;
-  #nth = 0;
-  #again = 0;
-  #details: ReturnType<typeof setTimeout> | null = null;
-  #recovering = false;
-  #oldest: Place | null = null; // the first entry of the log that was read
-  #moved: (() => void) | null = null;
+  #subscription: Subscription | null = null;
+  #presenceChanged: () => void = () => {};
+  #queue: WireMessage[] = []; // live messages that are not in the state yet
+  #cancelFlush: (() => void) | null = null;
+  #cancelRetry: (() => void) | null = null;
+  #cancelDetails: (() => void) | null = null;
+  #keys = 0; // of messages without a position
+  #filling = false;
+  #oldest: Position | null = null; // the first entry of the log that was read
 
-  constructor(readonly name: string, mark: Mark | null, private readonly around: Around) {
+  constructor(readonly name: string, mark: Position | null, private readonly options: RoomOptions) {
     this.channel = channelOf(name);
     this.room.value = emptyRoom(name);
     this.mark.value = mark;
     this.divider.value = mark;
   }
 
-  enter(moved: () => void): void {
-    this.#moved = moved;
-    void this.#first();
-    this.#sub = this.around.link.join(this.channel, {
-      joined: (j) => void this.#joined(j),
-      message: (wire) => this.#came(wire),
-      moved: () => this.#moved?.(),
+  /** Reads the newest page and subscribes. */
+  open(presenceChanged: () => void): void {
+    this.#presenceChanged = presenceChanged;
+    void this.#firstPage();
+    this.#subscription = this.options.connection.subscribe(this.channel, {
+      subscribed: (s) => void this.#subscribed(s),
+      message: (wire) => this.#enqueue(wire),
+      presenceChanged: () => this.#presenceChanged(),
       refused: (code) => {
         this.live.value = false;
-        if (code === 103 || code === 101 || code === 102) this.room.value = { ...this.room.value, error: "forbidden", loading: false };
+        if (code === 103 || code === 101 || code === 102) this.#set({ error: "forbidden", loading: false });
       },
     });
   }
 
-  leave(): void {
-    this.#sub?.leave();
-    this.#sub = null;
-    clearTimeout(this.#flush);
-    clearTimeout(this.#again);
-    if (this.#details) clearTimeout(this.#details);
+  close(): void {
+    this.#subscription?.unsubscribe();
+    this.#subscription = null;
+    this.#cancelFlush?.();
+    this.#cancelRetry?.();
+    this.#cancelDetails?.();
   }
 
-  presence() { return this.#sub?.presence() ?? Promise.reject(new Error("not in the room")); }
+  presence(): Promise<Record<string, PublisherInfo>> {
+    return this.#subscription?.presence() ?? Promise.reject(new Error("the room is not open"));
+  }
 
-  /** A page of older messages; does nothing while one is on its way. */
+  /** Reads a page of older messages; does nothing while one is being read. */
   async older(): Promise<void> {
-    const { loading, whole, loaded } = this.room.value;
-    if (loading || whole) return;
+    const { loading, complete, loaded } = this.room.value;
+    if (loading || complete) return;
     const since = this.#oldest;
-    if (!loaded || !since) return this.#first();
+    if (!loaded || !since) return this.#firstPage();
     this.#set({ loading: true, error: null });
     await this.#page({ since, limit: pageSize, reverse: true }, (p) => {
-      // A page that leads no further back is the last one, whatever it holds.
+      // A page that does not start further back is the last one.
       const first = p.messages[0];
-      const further = first !== undefined && !(first.epoch === since.epoch && first.offset! >= since.offset);
-      if (further) this.#oldest = { epoch: first.epoch ?? "", offset: first.offset ?? 0 };
-      this.#takeOlder(p.messages, !further || p.gap || p.messages.length < pageSize);
+      const isOlder = first !== undefined && !(first.epoch === since.epoch && first.offset! >= since.offset);
+      if (isOlder) this.#oldest = positionOf(first);
+      this.#takeOlder(p.messages, !isOlder || p.gap || p.messages.length < pageSize);
     });
   }
 
-  /** All up to here is read. */
-  readAll(): boolean {
+  /** Everything in the room is read. */
+  readAll(): void {
     const { epoch, top } = this.room.value;
-    const next = advance(this.mark.value, epoch, top);
-    if (next === this.mark.value) return false;
-    this.mark.value = next;
-    return true;
+    this.mark.value = advance(this.mark.value, epoch, top);
   }
 
-  /** Looks for messages with these ids in the log behind a place. */
-  async find(since: Place | null, ids: ReadonlySet<string>): Promise<Set<string>> {
+  /** Which of these ids the reader's own messages behind a position have. */
+  async find(since: Position | null, ids: ReadonlySet<string>): Promise<Set<string>> {
     const found = new Set<string>();
-    let from = since?.epoch ? since : null; // an empty room has no place yet
-    for (let i = 0; i < mostFill; i++) {
-      const p = await http.history(this.channel, this.around.token(), from ? { since: from, limit: 500 } : { limit: 500, reverse: true });
+    let from = since?.epoch ? since : null; // an empty room has no position yet
+    for (let i = 0; i < maxFillPages; i++) {
+      const p = await this.#history(from ? { since: from, limit: findPageSize } : { limit: findPageSize, reverse: true });
       for (const wire of p.messages) {
         const r = read(wire, "", 0);
-        if ("message" in r && r.message.id !== null && ids.has(r.message.id) && this.around.isOwn(r.message)) found.add(r.message.id);
+        if ("message" in r && r.message.id !== null && ids.has(r.message.id) && this.options.isOwn(r.message)) found.add(r.message.id);
       }
       const last = p.messages.at(-1);
-      if (!from || !last || p.messages.length < 500) break;
-      from = { epoch: last.epoch ?? from.epoch, offset: last.offset ?? from.offset };
+      if (!from || !last || p.messages.length < findPageSize) break;
+      from = positionOf(last, from);
     }
     return found;
   }
 
   #set(change: Partial<Room>): void { this.room.value = { ...this.room.value, ...change }; }
 
-  async #first(): Promise<void> {
+  #history(query: PageQuery): Promise<Page> { return this.options.api.history(this.channel, this.options.token(), query); }
+
+  async #firstPage(): Promise<void> {
     if (this.room.value.loading) return;
     this.#set({ loading: true, error: null });
     await this.#page({ limit: pageSize, reverse: true }, (p) => {
       const oldest = p.messages[0];
-      if (oldest?.offset && !this.#oldest) this.#oldest = { epoch: oldest.epoch ?? "", offset: oldest.offset };
+      if (oldest?.offset && !this.#oldest) this.#oldest = positionOf(oldest);
       this.#take(p.messages, false);
-      this.#set({ loading: false, loaded: true, whole: this.room.value.whole || p.messages.length < pageSize });
-      // Who was never here has nothing unread: all that is there is history.
-      if (this.mark.value === null) {
-        this.mark.value = { epoch: p.epoch, offset: p.offset };
-      }
+      this.#set({ loading: false, loaded: true, complete: this.room.value.complete || p.messages.length < pageSize });
+      // In a room that the reader has never opened nothing is unread.
+      this.mark.value ??= { epoch: p.epoch, offset: p.offset };
     });
   }
 
-  async #page(ask: http.Ask, take: (p: http.Page) => void): Promise<void> {
+  async #page(query: PageQuery, take: (p: Page) => void): Promise<void> {
     try {
-      take(await http.history(this.channel, this.around.token(), ask));
+      take(await this.#history(query));
     } catch (e) {
-      const forbidden = e instanceof http.Refused && (e.status === 401 || e.status === 403);
-      this.#set({ loading: false, error: forbidden ? "forbidden" : "history", loaded: this.room.value.loaded || forbidden, whole: forbidden });
+      const forbidden = e instanceof Refused && (e.status === 401 || e.status === 403);
+      this.#set({ loading: false, error: forbidden ? "forbidden" : "history", loaded: this.room.value.loaded || forbidden, complete: forbidden });
       if (forbidden) return;
-      // Nobody has to click: the button is for those who do not want to wait.
-      clearTimeout(this.#again);
-      this.#again = window.setTimeout(() => { if (this.room.value.error === "history") void this.older(); }, pause * (0.75 + Math.random() / 2));
+      // The button is for readers who do not want to wait for this retry.
+      this.#cancelRetry?.();
+      this.#cancelRetry = this.options.clock.after(retryDelay * (0.75 + this.options.clock.random() / 2), () => { if (this.room.value.error === "history") void this.older(); });
     }
   }
 
-  // The channel is live. Between the page of history that is there and the
-  // place where it went live something may be missing: it is read, and marked
-  // where the log no longer has it.
-  async #joined({ place, gap, recovered }: Joined): Promise<void> {
+  // Messages may be missing between the page of history that is there and the
+  // position where the channel went live: they are read, and marked as a gap
+  // where the log no longer has them.
+  async #subscribed({ position, gap, recovered }: Subscribed): Promise<void> {
     this.live.value = true;
-    this.#moved?.();
+    this.#presenceChanged();
     if (this.room.value.error === "forbidden") this.#set({ error: null });
     if (!this.room.value.loaded || this.room.value.error === "history") {
-      await this.#first();
-    } else if (place && (gap || (!recovered && this.#behind(place)))) {
+      await this.#firstPage();
+    } else if (position && (gap || (!recovered && this.#isBehind(position)))) {
       await this.#fill();
     }
-    this.#flushNow();
-    this.around.ready(this);
+    this.#flush();
+    this.options.ready(this);
   }
 
-  #behind(place: Place): boolean {
+  #isBehind(position: Position): boolean {
     const { epoch, top } = this.room.value;
-    return epoch === "" ? place.offset > 0 : place.epoch !== epoch || place.offset > top;
+    return epoch === "" ? position.offset > 0 : position.epoch !== epoch || position.offset > top;
   }
 
   async #fill(): Promise<void> {
-    if (this.#recovering) return;
-    this.#recovering = true;
+    if (this.#filling) return;
+    this.#filling = true;
     try {
       const { epoch, top } = this.room.value;
-      let from: Place = { epoch, offset: top };
-      for (let i = 0; i < mostFill && epoch !== ""; i++) {
-        const p = await http.history(this.channel, this.around.token(), { since: from, limit: 200 });
+      let from: Position = { epoch, offset: top };
+      for (let i = 0; i < maxFillPages && epoch !== ""; i++) {
+        const p = await this.#history({ since: from, limit: fillPageSize });
         if (p.gap) break;
         this.#take(p.messages, false);
         const last = p.messages.at(-1);
-        if (!last || p.messages.length < 200) return;
-        from = { epoch: last.epoch ?? from.epoch, offset: last.offset ?? from.offset };
+        if (!last || p.messages.length < fillPageSize) return;
+        from = positionOf(last, from);
       }
-      const p = await http.history(this.channel, this.around.token(), { limit: pageSize, reverse: true });
+      const p = await this.#history({ limit: pageSize, reverse: true });
       this.room.value = withGap(this.room.value);
       this.#take(p.messages, false);
-      this.room.value = { ...this.room.value, epoch: p.epoch, top: p.offset };
+      this.#set({ epoch: p.epoch, top: p.offset });
     } catch {
       this.room.value = withGap(this.room.value);
     } finally {
-      this.#recovering = false;
+      this.#filling = false;
     }
   }
 
-  // A burst is taken at once, so that the page draws once for it.
-  #came(wire: Wire): void {
+  // Messages of a burst are taken together, so that the page is drawn once.
+  #enqueue(wire: WireMessage): void {
     this.#queue.push(wire);
-    if (this.#flush === 0) this.#flush = window.setTimeout(() => this.#flushNow(), document.hidden ? 200 : 16);
+    if (this.#cancelFlush === null) this.#flushAfter(this.options.hidden() ? 200 : 16);
   }
 
-  #flushNow(): void {
-    clearTimeout(this.#flush);
-    this.#flush = 0;
-    if (this.#queue.length === 0 || !this.room.value.loaded && this.room.value.loading) return this.#later();
+  #flushAfter(milliseconds: number): void {
+    this.#cancelFlush = this.options.clock.after(milliseconds, () => this.#flush());
+  }
+
+  #flush(): void {
+    this.#cancelFlush?.();
+    this.#cancelFlush = null;
+    if (this.#queue.length === 0) return;
+    // Live messages wait for the first page, so that they are behind it.
+    if (!this.room.value.loaded && this.room.value.loading) return this.#flushAfter(50);
     const wires = this.#queue;
     this.#queue = [];
     this.#take(wires, true);
     if (wires.some((w) => w.via === undefined)) this.#askDetails(wires);
   }
 
-  // Live messages wait for the first page, so that they stand behind it.
-  #later(): void {
-    if (this.#queue.length > 0) this.#flush = window.setTimeout(() => this.#flushNow(), 50);
-  }
-
-  #take(wires: readonly Wire[], live: boolean): void {
+  #take(wires: readonly WireMessage[], live: boolean): void {
     const messages: Message[] = [];
     let room = this.room.value;
     let typing = this.typing.value;
     for (const wire of wires) {
-      const r = read(wire, `live ${++this.#nth}`, Date.now());
+      const r = this.#read(wire, "live");
       if ("message" in r) {
         messages.push(r.message);
-        typing = stopped(typing, personOf(r.message.author));
+        typing = withoutTypist(typing, personOf(r.message.author));
       } else {
         if ("change" in r) room = withChange(room, r.change);
-        room = seen(room, [{ epoch: wire.epoch ?? "", offset: wire.offset ?? 0 }]);
+        room = withPosition(room, [positionOf(wire)]);
       }
     }
     const known = room.keys;
     this.room.value = withMessages(room, messages);
     this.typing.value = typing;
-    this.around.seen(this, messages);
+    this.options.inLog(messages);
     if (live) {
       const fresh = messages.filter((m) => !known.has(m.key));
-      if (fresh.length > 0) this.around.heard(this, fresh);
+      if (fresh.length > 0) this.options.arrived(this, fresh);
     }
   }
 
-  #takeOlder(wires: readonly Wire[], whole: boolean): void {
+  #takeOlder(wires: readonly WireMessage[], complete: boolean): void {
     const messages: Message[] = [];
     let room = this.room.value;
     for (const wire of wires) {
-      const r = read(wire, `old ${++this.#nth}`, Date.now());
+      const r = this.#read(wire, "old");
       if ("message" in r) messages.push(r.message);
       else if ("change" in r) room = withChange(room, r.change);
     }
-    this.room.value = withOlder(room, messages, whole);
+    this.room.value = withOlder(room, messages, complete);
   }
 
+  #read(wire: WireMessage, kind: "live" | "old") { return read(wire, `${kind} ${++this.#keys}`, this.options.clock.now()); }
+
   // The door's publications have neither time nor way in; the history has
-  // both. One question for many messages.
-  #askDetails(wires: readonly Wire[]): void {
+  // both. One request serves many messages.
+  #askDetails(wires: readonly WireMessage[]): void {
     const first = wires.find((w) => (w.offset ?? 0) > 0);
-    if (!first || this.#details) return;
-    const since = { epoch: first.epoch ?? "", offset: (first.offset ?? 1) - 1 };
-    this.#details = setTimeout(async () => {
-      this.#details = null;
+    if (!first || this.#cancelDetails) return;
+    const { epoch, offset } = positionOf(first);
+    this.#cancelDetails = this.options.clock.after(detailsDelay, async () => {
+      this.#cancelDetails = null;
       try {
-        const p = await http.history(this.channel, this.around.token(), { since, limit: 200 });
-        // Only what is known: what is new comes by itself, and is then news.
+        const p = await this.#history({ since: { epoch, offset: offset - 1 }, limit: fillPageSize });
+        // Only known messages: a new one has to come live, to be announced.
         const { keys } = this.room.value;
         this.#take(p.messages.filter((w) => keys.has(keyOf(w.epoch ?? "", w.offset ?? 0))), false);
       } catch { /* the message itself is there */ }
-    }, 150);
+    });
   }
 }
+
+const positionOf = (wire: WireMessage, fallback: Position = { epoch: "", offset: 0 }): Position =>
+  ({ epoch: wire.epoch ?? fallback.epoch, offset: wire.offset ?? fallback.offset });

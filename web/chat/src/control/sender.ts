@@ -1,181 +1,179 @@
-// Brings what the reader writes to the server: at once when it can, later when
-// it must, once in any case. What is not settled survives a reload.
+// Sends what the reader writes: at once when it is possible, later when it must
+// be, and once in any case. What is not in the log yet survives a reload.
 
 import { signal } from "@preact/signals";
+import type { Clock } from "../client/clock.ts";
+import type { Connection, Refusal } from "../client/connection.ts";
 import { Refused } from "../client/http.ts";
 import { newId } from "../client/id.ts";
-import type { Link, Refusal } from "../client/link.ts";
-import type { Shelf } from "../client/shelf.ts";
-import type { Author, Message } from "../state/message.ts";
-import { failed, interrupted, type Letter, load, next, type Outbox, save, sending, settle, unsure, waiting, write } from "../state/outbox.ts";
+import type { Store } from "../client/store.ts";
+import type { Author, Message, SendState } from "../state/message.ts";
+import { add, failed, interrupted, load, next, type Outbox, type OutboxEntry, remove, save, sending, unsure, waiting } from "../state/outbox.ts";
 import { withPending } from "../state/room.ts";
 import type { RoomControl } from "./room.ts";
 
-const pauses = [1_000, 2_000, 5_000, 10_000]; // milliseconds between attempts that the server asks to repeat
-const linger = 10_000; // an acknowledged message that does not come in is shown no longer
+const retryDelays = [1_000, 2_000, 5_000, 10_000]; // milliseconds between attempts
+const ackedTime = 10_000; // milliseconds that an acknowledged message is shown before it has arrived
 
-export interface Desk {
-  readonly link: Link;
+export interface SenderOptions {
+  readonly connection: Connection;
+  readonly clock: Clock;
   room(name: string): RoomControl | undefined;
   author(): Author;
+  /** Why the server refused, in the reader's language. */
   reason(code: number, text: string): string;
 }
 
 export class Sender {
-  readonly #box = signal<Outbox>([]);
-  #acked: Letter[] = []; // in the log, but not yet seen there
-  #busy = false;
-  #pause = 0;
-  #timer: ReturnType<typeof setTimeout> | null = null;
+  readonly #outbox = signal<Outbox>([]);
+  #acked: OutboxEntry[] = []; // in the log, but not yet arrived from there
+  #sending = false;
+  #failures = 0; // in a row
+  #cancelRetry: (() => void) | null = null;
 
-  /** key is this tab's own place on the shelf: no two tabs send the same letter. */
-  constructor(private readonly shelf: Shelf, private key: string, private readonly desk: Desk) {
-    this.#box.value = load(shelf.get(key));
+  /** key is this tab's own outbox in the store: no two tabs send the same message. */
+  constructor(private readonly store: Store, private readonly key: string, private readonly options: SenderOptions) {
+    this.#outbox.value = load(store.get(key));
   }
 
-  /** Rooms that letters wait for. */
-  get rooms(): string[] { return [...new Set(this.#box.value.map((l) => l.room))]; }
+  /** Rooms that have something in the outbox. */
+  get rooms(): string[] { return [...new Set(this.#outbox.value.map((e) => e.room))]; }
 
-  /** Takes over what a tab that is gone has left. */
+  /** Takes over the outbox of a tab that was closed. */
   adopt(key: string): void {
-    const left = load(this.shelf.get(key));
-    this.shelf.set(key, null);
-    if (left.length > 0) this.#keep([...left, ...this.#box.value]);
-    this.pump();
+    const left = load(this.store.get(key));
+    this.store.set(key, null);
+    if (left.length > 0) this.#set([...left, ...this.#outbox.value]);
+    this.sendNext();
   }
 
-  write(room: string, content: string, re: string | null): void {
-    this.#keep(write(this.#box.value, { id: newId(), room, content, re, written: Date.now() }));
-    this.pump();
+  send(room: string, content: string, re: string | null): void {
+    this.#set(add(this.#outbox.value, { id: newId(), room, content, re, written: this.options.clock.now() }));
+    this.sendNext();
   }
 
   retry(id: string): void {
-    this.#keep(waiting(this.#box.value, id));
-    this.pump();
+    this.#set(waiting(this.#outbox.value, id));
+    this.sendNext();
   }
 
-  discard(id: string): void { this.#keep(settle(this.#box.value, id)); }
+  discard(id: string): void { this.#set(remove(this.#outbox.value, id)); }
 
-  /** These are in the log. */
-  arrived(messages: readonly Message[]): void {
-    let box = this.#box.value;
+  /** These messages are in the log. */
+  inLog(messages: readonly Message[]): void {
+    let outbox = this.#outbox.value;
     for (const { id } of messages) {
       if (id === null) continue;
-      box = settle(box, id);
-      if (this.#acked.some((l) => l.id === id)) this.#acked = this.#acked.filter((l) => l.id !== id);
+      outbox = remove(outbox, id);
+      if (this.#acked.some((e) => e.id === id)) this.#acked = this.#acked.filter((e) => e.id !== id);
     }
-    if (box !== this.#box.value) this.#keep(box);
+    if (outbox !== this.#outbox.value) this.#set(outbox);
   }
 
-  /** The connection is lost: what was on its way may be in the log or not. */
-  interrupted(): void { this.#keep(interrupted(this.#box.value)); }
+  /** The connection is lost: what was being sent may be in the log or not. */
+  interrupted(): void { this.#set(interrupted(this.#outbox.value)); }
 
-  /** The server hung up over the size of what was on its way. */
-  tooBig(reason: string): void {
-    for (const l of this.#box.value) if (l.state === "sending" || l.state === "unsure") this.#keep(failed(this.#box.value, l.id, reason));
+  /** The server closed the connection because what was being sent is too large. */
+  tooLarge(reason: string): void {
+    for (const e of this.#outbox.value) if (e.state === "sending" || e.state === "unsure") this.#set(failed(this.#outbox.value, e.id, reason));
   }
 
-  /** Sends what can be sent now. Call it whenever something may have become possible. */
-  pump(): void {
-    if (this.#busy || this.#timer) return;
-    const letter = next(this.#box.value);
-    const room = letter && this.desk.room(letter.room);
-    if (!letter || !room || !this.desk.link.online || !room.live.value || !room.room.value.loaded) return;
-    this.#busy = true;
-    void this.#send(letter, room).finally(() => {
-      this.#busy = false;
-      this.pump();
+  /** Sends the next message if it can be sent now. Call it whenever that may have become possible. */
+  sendNext(): void {
+    if (this.#sending || this.#cancelRetry) return;
+    const entry = next(this.#outbox.value);
+    const room = entry && this.options.room(entry.room);
+    if (!entry || !room || !this.options.connection.online || !room.live.value || !room.room.value.loaded) return;
+    this.#sending = true;
+    void this.#send(entry, room).finally(() => {
+      this.#sending = false;
+      this.sendNext();
     });
   }
 
-  async #send(letter: Letter, room: RoomControl): Promise<void> {
+  async #send(entry: OutboxEntry, room: RoomControl): Promise<void> {
     try {
-      if (letter.state === "unsure") {
-        if (await this.#isInLog(room, letter)) return this.#keep(settle(this.#box.value, letter.id));
-      }
+      if (entry.state === "unsure" && await this.#isInLog(room, entry)) return this.#set(remove(this.#outbox.value, entry.id));
       const { epoch, top } = room.room.value;
-      this.#keep(sending(this.#box.value, letter.id, { epoch, offset: top }));
-      await this.desk.link.publish(room.channel, payloadOf(letter));
-      this.#pause = 0;
-      this.#ack(letter);
+      this.#set(sending(this.#outbox.value, entry.id, { epoch, offset: top }));
+      await this.options.connection.publish(room.channel, payloadOf(entry));
+      this.#failures = 0;
+      this.#acknowledged(entry);
     } catch (e) {
-      this.#refused(letter, e);
+      this.#refused(entry, e);
     }
   }
 
-  // Where the log may not be read nobody can tell; readers then know the second
-  // one by its id.
-  async #isInLog(room: RoomControl, letter: Letter): Promise<boolean> {
+  // Where the log may not be read the message is sent again; readers know the
+  // duplicate by its id.
+  async #isInLog(room: RoomControl, entry: OutboxEntry): Promise<boolean> {
     try {
-      return (await room.find(letter.since, new Set([letter.id]))).has(letter.id);
+      return (await room.find(entry.since, new Set([entry.id]))).has(entry.id);
     } catch (e) {
       if (e instanceof Refused) return false;
       throw e;
     }
   }
 
-  #ack(letter: Letter): void {
-    const known = this.#box.value.find((l) => l.id === letter.id);
+  #acknowledged(entry: OutboxEntry): void {
+    const known = this.#outbox.value.find((e) => e.id === entry.id);
     if (known) {
       this.#acked = [...this.#acked, known];
-      setTimeout(() => {
-        this.#acked = this.#acked.filter((l) => l !== known);
-        this.#show(known.room);
-      }, linger);
+      this.options.clock.after(ackedTime, () => {
+        this.#acked = this.#acked.filter((e) => e !== known);
+        this.showPending(known.room);
+      });
     }
-    this.#keep(settle(this.#box.value, letter.id));
+    this.#set(remove(this.#outbox.value, entry.id));
   }
 
-  #refused(letter: Letter, e: unknown): void {
+  #refused(entry: OutboxEntry, e: unknown): void {
     const { code, message } = isRefusal(e) ? e : { code: 0, message: "" };
     if (code < 100) {
-      this.#keep(unsure(this.#box.value, letter.id));
-      this.#later(); // while the line is up; else the next connection pumps
+      this.#set(unsure(this.#outbox.value, entry.id));
+      this.#retryLater(); // while connected; a new connection calls sendNext
     } else if (code === 100 || code === 111) {
-      this.#keep(waiting(this.#box.value, letter.id));
-      this.#later();
+      this.#set(waiting(this.#outbox.value, entry.id));
+      this.#retryLater();
     } else {
-      this.#keep(failed(this.#box.value, letter.id, this.desk.reason(code, message)));
+      this.#set(failed(this.#outbox.value, entry.id, this.options.reason(code, message)));
     }
   }
 
-  #later(): void {
-    const pause = pauses[Math.min(this.#pause++, pauses.length - 1)]!;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.pump();
-    }, pause);
+  #retryLater(): void {
+    const delay = retryDelays[Math.min(this.#failures++, retryDelays.length - 1)]!;
+    this.#cancelRetry = this.options.clock.after(delay, () => {
+      this.#cancelRetry = null;
+      this.sendNext();
+    });
   }
 
-  #keep(box: Outbox): void {
-    const rooms = new Set([...this.#box.value, ...box].map((l) => l.room));
-    this.#box.value = box;
-    this.shelf.set(this.key, box.length === 0 ? null : save(box));
-    for (const name of rooms) this.#show(name);
+  #set(outbox: Outbox): void {
+    const rooms = new Set([...this.#outbox.value, ...outbox].map((e) => e.room));
+    this.#outbox.value = outbox;
+    this.store.set(this.key, outbox.length === 0 ? null : save(outbox));
+    for (const name of rooms) this.showPending(name);
   }
 
-  /** Puts the letters of a room behind its messages. */
-  #show(name: string): void {
-    const control = this.desk.room(name);
+  /** Puts what is not sent yet behind a room's messages. */
+  showPending(name: string): void {
+    const control = this.options.room(name);
     if (!control) return;
-    const letters = [...this.#acked, ...this.#box.value].filter((l) => l.room === name);
-    control.room.value = withPending(control.room.value, letters.map((l) => this.#message(l)));
+    const entries = [...this.#acked, ...this.#outbox.value].filter((e) => e.room === name);
+    control.room.value = withPending(control.room.value, entries.map((e) => this.#message(e)));
   }
 
-  /** Shows what waits in a room that was just entered. */
-  entered(name: string): void { this.#show(name); }
-
-  #message(l: Letter): Message {
-    const fate = this.#acked.includes(l) ? "sent" : l.state === "failed" ? "failed" : l.state === "sending" ? "sending" : "waiting";
+  #message(e: OutboxEntry): Message {
+    const sendState: SendState = this.#acked.includes(e) ? "sent" : e.state === "unsure" ? "waiting" : e.state;
     return {
-      kind: "message", key: l.id, id: l.id, epoch: "", offset: 0, time: l.written, via: "sdk", author: this.desk.author(),
-      text: l.content, format: "chat", bytes: 0, re: l.re, fate, edited: false, deleted: false, reactions: [],
-      ...(l.reason === "" ? {} : { reason: l.reason }),
+      kind: "message", key: e.id, id: e.id, epoch: "", offset: 0, time: e.written, via: "sdk", author: this.options.author(),
+      text: e.content, format: "chat", bytes: 0, re: e.re, sendState, edited: false, deleted: false, reactions: [],
+      ...(e.reason === "" ? {} : { reason: e.reason }),
     };
   }
 }
 
-const payloadOf = (l: Letter) => ({ content: l.content, id: l.id, ...(l.re === null ? {} : { re: l.re }) });
+const payloadOf = (e: OutboxEntry) => ({ content: e.content, id: e.id, ...(e.re === null ? {} : { re: e.re }) });
 
 const isRefusal = (e: unknown): e is Refusal =>
   e !== null && typeof e === "object" && typeof (e as Refusal).code === "number";

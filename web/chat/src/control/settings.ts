@@ -1,7 +1,7 @@
 // What the reader chose, kept in this browser.
 
 import { effect, signal } from "@preact/signals";
-import type { Shelf } from "../client/shelf.ts";
+import type { Store } from "../client/store.ts";
 import { type Language, language, languageFor } from "../i18n/index.ts";
 
 export type Theme = "system" | "light" | "dark";
@@ -11,27 +11,27 @@ export class Settings {
   readonly sound = signal(false);
   readonly notify = signal(false);
 
-  constructor(private readonly shelf: Shelf) {
-    const theme = shelf.get("theme");
+  constructor(private readonly store: Store, languages: readonly string[] = navigator.languages) {
+    const theme = store.get("theme");
     if (theme === "light" || theme === "dark") this.theme.value = theme;
-    this.sound.value = shelf.get("sound") === "on";
-    this.notify.value = shelf.get("notify") === "on";
-    const chosen = shelf.get("language");
-    language.value = chosen === "en" || chosen === "zh-CN" ? chosen : languageFor(navigator.languages);
+    this.sound.value = store.get("sound") === "on";
+    this.notify.value = store.get("notify") === "on";
+    const chosen = store.get("language");
+    language.value = chosen === "en" || chosen === "zh-CN" ? chosen : languageFor(languages);
   }
 
-  /** Keeps the page and the shelf at what is chosen. Runs for the page's life. */
-  follow(root: HTMLElement): void {
+  /** Applies what is chosen to the page and stores it, now and on every change. */
+  apply(root: Pick<HTMLElement, "dataset">): void {
     effect(() => {
       root.dataset.theme = this.theme.value;
-      this.shelf.set("theme", this.theme.value === "system" ? null : this.theme.value);
+      this.store.set("theme", this.theme.value === "system" ? null : this.theme.value);
     });
-    effect(() => this.shelf.set("sound", this.sound.value ? "on" : null));
-    effect(() => this.shelf.set("notify", this.notify.value ? "on" : null));
+    effect(() => this.store.set("sound", this.sound.value ? "on" : null));
+    effect(() => this.store.set("notify", this.notify.value ? "on" : null));
   }
 
-  speak(l: Language): void {
+  setLanguage(l: Language): void {
     language.value = l;
-    this.shelf.set("language", l);
+    this.store.set("language", l);
   }
 }

@@ -1,7 +1,8 @@
-// The bell: what a server told this user, and how far the user has read. Both
-// are in the user's own channel, so that every tab and device knows.
+// The bell: the notices that servers published for this user, and how far the
+// user has read. Both are in the user's personal channel, so that all tabs and
+// devices show the same.
 
-import type { Wire } from "./message.ts";
+import type { WireMessage } from "./message.ts";
 
 export interface Notice {
   readonly key: string;
@@ -20,23 +21,23 @@ export interface Bell {
   readonly read: number; // offset up to which all is read
 }
 
-export const quiet: Bell = { notices: [], epoch: "", read: 0 };
+export const emptyBell: Bell = { notices: [], epoch: "", read: 0 };
 
-const most = 200; // notices kept
+const maxNotices = 200;
 
-/** One entry of the user's channel: a notice, or how far somebody has read. */
-export function ring(bell: Bell, wire: Wire, now: number): Bell {
+/** Adds one entry of the personal channel: a notice, or how far the user has read. */
+export function withEntry(bell: Bell, wire: WireMessage, now: number): Bell {
   const fields = isObject(wire.data) ? wire.data : {};
   const get = (name: string) => (Object.hasOwn(fields, name) ? fields[name] : undefined);
   const epoch = wire.epoch ?? "";
   const offset = wire.offset ?? 0;
   if (get("type") === "read") {
     const upto = get("upto");
-    const holds = typeof upto === "number" && Number.isSafeInteger(upto) && (get("epoch") ?? epoch) === epoch;
-    return holds ? readUpTo(bell, epoch, upto) : bell;
+    const isValid = typeof upto === "number" && Number.isSafeInteger(upto) && (get("epoch") ?? epoch) === epoch;
+    return isValid ? readUpTo(bell, epoch, upto) : bell;
   }
-  const title = word(get("title"), 200) ?? word(get("content"), 200);
-  const text = word(get("text"), 2_000) ?? (typeof wire.data === "string" ? word(wire.data, 2_000) : null);
+  const title = textOf(get("title"), 200) ?? textOf(get("content"), 200);
+  const text = textOf(get("text"), 2_000) ?? (typeof wire.data === "string" ? textOf(wire.data, 2_000) : null);
   if (title === null && text === null) return bell;
   const key = `${epoch}.${offset}`;
   if (offset > 0 && bell.notices.some((n) => n.key === key)) return bell;
@@ -47,11 +48,11 @@ export function ring(bell: Bell, wire: Wire, now: number): Bell {
     link: linkOf(get("link")),
     priority: priority === "low" || priority === "high" ? priority : "normal",
   };
-  const notices = [...bell.notices, notice].sort((a, b) => (a.epoch === b.epoch ? b.offset - a.offset : b.time - a.time)).slice(0, most);
+  const notices = [...bell.notices, notice].sort((a, b) => (a.epoch === b.epoch ? b.offset - a.offset : b.time - a.time)).slice(0, maxNotices);
   return bell.epoch === epoch ? { ...bell, notices } : { notices, epoch, read: bell.epoch === "" ? bell.read : 0 };
 }
 
-/** All up to this offset is read; a mark never goes back. */
+/** All up to this offset is read; the mark never moves back. */
 export function readUpTo(bell: Bell, epoch: string, offset: number): Bell {
   if (bell.epoch !== "" && bell.epoch !== epoch) return bell;
   return offset <= bell.read ? bell : { ...bell, epoch, read: offset };
@@ -61,10 +62,10 @@ export const isUnread = (bell: Bell, n: Notice): boolean => n.epoch === bell.epo
 
 export const unreadCount = (bell: Bell): number => bell.notices.filter((n) => isUnread(bell, n)).length;
 
-/** The newest offset, to be written as the mark. */
+/** The offset of the newest notice, to be published as the mark. */
 export const newest = (bell: Bell): number => Math.max(0, ...bell.notices.filter((n) => n.epoch === bell.epoch).map((n) => n.offset));
 
-/** Links are http, https, mailto, or a path of this site; anything else is none. */
+/** A link to http, https, mailto or a path of this site; null for anything else. */
 export function linkOf(v: unknown): string | null {
   if (typeof v !== "string" || v.length > 2_000) return null;
   if (/^\/(?![/\\])[^\u0000-\u0020\\]*$/.test(v)) return v;
@@ -77,4 +78,4 @@ export function linkOf(v: unknown): string | null {
 }
 
 const isObject = (v: unknown): v is Record<string, unknown> => v !== null && typeof v === "object" && !Array.isArray(v);
-const word = (v: unknown, longest: number): string | null => (typeof v === "string" && v.trim() !== "" ? v.slice(0, longest) : null);
+const textOf = (v: unknown, longest: number): string | null => (typeof v === "string" && v.trim() !== "" ? v.slice(0, longest) : null);

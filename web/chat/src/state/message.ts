@@ -1,13 +1,14 @@
-// One message as the app knows it, whatever way it came in and whatever it
-// carries. Reading is total: any JSON gives a message, none throws, and what
-// comes out is text, never markup.
+// One message as the app knows it. Any JSON can be read: reading never throws,
+// and the result is text, never markup.
 
-/** The ways in, as the server names them. */
+import { keyOf } from "./position.ts";
+
+/** How a message was published, as the server names it. */
 export type Via = "http" | "raw" | "plain" | "fcall" | "xadd" | "sdk";
 
 /**
- * Who said something. stamped means that the server named them; otherwise name
- * is the publisher's own word, or null when there is none.
+ * Who published something. stamped: the server named them. Otherwise name is
+ * what the publisher claims, or null when there is no claim.
  */
 export interface Author {
   readonly user: string;
@@ -19,18 +20,18 @@ export interface Author {
   readonly moderator: boolean;
 }
 
-/** What the wire says of one message: a history entry or a publication. */
-export interface Wire {
+/** A message as the server sends it: a history entry or a publication. */
+export interface WireMessage {
   readonly data?: unknown;
   readonly b64?: string;
   readonly epoch?: string;
   readonly offset?: number;
   readonly time?: number;
   readonly via?: string;
-  readonly info?: WireInfo | undefined;
+  readonly info?: PublisherInfo | undefined;
 }
 
-export interface WireInfo {
+export interface PublisherInfo {
   readonly user?: string;
   readonly client?: string;
   readonly session?: string;
@@ -50,16 +51,16 @@ export interface Message {
   readonly text: string;
   readonly format: "chat" | "plain" | "data" | "binary";
   readonly bytes: number; // size of a binary payload
-  readonly re: string | null; // key of the message it answers
-  readonly fate: Fate;
+  readonly re: string | null; // key of the message that this one answers
+  readonly sendState: SendState;
   readonly reason?: string; // why it failed, in the reader's language
   readonly edited: boolean;
   readonly deleted: boolean;
   readonly reactions: readonly Reaction[];
 }
 
-/** How far a message of one's own has come. "sent" is in the log. */
-export type Fate = "sent" | "waiting" | "sending" | "failed";
+/** How far the reader's own message has come. "sent": it is in the log. */
+export type SendState = "sent" | "waiting" | "sending" | "failed";
 
 export interface Reaction {
   readonly emoji: string;
@@ -79,37 +80,34 @@ export interface Change {
 
 export type Read = { readonly message: Message } | { readonly change: Change } | { readonly ignored: true };
 
-const longestName = 80;
-const longestText = 20_000; // characters kept of one message
-
-/** The key of a position. */
-export const keyOf = (epoch: string, offset: number) => `${epoch}.${offset}`;
+const maxName = 80;
+const maxText = 20_000; // characters kept of one message
 
 const isObject = (v: unknown): v is Record<string, unknown> => v !== null && typeof v === "object" && !Array.isArray(v);
 
 // Own properties only: {"__proto__": …} in JSON is an own property, and what
-// Object.prototype has is nobody's word.
+// Object.prototype has was sent by nobody.
 const own = (o: Record<string, unknown>, name: string): unknown => (Object.hasOwn(o, name) ? o[name] : undefined);
 
-const word = (v: unknown, longest: number): string | null =>
+const textOf = (v: unknown, longest: number): string | null =>
   typeof v === "string" && v.trim() !== "" ? v.slice(0, longest) : null;
 
 const vias: readonly string[] = ["http", "raw", "plain", "fcall", "xadd", "sdk"];
 const viaOf = (v: unknown): Via | null => (typeof v === "string" && vias.includes(v) ? (v as Via) : null);
 
-/** Who the server says it was; the payload's name counts only where it names nobody. */
-export function authorOf(info: WireInfo | undefined, claimed: string | null): Author {
+/** The author as the server names them; the claimed name counts only where it names nobody. */
+export function authorOf(info: PublisherInfo | undefined, claimed: string | null): Author {
   const raw = info?.conn_info ?? info?.connInfo;
   const conn = isObject(raw) ? raw : {};
   const user = typeof info?.user === "string" ? info.user : "";
-  const name = word(own(conn, "name"), longestName);
+  const name = textOf(own(conn, "name"), maxName);
   const stamped = user !== "" || name !== null;
   const color = own(conn, "color");
   return {
     user,
     client: info?.client ?? info?.session ?? "",
-    name: name ?? (user !== "" ? user.slice(0, longestName) : claimed),
-    color: typeof color === "number" && Number.isInteger(color) ? Math.abs(color) % tones : toneOf(user || (name ?? claimed ?? "")),
+    name: name ?? (user !== "" ? user.slice(0, maxName) : claimed),
+    color: typeof color === "number" && Number.isInteger(color) ? Math.abs(color) % colors : colorOf(user || (name ?? claimed ?? "")),
     guest: stamped ? own(conn, "guest") === true : true,
     stamped,
     moderator: stamped && own(conn, "moderator") === true,
@@ -117,22 +115,22 @@ export function authorOf(info: WireInfo | undefined, claimed: string | null): Au
 }
 
 /** How many colours a person may have. */
-export const tones = 12; // as many as the server gives to guests
+export const colors = 12; // as many as the server gives to guests
 
-export function toneOf(s: string): number {
+export function colorOf(s: string): number {
   let h = 2166136261;
   for (let i = 0; i < s.length; i++) h = Math.imul(h ^ s.charCodeAt(i), 16777619);
-  return (h >>> 0) % tones;
+  return (h >>> 0) % colors;
 }
 
-/** Reads what came over the wire. live is the key of a message without a log. */
-export function read(wire: Wire, live: string, now: number): Read {
+/** Reads what the server sent. liveKey is the key of a message without a position. */
+export function read(wire: WireMessage, liveKey: string, now: number): Read {
   const epoch = wire.epoch ?? "";
   const offset = wire.offset ?? 0;
-  const key = offset > 0 ? keyOf(epoch, offset) : live;
+  const key = offset > 0 ? keyOf(epoch, offset) : liveKey;
   const fields = isObject(wire.data) ? wire.data : {};
   const type = own(fields, "type");
-  const author = authorOf(wire.info, word(own(fields, "name"), longestName));
+  const author = authorOf(wire.info, textOf(own(fields, "name"), maxName));
   if (type === "edit" || type === "delete" || type === "reaction") return readChange(type, fields, author, key);
   if (type === "typing" || type === "read") return { ignored: true };
   const body = bodyOf(wire, fields);
@@ -141,39 +139,39 @@ export function read(wire: Wire, live: string, now: number): Read {
       kind: "message", key, epoch, offset, author, ...body,
       time: typeof wire.time === "number" && wire.time > 0 ? wire.time : now,
       via: viaOf(wire.via),
-      id: word(own(fields, "id"), longestName),
-      re: word(own(fields, "re"), 200),
-      fate: "sent", edited: false, deleted: false, reactions: [],
+      id: textOf(own(fields, "id"), maxName),
+      re: textOf(own(fields, "re"), 200),
+      sendState: "sent", edited: false, deleted: false, reactions: [],
     },
   };
 }
 
 function readChange(type: Change["type"], fields: Record<string, unknown>, by: Author, key: string): Read {
-  const of = word(own(fields, "of"), 200);
+  const of = textOf(own(fields, "of"), 200);
   const content = own(fields, "content");
-  const emoji = word(own(fields, "emoji"), 16);
+  const emoji = textOf(own(fields, "emoji"), 16);
   if (of === null || (type === "edit" && typeof content !== "string") || (type === "reaction" && emoji === null)) return { ignored: true };
   return {
     change: {
       type, of, by, key,
-      content: typeof content === "string" ? content.slice(0, longestText) : "",
+      content: typeof content === "string" ? content.slice(0, maxText) : "",
       emoji: emoji ?? "",
       on: own(fields, "on") !== false,
     },
   };
 }
 
-function bodyOf(wire: Wire, fields: Record<string, unknown>): Pick<Message, "text" | "format" | "bytes"> {
+function bodyOf(wire: WireMessage, fields: Record<string, unknown>): Pick<Message, "text" | "format" | "bytes"> {
   const b64 = wire.b64 ?? binaryOf(fields);
   if (b64 !== null) return { text: "", format: "binary", bytes: sizeOfBase64(b64) };
   const content = own(fields, "content");
-  if (typeof content === "string") return { text: content.slice(0, longestText), format: "chat", bytes: 0 };
-  if (typeof wire.data === "string") return { text: wire.data.slice(0, longestText), format: "plain", bytes: 0 };
-  return { text: (JSON.stringify(wire.data) ?? "").slice(0, longestText), format: "data", bytes: 0 };
+  if (typeof content === "string") return { text: content.slice(0, maxText), format: "chat", bytes: 0 };
+  if (typeof wire.data === "string") return { text: wire.data.slice(0, maxText), format: "plain", bytes: 0 };
+  return { text: (JSON.stringify(wire.data) ?? "").slice(0, maxText), format: "data", bytes: 0 };
 }
 
-// The Centrifuge door hands bytes that are no text to JSON clients as
-// {"b64": "…"} and nothing else.
+// The Centrifuge door sends bytes that are not JSON to JSON clients as
+// {"b64": "…"}, an object with no other field.
 function binaryOf(fields: Record<string, unknown>): string | null {
   const b64 = own(fields, "b64");
   return typeof b64 === "string" && Object.keys(fields).length === 1 && /^[A-Za-z0-9+/]+={0,2}$/.test(b64) ? b64 : null;
@@ -185,8 +183,8 @@ function sizeOfBase64(s: string): number {
 }
 
 /**
- * Who counts as the same person. The server's word and a claim are never the
- * same, so nobody can pass for another by writing a name into a payload.
+ * Which messages count as the same person's. A stamped name and a claimed one
+ * are never the same person, so a name in a payload impersonates nobody.
  */
 export function personOf(a: Author): string {
   if (a.user !== "") return `user ${a.user}`;

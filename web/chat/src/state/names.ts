@@ -1,14 +1,14 @@
-// Rooms and channels. The lobby is the channel "chat", where the classic page
-// and a plain PUBLISH are; room NAME is the channel chat:NAME.
+// Names of rooms and their channels. The lobby is the channel "chat", as on the
+// classic page; the room NAME is the channel chat:NAME.
 
 export const lobby = "lobby";
 
-const fit = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}._-]{0,79}$/u;
+const validName = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}._-]{0,79}$/u;
 
-/** The room's name as it is kept, or null when it is none. */
+/** The room's name in its one form, or null when it is not valid. */
 export function roomName(typed: string): string | null {
   const name = typed.trim().replace(/^#/, "").normalize("NFC").toLowerCase().replace(/\s+/g, "-");
-  return fit.test(name) && new TextEncoder().encode(name).length <= 200 ? name : null;
+  return validName.test(name) && new TextEncoder().encode(name).length <= 200 ? name : null;
 }
 
 export const channelOf = (room: string): string => (room === lobby ? "chat" : `chat:${room}`);

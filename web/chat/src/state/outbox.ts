@@ -1,45 +1,49 @@
-// Messages that wait for the server. They survive a reload, leave in order,
-// and keep their id through every attempt.
+// Messages that wait to be sent. They survive a reload, are sent in order, and
+// keep their id through every attempt.
 //
-// 1. One is on its way at a time: the next leaves when it is settled.
-// 2. An attempt whose answer was lost is looked for in the log before it is
-//    made again.
-// 3. What the server refuses stays, marked, until its writer decides.
+// 1. One message of a room is sent at a time: the next one follows when the log
+//    has it, or its writer discards it.
+// 2. When the answer to an attempt was lost, the log is searched before the
+//    message is sent again.
+// 3. A message that the server refuses stays, marked as failed, until its
+//    writer retries or discards it.
 
-export interface Letter {
+import { isPosition, type Position } from "./position.ts";
+
+export interface OutboxEntry {
   readonly id: string;
   readonly room: string;
   readonly content: string;
   readonly re: string | null;
   readonly written: number; // Unix milliseconds
   readonly state: "waiting" | "sending" | "unsure" | "failed";
-  /** Where the log stood before the first attempt; null: never tried. */
-  readonly since: { readonly epoch: string; readonly offset: number } | null;
-  readonly reason: string; // why it failed, in the server's words; "" otherwise
+  /** The end of the log before the first attempt; null: never tried. */
+  readonly since: Position | null;
+  readonly reason: string; // why it failed; "" otherwise
 }
 
-export type Outbox = readonly Letter[];
+export type Outbox = readonly OutboxEntry[];
 
-export const write = (box: Outbox, letter: Pick<Letter, "id" | "room" | "content" | "re" | "written">): Outbox =>
-  [...box, { ...letter, state: "waiting", since: null, reason: "" }];
+export const add = (box: Outbox, entry: Pick<OutboxEntry, "id" | "room" | "content" | "re" | "written">): Outbox =>
+  [...box, { ...entry, state: "waiting", since: null, reason: "" }];
 
-/** The one to send now: the first of each room goes first, and only alone. */
-export function next(box: Outbox): Letter | null {
+/** The entry to send now: the first one of a room in which none is being sent. */
+export function next(box: Outbox): OutboxEntry | null {
   const busy = new Set<string>();
-  for (const letter of box) {
-    if (letter.state === "failed") continue;
-    if (letter.state === "sending") busy.add(letter.room);
-    else if (!busy.has(letter.room)) return letter;
-    busy.add(letter.room);
+  for (const entry of box) {
+    if (entry.state === "failed") continue;
+    if (entry.state === "sending") busy.add(entry.room);
+    else if (!busy.has(entry.room)) return entry;
+    busy.add(entry.room);
   }
   return null;
 }
 
-const change = (box: Outbox, id: string, to: Partial<Letter>): Outbox =>
-  box.map((l) => (l.id === id ? { ...l, ...to } : l));
+const change = (box: Outbox, id: string, to: Partial<OutboxEntry>): Outbox =>
+  box.map((e) => (e.id === id ? { ...e, ...to } : e));
 
-export const sending = (box: Outbox, id: string, since: Letter["since"]): Outbox =>
-  box.map((l) => (l.id === id ? { ...l, state: "sending", since: l.since ?? since } : l));
+export const sending = (box: Outbox, id: string, since: OutboxEntry["since"]): Outbox =>
+  box.map((e) => (e.id === id ? { ...e, state: "sending", since: e.since ?? since } : e));
 
 /** The answer was lost: it may be in the log or not. */
 export const unsure = (box: Outbox, id: string): Outbox => change(box, id, { state: "unsure" });
@@ -48,19 +52,19 @@ export const waiting = (box: Outbox, id: string): Outbox => change(box, id, { st
 
 export const failed = (box: Outbox, id: string, reason: string): Outbox => change(box, id, { state: "failed", reason });
 
-/** It is in the log, or its writer gave it up. */
-export const settle = (box: Outbox, id: string): Outbox => {
-  const left = box.filter((l) => l.id !== id);
+/** It is in the log, or its writer discards it. */
+export const remove = (box: Outbox, id: string): Outbox => {
+  const left = box.filter((e) => e.id !== id);
   return left.length === box.length ? box : left;
 };
 
-/** After a loss of the connection nothing is on its way any more. */
+/** The connection is lost: what was being sent may be in the log or not. */
 export const interrupted = (box: Outbox): Outbox =>
-  box.some((l) => l.state === "sending") ? box.map((l) => (l.state === "sending" ? { ...l, state: "unsure" as const } : l)) : box;
+  box.some((e) => e.state === "sending") ? box.map((e) => (e.state === "sending" ? { ...e, state: "unsure" as const } : e)) : box;
 
-const most = 200; // letters that are kept; more is a program, not a person
+const maxEntries = 200; // no person writes more without a connection
 
-export const save = (box: Outbox): string => JSON.stringify(box.slice(-most));
+export const save = (box: Outbox): string => JSON.stringify(box.slice(-maxEntries));
 
 /** Reads what save wrote; anything else is an empty outbox. */
 export function load(text: string | null): Outbox {
@@ -71,19 +75,13 @@ export function load(text: string | null): Outbox {
     return [];
   }
   if (!Array.isArray(list)) return [];
-  return interrupted(list.flatMap((l): Letter[] => (isLetter(l) ? [l] : [])).slice(-most));
+  return interrupted(list.flatMap((e): OutboxEntry[] => (isEntry(e) ? [e] : [])).slice(-maxEntries));
 }
 
-function isLetter(v: unknown): v is Letter {
+function isEntry(v: unknown): v is OutboxEntry {
   if (v === null || typeof v !== "object") return false;
-  const l = v as Record<string, unknown>;
-  return typeof l.id === "string" && typeof l.room === "string" && typeof l.content === "string" &&
-    typeof l.written === "number" && typeof l.reason === "string" && (l.re === null || typeof l.re === "string") &&
-    ["waiting", "sending", "unsure", "failed"].includes(l.state as string) && isPlace(l.since);
-}
-
-function isPlace(v: unknown): boolean {
-  if (v === null) return true;
-  const p = v as Record<string, unknown> | undefined;
-  return typeof p === "object" && typeof p.epoch === "string" && typeof p.offset === "number";
+  const e = v as Record<string, unknown>;
+  return typeof e.id === "string" && typeof e.room === "string" && typeof e.content === "string" &&
+    typeof e.written === "number" && typeof e.reason === "string" && (e.re === null || typeof e.re === "string") &&
+    ["waiting", "sending", "unsure", "failed"].includes(e.state as string) && (e.since === null || isPosition(e.since));
 }

@@ -1,6 +1,6 @@
-// Who is in a room: people, not tabs. One person may hold many sessions.
+// Who is in a room. One person may have several sessions.
 
-import { type Author, authorOf, personOf, type WireInfo } from "./message.ts";
+import { type Author, authorOf, personOf, type PublisherInfo } from "./message.ts";
 
 export interface Member {
   readonly person: string;
@@ -10,8 +10,8 @@ export interface Member {
 
 export type Members = ReadonlyMap<string, Member>;
 
-/** Folds sessions into people. Sessions without a user each stand for a person. */
-export function membersOf(clients: Readonly<Record<string, WireInfo>>): Members {
+/** Groups sessions by person. Each session without a user is a person of its own. */
+export function membersOf(clients: Readonly<Record<string, PublisherInfo>>): Members {
   const members = new Map<string, Member>();
   for (const client of Object.keys(clients)) {
     const author = authorOf({ ...clients[client], client }, null);
@@ -22,9 +22,8 @@ export function membersOf(clients: Readonly<Record<string, WireInfo>>): Members 
   return members;
 }
 
-/** What changed between two looks. The first look is no news. */
-export function difference(before: Members | null, after: Members): { joined: Member[]; left: Member[] } {
-  if (before === null) return { joined: [], left: [] };
+/** Who joined and who left between two states. */
+export function difference(before: Members, after: Members): { joined: Member[]; left: Member[] } {
   return {
     joined: [...after.values()].filter((m) => !before.has(m.person)),
     left: [...before.values()].filter((m) => !after.has(m.person)),

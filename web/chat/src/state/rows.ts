@@ -1,5 +1,5 @@
-// What stands in the list for a part of a room's items: the items themselves,
-// day separators, the unread divider, and who needs a name above their words.
+// The rows of the list for a part of a room's items: the items, day separators
+// and the unread divider. head: the message has its author above it.
 
 import type { Item, Room } from "./room.ts";
 import { type Message, personOf } from "./message.ts";
@@ -10,11 +10,11 @@ export type Row =
   | { readonly type: "message"; readonly key: string; readonly message: Message; readonly head: boolean }
   | { readonly type: "other"; readonly key: string; readonly item: Exclude<Item, Message> };
 
-export const groupFor = 5 * 60_000; // milliseconds
+const groupTime = 5 * 60_000; // milliseconds
 
 /**
- * Rows for items[start, end). What stands before start is looked at, so that a
- * row has the same height wherever the window begins.
+ * Rows for items[start, end). They depend on what is before start too, so that
+ * a row has the same height wherever the window starts.
  */
 export function rowsOf(items: readonly Item[], start: number, end: number, unread: string | null): Row[] {
   const rows: Row[] = [];
@@ -30,7 +30,7 @@ export function rowsOf(items: readonly Item[], start: number, end: number, unrea
     const newDay = !before || !sameDay(before.time, item.time);
     if (newDay) rows.push({ type: "day", key: `day ${item.key}`, time: item.time });
     if (item.key === unread) rows.push({ type: "unread", key: "unread" });
-    const head = newDay || broken || item.key === unread || !before || !together(before, item);
+    const head = newDay || broken || item.key === unread || !before || !sameGroup(before, item);
     rows.push({ type: "message", key: item.key, message: item, head });
     before = item;
     broken = false;
@@ -38,11 +38,11 @@ export function rowsOf(items: readonly Item[], start: number, end: number, unrea
   return rows;
 }
 
-/** The rows of what waits to be sent, behind everything else. */
+/** The rows of what is not sent yet, behind all others. */
 export function pendingRows(room: Room): Row[] {
   let before = lastMessage(room.items, room.items.length);
   return room.pending.map((message) => {
-    const head = !before || !together(before, message);
+    const head = !before || !sameGroup(before, message);
     before = message;
     return { type: "message", key: `pending ${message.key}`, message, head };
   });
@@ -56,9 +56,9 @@ function lastMessage(items: readonly Item[], end: number): Message | null {
   return null;
 }
 
-const together = (a: Message, b: Message): boolean =>
+const sameGroup = (a: Message, b: Message): boolean =>
   personOf(a.author) === personOf(b.author) && a.author.name === b.author.name && a.author.stamped === b.author.stamped &&
-  a.via === b.via && b.re === null && Math.abs(b.time - a.time) <= groupFor;
+  a.via === b.via && b.re === null && Math.abs(b.time - a.time) <= groupTime;
 
 export function sameDay(a: number, b: number): boolean {
   return Math.abs(a - b) < 86_400_000 * 2 && new Date(a).toDateString() === new Date(b).toDateString();

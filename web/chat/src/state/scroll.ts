@@ -1,12 +1,13 @@
-// Where the reader stands in the list, as a machine without a DOM.
+// Where the reader is in the list: a state machine without a page.
 //
-// pinned: at the end; what comes is shown and the list follows.
-// reading: further up; nothing moves what is being read.
-// jumping: on the way to the end, on the reader's word; arriving pins.
+// pinned: at the end; the list follows what is appended.
+// reading: further up; the row in sight does not move.
+// jumping: on the way to the end, because the reader asked; then pinned.
 //
-// 1. More than 100 px from the end is reading: nothing scrolls a reader away.
-// 2. One's own message jumps: who speaks wants to see it.
-// 3. A growing or shrinking list changes the state only where the reader moved.
+// 1. More than 100 px from the end is reading: new messages do not scroll it.
+// 2. The reader's own message jumps to the end, so that its writer sees it.
+// 3. The state changes when the reader scrolls, not when the list grows or
+//    shrinks.
 
 export type Scroll =
   | { readonly at: "pinned" }
@@ -14,25 +15,25 @@ export type Scroll =
   | { readonly at: "jumping" };
 
 export type ScrollEvent =
-  | { readonly type: "moved"; readonly fromEnd: number } // the reader scrolled; px below the view
-  | { readonly type: "came"; readonly count: number; readonly own: boolean } // new rows at the end
+  | { readonly type: "scrolled"; readonly fromEnd: number } // px below the view
+  | { readonly type: "appended"; readonly count: number; readonly own: boolean } // by others, or by the reader
   | { readonly type: "jump" }
   | { readonly type: "arrived" };
 
-/** What the view has to do: go to the end, or keep the row in sight where it is. */
+/** What the view does: scroll to the end, or keep the row in sight where it is. */
 export type Move = "follow" | "hold";
 
-export const near = 100; // px from the end that still count as being there
+const nearEnd = 100; // px from the end that count as the end
 
 export const pinned: Scroll = { at: "pinned" };
 
 export function step(s: Scroll, e: ScrollEvent): readonly [Scroll, Move] {
   switch (e.type) {
-    case "moved":
-      if (e.fromEnd <= near) return [pinned, "hold"];
+    case "scrolled":
+      if (e.fromEnd <= nearEnd) return [pinned, "hold"];
       if (s.at === "jumping") return [s, "follow"];
       return [s.at === "reading" ? s : { at: "reading", unseen: 0 }, "hold"];
-    case "came":
+    case "appended":
       if (e.own) return [{ at: "jumping" }, "follow"];
       if (s.at !== "reading") return [s, "follow"];
       return [{ at: "reading", unseen: s.unseen + e.count }, "hold"];

@@ -1,16 +1,16 @@
-// Which of a room's items are in the DOM: a window of bounded size that moves
-// with the reader. Indices are counted from the end of the list, so that rows
-// that come in at the front do not move it.
+// Which of a room's items are in the page: a window of bounded size that moves
+// with the reader. Indices count from the end of the list, so that items that
+// are put in front do not move it.
 
 export interface Window {
   readonly fromEnd: number; // items after the window
   readonly size: number;
 }
 
-export const page = 40;
-const most = 160; // items in the window: two screens on each side; separators come on top, 300 rows in all
+export const pageSize = 40;
+const maxItems = 160; // two screens on each side; with separators less than 300 rows
 
-export const atEnd: Window = { fromEnd: 0, size: 2 * page };
+export const atEnd: Window = { fromEnd: 0, size: 2 * pageSize };
 
 /** The items of the window as [start, end). */
 export function range(w: Window, total: number): readonly [number, number] {
@@ -18,28 +18,28 @@ export function range(w: Window, total: number): readonly [number, number] {
   return [Math.max(0, end - w.size), end];
 }
 
-/** Further up by one page; what no longer fits leaves at the end. */
-export function up(w: Window, total: number): Window {
+/** One page further up; what is too much is cut off at the end. */
+export function pageUp(w: Window, total: number): Window {
   const [start] = range(w, total);
-  const gained = Math.min(page, start);
+  const gained = Math.min(pageSize, start);
   const size = w.size + gained;
-  const over = Math.max(0, size - most);
+  const over = Math.max(0, size - maxItems);
   return gained === 0 ? w : { fromEnd: w.fromEnd + over, size: size - over };
 }
 
-/** Further down by one page; what no longer fits leaves at the front. */
-export function down(w: Window): Window {
-  const gained = Math.min(page, w.fromEnd);
-  return gained === 0 ? w : { fromEnd: w.fromEnd - gained, size: Math.min(most, w.size + gained) };
+/** One page further down; what is too much is cut off at the front. */
+export function pageDown(w: Window): Window {
+  const gained = Math.min(pageSize, w.fromEnd);
+  return gained === 0 ? w : { fromEnd: w.fromEnd - gained, size: Math.min(maxItems, w.size + gained) };
 }
 
-/** After n items came in at the end. following: the reader stands there. */
-export function came(w: Window, n: number, following: boolean): Window {
+/** After n items were appended. following: the reader is at the end. */
+export function afterAppend(w: Window, n: number, following: boolean): Window {
   if (n <= 0) return w;
-  if (following) return { fromEnd: 0, size: Math.min(Math.max(w.size, atEnd.size), 2 * page) };
+  if (following) return atEnd;
   if (w.fromEnd > 0) return { ...w, fromEnd: w.fromEnd + n };
-  // The reader is near the end: let the window grow until it is full, then
-  // leave the new items for later.
-  const grown = Math.min(most, w.size + n);
+  // The window reaches the end but the reader does not: it grows until it is
+  // full; the new items after that stay outside.
+  const grown = Math.min(maxItems, w.size + n);
   return { fromEnd: n - (grown - w.size), size: grown };
 }

@@ -1,5 +1,5 @@
 import type { Author } from "../state/message.ts";
-import { toneOf } from "../state/message.ts";
+import { colorOf } from "../state/message.ts";
 
 const firstOf = (name: string): string => {
   const Segmenter = Intl.Segmenter as typeof Intl.Segmenter | undefined;
@@ -9,6 +9,6 @@ const firstOf = (name: string): string => {
 
 /** A person's letter on their colour. The name stands beside it, so it is not read out. */
 export function Avatar({ author, name, small = false }: { author: Author; name: string; small?: boolean }) {
-  const tone = author.stamped ? author.color : toneOf(name);
+  const tone = author.stamped ? author.color : colorOf(name);
   return <span class={`avatar${small ? " small" : ""}${author.stamped ? "" : " program"}`} data-tone={tone} aria-hidden="true">{firstOf(name)}</span>;
 }

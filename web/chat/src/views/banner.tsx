@@ -3,7 +3,7 @@
 
 import { signal, useSignalEffect } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { bannerFor } from "../connection/banner.ts";
+import { bannerFor } from "../state/connection.ts";
 import { t } from "../i18n/index.ts";
 import { useApp } from "./context.ts";
 import { Alert } from "./icons.tsx";
@@ -12,18 +12,18 @@ export function ConnectionBanner() {
   const app = useApp();
   const now = useMemo(() => signal(Date.now()), []);
   useSignalEffect(() => {
-    if (app.line.value.name === "online") return;
+    if (app.state.value.name === "online") return;
     now.value = Date.now();
     const timer = setInterval(() => { now.value = Date.now(); }, 250);
     return () => clearInterval(timer);
   });
-  const b = bannerFor(app.line.value, now.value, app.hasNetwork.value, app.wasOnline.value);
+  const b = bannerFor(app.state.value, now.value, app.hasNetwork.value, app.wasOnline.value);
   const locked = app.identity.locked.value !== "";
   const show = b.say !== "nothing" && !locked;
   return (
     <div class={`banner${show ? " shown" : ""}${b.say === "stopped" ? " bad" : ""}`} id="banner" role="status">
       {show && <><span class="spinner" aria-hidden="true" /><Said banner={b} />
-        {b.say !== "offline" && b.retry && <button type="button" class="link" id="retry" onClick={() => app.link.retry()}>{t("line.retry")}</button>}</>}
+        {b.say !== "offline" && b.retry && <button type="button" class="link" id="retry" onClick={() => app.connection.retry()}>{t("line.retry")}</button>}</>}
     </div>
   );
 }
@@ -38,11 +38,11 @@ function Said({ banner: b }: { banner: ReturnType<typeof bannerFor> }) {
 }
 
 /** A failure that is not a message's own. */
-export function AlarmLine() {
+export function FailureNotice() {
   const app = useApp();
   return (
     <div class="alarm" id="failure" role="alert">
-      {app.alarm.value !== "" && <p><Alert />{app.alarm.value}<button type="button" class="link" onClick={() => { app.alarm.value = ""; }}>{t("close")}</button></p>}
+      {app.failure.value !== "" && <p><Alert />{app.failure.value}<button type="button" class="link" onClick={() => { app.failure.value = ""; }}>{t("close")}</button></p>}
     </div>
   );
 }
@@ -50,7 +50,7 @@ export function AlarmLine() {
 /** New messages of others, for those who listen. */
 export function Announcer() {
   const app = useApp();
-  return <p class="visually-hidden" id="announcer" aria-live="polite">{app.spoken.value}</p>;
+  return <p class="visually-hidden" id="announcer" aria-live="polite">{app.announcer.text.value}</p>;
 }
 
 /** Asks for a token where the server lets no guest in. */

@@ -4,17 +4,17 @@
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { t } from "../i18n/index.ts";
-import { field, isTouch, opened, useWorld } from "./context.ts";
+import { composerField, isTouch, openDialog, useAppContext } from "./context.ts";
 import { fit } from "./editor.tsx";
 import { Close, Reply, Send } from "./icons.tsx";
 import { isComposing } from "./keys.ts";
 import { nameOf } from "./message.tsx";
-import { expired } from "../state/typing.ts";
+import { withoutExpired } from "../state/typing.ts";
 
 const overhead = 400; // bytes of a payload around its words
 
 export function Composer() {
-  const { app, facts } = useWorld();
+  const { app, facts } = useAppContext();
   const area = useRef<HTMLTextAreaElement>(null);
   const text = useMemo(() => signal(""), []);
   const room = app.current.value;
@@ -22,8 +22,8 @@ export function Composer() {
   const draft = `draft.${room}`;
 
   useLayoutEffect(() => {
-    field.current = area.current;
-    const kept = app.setup.kept.get(draft) ?? "";
+    composerField.current = area.current;
+    const kept = app.options.local.get(draft) ?? "";
     area.current!.value = text.value = kept;
     fit(area.current!);
     if (!isTouch() && document.activeElement === document.body) area.current!.focus();
@@ -33,16 +33,16 @@ export function Composer() {
   const over = tooLong(text.value, facts.maxPayload);
   const changed = (a: HTMLTextAreaElement) => {
     text.value = a.value;
-    app.setup.kept.set(draft, a.value === "" ? null : a.value);
+    app.options.local.set(draft, a.value === "" ? null : a.value);
     fit(a);
-    if (a.value.trim() !== "") app.company.types();
+    if (a.value.trim() !== "") app.typing.typed();
   };
   const send = () => {
     const a = area.current!;
     const words = a.value.trim();
     if (words === "" || tooLong(words, facts.maxPayload) > 0) return;
-    app.alarm.value = "";
-    app.say(words);
+    app.failure.value = "";
+    app.send(words);
     a.value = "";
     changed(a);
     a.focus();
@@ -76,7 +76,7 @@ export function Composer() {
         <button type="submit" class="send" id="send-message" aria-label={t("composer.send")} title={t("composer.send")} disabled={text.value.trim() === "" || over > 0}><Send /></button>
       </div>
       <div class="composer-foot">
-        {!app.setup.only && <WritingAs />}
+        {!app.options.only && <WritingAs />}
         <p class="typing" id="composer-state">{over > 0 ? <span class="too-long">{t("composer.tooLong", over)}</span> : <TypingLine />}</p>
       </div>
     </form>
@@ -84,19 +84,19 @@ export function Composer() {
 }
 
 function WritingAs() {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const { name, guest } = app.identity.me.value;
   if (name === "") return <span class="as" />;
   return (
     <p class="as">{t("composer.as")} {guest
-      ? <button type="button" class="name-button" id="name" title={t("composer.rename")} aria-label={`${name}. ${t("composer.rename")}`} onClick={() => { opened.value = "settings"; }}><bdi>{name}</bdi></button>
+      ? <button type="button" class="name-button" id="name" title={t("composer.rename")} aria-label={`${name}. ${t("composer.rename")}`} onClick={() => { openDialog.value = "settings"; }}><bdi>{name}</bdi></button>
       : <bdi class="name" title={t("name.token")}>{name}</bdi>}</p>
   );
 }
 
 function TypingLine() {
-  const { app } = useWorld();
-  const typists = [...expired(app.room.value.typing.value, Date.now()).values()].map((x) => x.name);
+  const { app } = useAppContext();
+  const typists = [...withoutExpired(app.room.value.typing.value, Date.now()).values()].map((x) => x.name);
   if (typists.length === 0) return null;
   const shown = typists.length <= 3 ? typists : typists.slice(0, 2);
   return <span class="typing-line"><span class="dots" aria-hidden="true"><i /><i /><i /></span><bdi>{t("typing", shown, typists.length - shown.length)}</bdi></span>;
@@ -108,7 +108,7 @@ function tooLong(text: string, maxPayload: number): number {
   return Math.max(0, bytes - (maxPayload - overhead));
 }
 
-function editLast(app: ReturnType<typeof useWorld>["app"]): void {
+function editLast(app: ReturnType<typeof useAppContext>["app"]): void {
   const { items } = app.room.value.room.value;
   const last = items.findLast((i) => i.kind === "message" && app.isOwn(i) && !i.deleted && i.format === "chat");
   if (last?.kind === "message" && app.mayChange(last)) app.editing.value = last;

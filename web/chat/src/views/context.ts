@@ -16,30 +16,30 @@ export interface Facts {
   readonly bellOnly: boolean;
 }
 
-export interface World {
+export interface AppContextValue {
   readonly app: App;
   readonly facts: Facts;
 }
 
-const Context = createContext<World | null>(null);
-export const WorldProvider = Context.Provider;
+const Context = createContext<AppContextValue | null>(null);
+export const AppProvider = Context.Provider;
 
-export function useWorld(): World {
+export function useAppContext(): AppContextValue {
   const world = useContext(Context);
   if (!world) throw new Error("a view outside of the app");
   return world;
 }
-export const useApp = (): App => useWorld().app;
+export const useApp = (): App => useAppContext().app;
 
 /** The window over the page, one at a time. */
-export const opened = signal<"" | "switch" | "help" | "settings" | "bell" | "rooms" | "panel" | "delete">("");
+export const openDialog = signal<"" | "switch" | "help" | "settings" | "bell" | "rooms" | "panel" | "delete">("");
 
 /** Whether the right panel stands beside the room, where there is space. */
 export const panelBeside = signal(true);
 
-/** The text field, for those who send the reader back to it. */
-export const field: { current: HTMLTextAreaElement | null } = { current: null };
-export const focusField = (): void => field.current?.focus();
+/** The text composerField, for those who send the reader back to it. */
+export const composerField: { current: HTMLTextAreaElement | null } = { current: null };
+export const focusComposer = (): void => composerField.current?.focus();
 
 /** Enter is a new line where keys are on the glass. */
 export const isTouch = (): boolean => matchMedia("(pointer: coarse)").matches && !matchMedia("(any-pointer: fine)").matches;

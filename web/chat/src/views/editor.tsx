@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import type { App } from "../control/app.ts";
 import { t } from "../i18n/index.ts";
 import type { Message } from "../state/message.ts";
-import { focusField, isTouch } from "./context.ts";
+import { focusComposer, isTouch } from "./context.ts";
 import { isComposing } from "./keys.ts";
 
 export function Editor({ app, message: m }: { app: App; message: Message }) {
@@ -17,7 +17,7 @@ export function Editor({ app, message: m }: { app: App; message: Message }) {
   }, []);
   const done = () => {
     app.editing.value = null;
-    focusField();
+    focusComposer();
   };
   const save = () => {
     const text = area.current!.value.trim();

@@ -13,7 +13,7 @@ import { Words } from "./text.tsx";
 import { Tools } from "./tools.tsx";
 
 /** The message under the pointer or the focus. */
-export const hot = signal("");
+export const activeKey = signal("");
 
 const longest = 4_000; // characters shown before the reader asks for all
 
@@ -37,7 +37,7 @@ export function nameOf(author: Author, via: Via | null): string {
 
 export class MessageRow extends Component<Props> {
   #all = signal(false);
-  #hot = computed(() => hot.value === this.props.message.key);
+  #activeKey = computed(() => activeKey.value === this.props.message.key);
 
   // A new state is a signal's doing: the language, or the pointer.
   override shouldComponentUpdate(next: Props, state: unknown): boolean {
@@ -48,9 +48,9 @@ export class MessageRow extends Component<Props> {
 
   render({ app, message: m, head, own, editing, answered, focusable }: Props) {
     const name = nameOf(m.author, m.via);
-    const classes = ["message", head ? "head" : "", own ? "own" : "", m.fate === "sent" ? "" : m.fate].join(" ").trim();
+    const classes = ["message", head ? "head" : "", own ? "own" : "", m.sendState === "sent" ? "" : m.sendState].join(" ").trim();
     return (
-      <li class={classes} data-key={m.key} data-fate={m.fate} tabIndex={focusable ? 0 : -1}>
+      <li class={classes} data-key={m.key} data-send-state={m.sendState} tabIndex={focusable ? 0 : -1}>
         {answered !== null && <Answered message={answered} />}
         {head
           ? <Avatar author={m.author} name={name} />
@@ -60,9 +60,9 @@ export class MessageRow extends Component<Props> {
           {editing ? <Editor app={app} message={m} /> : this.#body(m)}
           {m.edited && !m.deleted && !editing && <span class="edited">({t("edited")})</span>}
         </div>
-        {m.fate !== "sent" && <Fate app={app} message={m} />}
+        {m.sendState !== "sent" && <SendState app={app} message={m} />}
         {m.reactions.length > 0 && <Reactions app={app} message={m} />}
-        {this.#hot.value && m.fate === "sent" && !m.deleted && !editing && <Tools app={app} message={m} />}
+        {this.#activeKey.value && m.sendState === "sent" && !m.deleted && !editing && <Tools app={app} message={m} />}
       </li>
     );
   }
@@ -97,14 +97,14 @@ function Answered({ message: m }: { message: Message }) {
   );
 }
 
-function Fate({ app, message: m }: { app: App; message: Message }) {
-  if (m.fate !== "failed") {
-    return <p class="fate"><Clock />{t(m.fate === "sending" ? "fate.sending" : "fate.waiting")}</p>;
+function SendState({ app, message: m }: { app: App; message: Message }) {
+  if (m.sendState !== "failed") {
+    return <p class="send-state"><Clock />{t(m.sendState === "sending" ? "send.sending" : "send.waiting")}</p>;
   }
   return (
-    <p class="fate failed" role="alert"><Alert />{m.reason ? t("fate.failed.why", m.reason) : t("fate.failed")}
-      <button type="button" class="link" onClick={() => app.sender.retry(m.key)}>{t("fate.retry")}</button>
-      <button type="button" class="link" onClick={() => app.sender.discard(m.key)}>{t("fate.discard")}</button></p>
+    <p class="send-state failed" role="alert"><Alert />{m.reason ? t("send.failed.why", m.reason) : t("send.failed")}
+      <button type="button" class="link" onClick={() => app.sender.retry(m.key)}>{t("send.retry")}</button>
+      <button type="button" class="link" onClick={() => app.sender.discard(m.key)}>{t("send.discard")}</button></p>
   );
 }
 
@@ -112,7 +112,7 @@ function Reactions({ app, message: m }: { app: App; message: Message }) {
   return (
     <div class="reactions">
       {m.reactions.map((r) => (
-        <button key={r.emoji} type="button" class="reaction" aria-pressed={app.reacted(r.users)} aria-label={t("act.reacted", r.emoji, r.users.length)} onClick={() => void app.react(m, r.emoji)}>
+        <button key={r.emoji} type="button" class="reaction" aria-pressed={app.isAmong(r.users)} aria-label={t("act.reacted", r.emoji, r.users.length)} onClick={() => void app.react(m, r.emoji)}>
           <span aria-hidden="true">{r.emoji}</span><span aria-hidden="true">{r.users.length}</span>
         </button>
       ))}

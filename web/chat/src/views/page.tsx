@@ -4,19 +4,19 @@ import { computed, type Signal, signal, untracked, useSignalEffect } from "@prea
 import { useEffect, useMemo } from "preact/hooks";
 import { t } from "../i18n/index.ts";
 import { firstUnread } from "../state/unread.ts";
-import { AlarmLine, Announcer, ConnectionBanner, TokenForm } from "./banner.tsx";
+import { FailureNotice, Announcer, ConnectionBanner, TokenForm } from "./banner.tsx";
 import { Composer } from "./composer.tsx";
-import { opened, panelBeside, useWorld } from "./context.ts";
+import { openDialog, panelBeside, useAppContext } from "./context.ts";
 import { Header } from "./header.tsx";
 import { isComposing } from "./keys.ts";
 import { go } from "./navigate.ts";
 import { Panel } from "./panel.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { Timeline } from "./timeline.tsx";
-import { BellList, Windows } from "./windows.tsx";
+import { BellList, Dialogs } from "./dialogs.tsx";
 
 export function Page() {
-  const { app, facts } = useWorld();
+  const { app, facts } = useAppContext();
   const atBottom = useMemo(() => signal(true), []);
   const visible = useMemo(() => signal(!document.hidden), []);
   useEffect(() => {
@@ -34,27 +34,27 @@ export function Page() {
   // What stands at the end in a tab that is looked at is read.
   useSignalEffect(() => {
     if (!app.room.value.room.value.loaded) return;
-    if (visible.value && atBottom.value) app.looked();
-    else untracked(() => app.lookedAway());
+    if (visible.value && atBottom.value) app.readToEnd();
+    else untracked(() => app.placeDivider());
   });
   const beside = panelBeside.value && !facts.embedded;
   return (
     <>
       <a class="skip" href="#text">{t("skip")}</a>
-      <div class={`app${beside ? " with-panel" : ""}${app.setup.only ? " only" : ""}`}>
-        {!app.setup.only && <aside class="side" aria-label={t("rooms")}><Sidebar /></aside>}
+      <div class={`app${beside ? " with-panel" : ""}${app.options.only ? " only" : ""}`}>
+        {!app.options.only && <aside class="side" aria-label={t("rooms")}><Sidebar /></aside>}
         <main class="room" aria-labelledby="room-name">
           <Header />
           <ConnectionBanner />
           <Room atBottom={atBottom} />
           <TokenForm />
-          <AlarmLine />
+          <FailureNotice />
           <Composer />
           <Announcer />
         </main>
         {beside && <aside class="panel" aria-label={t("panel.open")}><Panel /></aside>}
       </div>
-      <Windows />
+      <Dialogs />
     </>
   );
 }
@@ -70,7 +70,7 @@ export function BellPage() {
 }
 
 function Room({ atBottom }: { atBottom: Signal<boolean> }) {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const control = app.room.value;
   const unread = useMemo(() => computed(() => {
     const c = app.room.value;
@@ -79,19 +79,19 @@ function Room({ atBottom }: { atBottom: Signal<boolean> }) {
   return <Timeline app={app} control={control} room={control.room.value} unread={unread.value} editing={app.editing.value?.key ?? null} atBottom={atBottom} />;
 }
 
-function shortcut(e: KeyboardEvent, app: ReturnType<typeof useWorld>["app"]): void {
+function shortcut(e: KeyboardEvent, app: ReturnType<typeof useAppContext>["app"]): void {
   if (isComposing(e)) return;
   const typing = e.target instanceof HTMLElement && e.target.matches("input, textarea");
-  if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key.toLowerCase() === "k" && !app.setup.only) {
+  if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key.toLowerCase() === "k" && !app.options.only) {
     e.preventDefault();
-    opened.value = "switch";
-  } else if (e.altKey && (e.key === "ArrowUp" || e.key === "ArrowDown") && !app.setup.only) {
+    openDialog.value = "switch";
+  } else if (e.altKey && (e.key === "ArrowUp" || e.key === "ArrowDown") && !app.options.only) {
     e.preventDefault();
-    go(app, app.step(e.key === "ArrowUp" ? -1 : 1));
-  } else if (e.key === "Escape" && opened.value === "") {
-    app.clear();
+    go(app, app.neighbour(e.key === "ArrowUp" ? -1 : 1));
+  } else if (e.key === "Escape" && openDialog.value === "") {
+    app.markRead();
   } else if (e.key === "?" && (!typing || (e.target as HTMLTextAreaElement).value === "" && (e.target as HTMLElement).id === "text")) {
     e.preventDefault();
-    opened.value = "help";
+    openDialog.value = "help";
   }
 }

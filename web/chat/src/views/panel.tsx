@@ -3,27 +3,27 @@
 import { compare, t } from "../i18n/index.ts";
 import { sorted } from "../state/presence.ts";
 import { Avatar } from "./avatar.tsx";
-import { useWorld } from "./context.ts";
-import { Ways } from "./ways.tsx";
+import { useAppContext } from "./context.ts";
+import { PublishExamples } from "./publish-examples.tsx";
 
-const mostShown = 100;
+const maxShown = 100;
 
 export function Panel() {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   return (
     <>
       <People />
-      <section class="publish" aria-labelledby="ways-title">
-        <h2 id="ways-title">{t("ways")}</h2>
-        <p class="lead">{t("ways.lead")}</p>
-        <Ways room={app.current.value} />
+      <section class="publish" aria-labelledby="examples-title">
+        <h2 id="examples-title">{t("examples")}</h2>
+        <p class="lead">{t("examples.lead")}</p>
+        <PublishExamples room={app.current.value} />
       </section>
     </>
   );
 }
 
 function People() {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const members = app.room.value.members.value;
   const me = `user ${app.identity.me.value.user}`;
   const list = members ? sorted(members, compare) : [];
@@ -32,7 +32,7 @@ function People() {
       <h2 id="people-title">{t("people")} <span class="people-number">{list.length > 0 ? list.length : ""}</span></h2>
       {members && list.length === 0 && <p class="hint">{t("people.none")}</p>}
       <ul class="members">
-        {list.slice(0, mostShown).map((m) => {
+        {list.slice(0, maxShown).map((m) => {
           const name = m.author.name ?? t("author.guest");
           return (
             <li key={m.person} class="member" data-person={m.person}><Avatar author={m.author} name={name} small /><bdi class="member-name">{name}</bdi>
@@ -42,7 +42,7 @@ function People() {
           );
         })}
       </ul>
-      {list.length > mostShown && <p class="hint">+ {list.length - mostShown}</p>}
+      {list.length > maxShown && <p class="hint">+ {list.length - maxShown}</p>}
     </section>
   );
 }

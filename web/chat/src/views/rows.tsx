@@ -2,10 +2,10 @@
 
 import type { RoomControl } from "../control/room.ts";
 import { dayOf, t } from "../i18n/index.ts";
-import type { Room, Traffic } from "../state/room.ts";
-import { useWorld } from "./context.ts";
+import type { Room, PresenceNote } from "../state/room.ts";
+import { useAppContext } from "./context.ts";
 import { Lock } from "./icons.tsx";
-import { Ways } from "./ways.tsx";
+import { PublishExamples } from "./publish-examples.tsx";
 
 export const DayRow = ({ time }: { time: number }) => <li class="day"><span>{dayOf(time, Date.now())}</span></li>;
 
@@ -18,10 +18,10 @@ const condense = (names: readonly string[]): readonly [readonly string[], number
   names.length <= named ? [names, 0] : [names.slice(0, named - 1), names.length - named + 1];
 
 /** "Ann, Bo and 3 others joined". */
-export function TrafficRow({ item }: { item: Traffic }) {
+export function PresenceNoteRow({ item }: { item: PresenceNote }) {
   const joined = item.joined.length > 0 ? t("joined", ...condense(item.joined)) : "";
   const left = item.left.length > 0 ? t("left", ...condense(item.left)) : "";
-  return <li class="traffic" data-key={item.key}><bdi>{[joined, left].filter((s) => s !== "").join(" · ")}</bdi></li>;
+  return <li class="presence-note" data-key={item.key}><bdi>{[joined, left].filter((s) => s !== "").join(" · ")}</bdi></li>;
 }
 
 /** What stands above the first message. */
@@ -30,7 +30,7 @@ export function Start({ control, room }: { control: RoomControl; room: Room }) {
   if (room.error === "history") {
     return <div class="notice" role="alert"><p>{t("history.error")}</p><button type="button" class="small" onClick={() => void control.older()}>{t("again")}</button></div>;
   }
-  if (room.whole) return <p class="start">{t("history.start")}</p>;
+  if (room.complete) return <p class="start">{t("history.start")}</p>;
   return room.loaded && !room.loading ? <p class="start" aria-hidden="true" /> : <Skeleton />;
 }
 
@@ -43,13 +43,13 @@ function Skeleton() {
 }
 
 export function EmptyRoom({ room }: { room: Room }) {
-  const { facts } = useWorld();
+  const { facts } = useAppContext();
   return (
     <div class="empty" id="empty">
       <img src={facts.mark} alt="" width="64" height="64" />
       <h2>{t("empty.title")}</h2>
       <p>{t("empty.text")}</p>
-      {!facts.embedded && <Ways room={room.name} compact />}
+      {!facts.embedded && <PublishExamples room={room.name} compact />}
     </div>
   );
 }

@@ -4,18 +4,18 @@ import { Refused } from "../client/http.ts";
 import { askPermission, permission } from "../control/notify.ts";
 import type { Theme } from "../control/settings.ts";
 import { type Language, language, t } from "../i18n/index.ts";
-import { focusField, opened, useWorld } from "./context.ts";
+import { focusComposer, openDialog, useAppContext } from "./context.ts";
 import { Help } from "./icons.tsx";
 
 /** The reader's name and how the app looks and sounds. */
 export function Settings() {
-  const { app, facts } = useWorld();
-  const s = app.setup.settings;
+  const { app, facts } = useAppContext();
+  const s = app.options.settings;
   return (
     <div class="settings">
       <Name />
       <fieldset class="choice"><legend>{t("settings.language")}</legend>
-        {(["en", "zh-CN"] as const).map((l) => <Choice key={l} name="language" label={l === "en" ? "English" : "简体中文"} lang={l} on={language.value === l} choose={() => s.speak(l satisfies Language)} />)}
+        {(["en", "zh-CN"] as const).map((l) => <Choice key={l} name="language" label={l === "en" ? "English" : "简体中文"} lang={l} on={language.value === l} choose={() => s.setLanguage(l satisfies Language)} />)}
       </fieldset>
       <fieldset class="choice"><legend>{t("settings.theme")}</legend>
         {(["system", "light", "dark"] as const).map((v) => <Choice key={v} name="theme" label={t(`theme.${v}`)} on={s.theme.value === v} choose={() => { s.theme.value = v satisfies Theme; }} />)}
@@ -23,7 +23,7 @@ export function Settings() {
       <Notify />
       <label class="switch"><input type="checkbox" role="switch" checked={s.sound.value} onChange={(e) => { s.sound.value = e.currentTarget.checked; }} /><span>{t("settings.sound")}</span></label>
       <p class="settings-foot">
-        <button type="button" class="link with-icon" onClick={() => { opened.value = "help"; }}><Help />{t("help")}</button>
+        <button type="button" class="link with-icon" onClick={() => { openDialog.value = "help"; }}><Help />{t("help")}</button>
         <a href="/classic">{t("footer.classic")}</a>
         {facts.version !== "" && <span>Magpie {facts.version}</span>}
       </p>
@@ -36,17 +36,17 @@ function Choice({ name, label, on, choose, lang }: { name: string; label: string
 }
 
 function Name() {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const me = app.identity.me.value;
   const problem = useMemo(() => signal(""), []);
   if (!me.guest) return <p class="hint"><strong><bdi>{me.name}</bdi></strong> · {t("name.token")}</p>;
   const save = async (name: string) => {
-    if (name === me.name) return void (opened.value = "");
+    if (name === me.name) return void (openDialog.value = "");
     if (name === "" || [...name].length > 40) return void (problem.value = t("name.bad"));
     try {
       await app.rename(name);
-      opened.value = "";
-      focusField();
+      openDialog.value = "";
+      focusComposer();
     } catch (e) {
       problem.value = e instanceof Refused && e.status < 500 ? t("name.bad") : t("name.failed");
     }
@@ -65,8 +65,8 @@ function Name() {
 }
 
 function Notify() {
-  const { app } = useWorld();
-  const s = app.setup.settings;
+  const { app } = useAppContext();
+  const s = app.options.settings;
   const state = useMemo(() => signal(permission()), []);
   const denied = state.value === "denied";
   const set = async (on: boolean) => {

@@ -6,17 +6,17 @@ import type { RoomControl } from "../control/room.ts";
 import { t } from "../i18n/index.ts";
 import { lobby, pathOf, roomName } from "../state/names.ts";
 import { Avatar } from "./avatar.tsx";
-import { focusField, opened, useWorld } from "./context.ts";
+import { focusComposer, openDialog, useAppContext } from "./context.ts";
 import { Close, Gear, Plus, Search } from "./icons.tsx";
 import { go } from "./navigate.ts";
 
 /** id tells the one beside the room from the one in a window. */
 export function Sidebar({ id = "add-room" }: { id?: string }) {
-  const { app, facts } = useWorld();
+  const { app, facts } = useAppContext();
   return (
     <>
       <div class="brand"><img src={facts.mark} alt="" width="32" height="32" /><span>Magpie</span>
-        <button type="button" class="icon brand-search" aria-label={t("rooms.switch")} title={`${t("rooms.switch")} (Ctrl+K)`} onClick={() => { opened.value = "switch"; }}><Search /></button></div>
+        <button type="button" class="icon brand-search" aria-label={t("rooms.switch")} title={`${t("rooms.switch")} (Ctrl+K)`} onClick={() => { openDialog.value = "switch"; }}><Search /></button></div>
       <nav class="rooms" aria-label={t("rooms")}>
         <h2>{t("rooms")}</h2>
         <ul>{[...app.rooms.value.values()].map((r) => <RoomLink key={r.name} control={r} />)}</ul>
@@ -28,7 +28,7 @@ export function Sidebar({ id = "add-room" }: { id?: string }) {
 }
 
 function RoomLink({ control }: { control: RoomControl }) {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const here = app.current.value === control.name;
   const n = here && !document.hidden ? 0 : control.unread.value;
   return (
@@ -37,13 +37,13 @@ function RoomLink({ control }: { control: RoomControl }) {
         if (e.ctrlKey || e.metaKey || e.shiftKey) return;
         e.preventDefault();
         go(app, control.name);
-        focusField();
+        focusComposer();
       }}>
         <span class="hash" aria-hidden="true">#</span><bdi class="room-name">{control.name}</bdi>
         {n > 0 && <span class="count"><span aria-hidden="true">{n > 99 ? "99+" : n}</span><span class="visually-hidden">{t("unread", n)}</span></span>}
       </a>
       {control.name !== lobby && <button type="button" class="icon room-leave" aria-label={t("rooms.leave", control.name)} title={t("rooms.leave", control.name)} onClick={() => {
-        app.close(control.name);
+        app.closeRoom(control.name);
         go(app, app.current.value);
       }}><Close /></button>}
     </li>
@@ -51,7 +51,7 @@ function RoomLink({ control }: { control: RoomControl }) {
 }
 
 function AddRoom({ id }: { id: string }) {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const bad = useMemo(() => signal(false), []);
   return (
     <form class="add-room" onSubmit={(e) => {
@@ -62,7 +62,7 @@ function AddRoom({ id }: { id: string }) {
       if (name === null) return;
       input.value = "";
       go(app, name);
-      focusField();
+      focusComposer();
     }}>
       <label class="visually-hidden" for={id}>{t("rooms.add")}</label>
       <Plus /><input id={id} name="room" maxLength={80} autocomplete="off" spellcheck={false} placeholder={t("rooms.add")} aria-invalid={bad.value} aria-describedby={`${id}-bad`} onInput={() => { bad.value = false; }} />
@@ -72,10 +72,10 @@ function AddRoom({ id }: { id: string }) {
 }
 
 function Self() {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const me = app.identity.me.value;
   return (
-    <button type="button" class="self" title={t("settings")} onClick={() => { opened.value = "settings"; }}>
+    <button type="button" class="self" title={t("settings")} onClick={() => { openDialog.value = "settings"; }}>
       {me.name !== "" && <Avatar author={app.author()} name={me.name} />}
       <span class="self-name"><bdi>{me.name === "" ? t("settings") : me.name}</bdi>{me.guest && me.name !== "" && <small>{t("author.guest")}</small>}</span>
       {me.name !== "" && <span class="visually-hidden">{t("settings")}</span>}<Gear />

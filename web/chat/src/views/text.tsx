@@ -4,12 +4,12 @@
 import { hrefOf, isOnlyEmoji, type Mark, parse } from "../text/markup.ts";
 
 const cache = new Map<string, readonly Mark[]>();
-const mostCached = 500;
+const maxCached = 500;
 
 function marksOf(text: string): readonly Mark[] {
   let marks = cache.get(text);
   if (!marks) {
-    if (cache.size >= mostCached) cache.clear();
+    if (cache.size >= maxCached) cache.clear();
     marks = parse(text);
     cache.set(text, marks);
   }

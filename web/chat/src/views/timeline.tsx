@@ -9,11 +9,11 @@ import type { Message } from "../state/message.ts";
 import type { Item, Room } from "../state/room.ts";
 import { pendingRows, type Row, rowsOf } from "../state/rows.ts";
 import { type Move, pinned, type Scroll, type ScrollEvent, step } from "../state/scroll.ts";
-import { atEnd, came, down, range, up, type Window } from "../state/window.ts";
+import { atEnd, afterAppend, pageDown, range, pageUp, type Window } from "../state/window.ts";
 import { t } from "../i18n/index.ts";
 import { Down } from "./icons.tsx";
-import { hot, MessageRow } from "./message.tsx";
-import { DayRow, EmptyRoom, GapRow, Start, TrafficRow, UnreadRow } from "./rows.tsx";
+import { activeKey, MessageRow } from "./message.tsx";
+import { DayRow, EmptyRoom, GapRow, Start, PresenceNoteRow, UnreadRow } from "./rows.tsx";
 
 const margin = 800; // px from an edge of what is drawn at which more is drawn
 const ask = 600; // px from the top at which older messages are asked for
@@ -74,10 +74,10 @@ export class Timeline extends Component<Props> {
     const fresh = after.items.slice(after.items.length - added);
     const others = fresh.filter((i) => i.kind === "message" && !this.props.app.isOwn(i)).length;
     const own = after.pending.length > before.pending.length && after.pending.at(-1)?.key !== before.pending.at(-1)?.key;
-    if (own) this.#apply({ type: "came", count: 0, own: true });
+    if (own) this.#apply({ type: "appended", count: 0, own: true });
     if (added > 0) {
-      this.#apply({ type: "came", count: others, own: false });
-      this.#window = came(this.#window, added, this.#scroll.at !== "reading");
+      this.#apply({ type: "appended", count: others, own: false });
+      this.#window = afterAppend(this.#window, added, this.#scroll.at !== "reading");
     }
     if (own) this.#window = atEnd;
     if (this.#scroll.at !== "reading") this.#move = "follow";
@@ -131,9 +131,9 @@ export class Timeline extends Component<Props> {
     const box = this.#box.current!;
     const below = box.scrollHeight - box.scrollTop - box.clientHeight;
     const fromEnd = this.#window.fromEnd > 0 ? Infinity : below;
-    this.#apply({ type: "moved", fromEnd });
+    this.#apply({ type: "scrolled", fromEnd });
     this.#move = "hold";
-    if (below < margin && box.scrollTop >= margin) this.#shift(down(this.#window));
+    if (below < margin && box.scrollTop >= margin) this.#shift(pageDown(this.#window));
     this.#more();
   };
 
@@ -146,7 +146,7 @@ export class Timeline extends Component<Props> {
     if (this.#scroll.at !== "reading" && !short) return;
     // After a failure only the reader, or the next connection, tries again.
     if (box.scrollTop < ask && range(this.#window, total)[0] === 0 && this.props.room.error === null) void this.props.control.older();
-    if (box.scrollTop < margin) this.#shift(up(this.#window, total));
+    if (box.scrollTop < margin) this.#shift(pageUp(this.#window, total));
   }
 
   // Redraws at once: the scroll position is corrected before it is painted.
@@ -181,17 +181,17 @@ export class Timeline extends Component<Props> {
   };
 
   #onPoint = (e: Event): void => {
-    hot.value = (e.target as HTMLElement).closest<HTMLElement>("li.message")?.dataset.key ?? "";
+    activeKey.value = (e.target as HTMLElement).closest<HTMLElement>("li.message")?.dataset.key ?? "";
   };
 
   render({ app, control, room, unread, editing }: Props) {
     const [start, end] = range(this.#window, room.items.length);
     const drawn = this.#draw(app, room, start, end, unread, editing);
-    const empty = drawn.empty && room.loaded && room.whole;
+    const empty = drawn.empty && room.loaded && room.complete;
     return (
       <div class="timeline">
         <div class="scroll" id="scroll" ref={this.#box} tabIndex={0} role="log" aria-live="off" aria-label={t("messages.of", room.name)} aria-busy={room.loading}
-          onScroll={this.#onScroll} onKeyDown={this.#onKeyDown} onPointerOver={this.#onPoint} onFocusIn={this.#onPoint} onPointerLeave={() => { hot.value = ""; }}>
+          onScroll={this.#onScroll} onKeyDown={this.#onKeyDown} onPointerOver={this.#onPoint} onFocusIn={this.#onPoint} onPointerLeave={() => { activeKey.value = ""; }}>
           {start === 0 && !empty && <Start control={control} room={room} />}
           {empty && <EmptyRoom room={room} />}
           <ol class="messages" id="messages" ref={this.#list}>{drawn.rows}</ol>
@@ -210,7 +210,7 @@ export class Timeline extends Component<Props> {
     this.#drawn = {
       of,
       rows: rows.map((row) => this.#row(app, room, row, editing, row.key === last)),
-      empty: rows.every((r) => r.type === "other" && r.item.kind === "traffic"),
+      empty: rows.every((r) => r.type === "other" && r.item.kind === "presence"),
     };
     return this.#drawn;
   }
@@ -219,7 +219,7 @@ export class Timeline extends Component<Props> {
     switch (row.type) {
       case "day": return <DayRow key={row.key} time={row.time} />;
       case "unread": return <UnreadRow key="unread" />;
-      case "other": return row.item.kind === "gap" ? <GapRow key={row.key} id={row.key} /> : <TrafficRow key={row.key} item={row.item} />;
+      case "other": return row.item.kind === "gap" ? <GapRow key={row.key} id={row.key} /> : <PresenceNoteRow key={row.key} item={row.item} />;
       case "message":
         return <MessageRow key={row.key} app={app} message={row.message} head={row.head} own={app.isOwn(row.message)} focusable={last}
           editing={row.message.key === editing} answered={row.message.re === null ? null : findMessage(room, row.message.re)} />;

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import type { App } from "../control/app.ts";
 import { t } from "../i18n/index.ts";
 import type { Message } from "../state/message.ts";
-import { focusField, opened } from "./context.ts";
+import { focusComposer, openDialog } from "./context.ts";
 import { Bin, Pencil, Reply } from "./icons.tsx";
 
 const quick = ["👍", "❤️", "😂", "🎉"];
@@ -20,12 +20,12 @@ export function Tools({ app, message: m }: { app: App; message: Message }) {
       {quick.map((emoji) => <button key={emoji} type="button" class="tool" aria-label={t("act.reactWith", emoji)} onClick={() => void app.react(m, emoji)}>{emoji}</button>)}
       <button type="button" class="tool" aria-label={t("act.reply")} title={t("act.reply")} onClick={() => {
         app.replying.value = m;
-        focusField();
+        focusComposer();
       }}><Reply /></button>
       {may && m.format === "chat" && <button type="button" class="tool" aria-label={t("act.edit")} title={t("act.edit")} onClick={() => { app.editing.value = m; }}><Pencil /></button>}
       {may && <button type="button" class="tool" aria-label={t("act.delete")} title={t("act.delete")} onClick={() => {
         toDelete.value = m;
-        opened.value = "delete";
+        openDialog.value = "delete";
       }}><Bin /></button>}
     </div>
   );

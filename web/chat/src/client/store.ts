@@ -1,7 +1,7 @@
 // What the browser keeps for the app. Storage may be forbidden, full or
-// somebody else's: then the app forgets, and works.
+// written by somebody else: then values are forgotten and the app works.
 
-export class Shelf {
+export class Store {
   constructor(private readonly storage: () => Storage, private readonly prefix = "magpie.") {}
 
   get(name: string): string | null {
@@ -12,24 +12,27 @@ export class Shelf {
     }
   }
 
+  /** null removes the value. */
   set(name: string, value: string | null): void {
     try {
       if (value === null) this.storage().removeItem(this.prefix + name);
       else this.storage().setItem(this.prefix + name, value);
-    } catch { /* it lasts until the page goes */ }
+    } catch { /* the value lives as long as the page */ }
   }
 
-  /** JSON of the expected shape, or the fallback. */
-  json<T>(name: string, fallback: T, fits: (v: unknown) => v is T): T {
+  /** A JSON value of the expected shape, or the fallback. */
+  getJSON<T>(name: string, fallback: T, isValid: (v: unknown) => v is T): T {
     try {
       const value: unknown = JSON.parse(this.get(name) ?? "null");
-      return fits(value) ? value : fallback;
+      return isValid(value) ? value : fallback;
     } catch {
       return fallback;
     }
   }
 
-  /** Names that begin so. */
+  setJSON(name: string, value: unknown): void { this.set(name, JSON.stringify(value)); }
+
+  /** Names of values that start with this. */
   names(start: string): string[] {
     try {
       return Object.keys(this.storage()).filter((k) => k.startsWith(this.prefix + start)).map((k) => k.slice(this.prefix.length));
@@ -37,6 +40,4 @@ export class Shelf {
       return [];
     }
   }
-
-  put(name: string, value: unknown): void { this.set(name, JSON.stringify(value)); }
 }

@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 import { compare, shortTimeOf, t } from "../i18n/index.ts";
 import { isUnread, type Notice, unreadCount } from "../state/bell.ts";
 import { roomName } from "../state/names.ts";
-import { focusField, opened, useApp, useWorld } from "./context.ts";
+import { focusComposer, openDialog, useApp, useAppContext } from "./context.ts";
 import { Bell } from "./icons.tsx";
 import { isComposing } from "./keys.ts";
 import { go } from "./navigate.ts";
@@ -14,20 +14,20 @@ import { Panel } from "./panel.tsx";
 import { Settings } from "./settings.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { toDelete } from "./tools.tsx";
-import { Window } from "./window.tsx";
+import { Dialog } from "./dialog.tsx";
 
 // The keys make each window a dialog of its own: one that has just been closed
 // must not be taken for the next.
-export function Windows() {
-  switch (opened.value) {
+export function Dialogs() {
+  switch (openDialog.value) {
     case "": return null;
-    case "switch": return <Window key="switch" name="switch" title={t("rooms.switch")} class="switcher" bare onClose={focusField}><Switcher /></Window>;
-    case "help": return <Window key="help" name="help" title={t("help")} onClose={focusField}><Shortcuts /></Window>;
-    case "settings": return <Window key="settings" name="settings" title={t("settings")}><Settings /></Window>;
-    case "bell": return <Window key="bell" name="bell" title={t("bell")} class="aside"><BellList /></Window>;
-    case "rooms": return <Window key="rooms" name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar id="add-room-window" /></Window>;
-    case "panel": return <Window key="panel" name="panel" title={t("panel.open")} class="drawer"><Panel /></Window>;
-    case "delete": return <Window key="delete" name="delete" title={t("act.delete")} onClose={focusField}><Delete /></Window>;
+    case "switch": return <Dialog key="switch" name="switch" title={t("rooms.switch")} class="switcher" bare onClose={focusComposer}><Switcher /></Dialog>;
+    case "help": return <Dialog key="help" name="help" title={t("help")} onClose={focusComposer}><Shortcuts /></Dialog>;
+    case "settings": return <Dialog key="settings" name="settings" title={t("settings")}><Settings /></Dialog>;
+    case "bell": return <Dialog key="bell" name="bell" title={t("bell")} class="aside"><BellList /></Dialog>;
+    case "rooms": return <Dialog key="rooms" name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar id="add-room-window" /></Dialog>;
+    case "panel": return <Dialog key="panel" name="panel" title={t("panel.open")} class="drawer"><Panel /></Dialog>;
+    case "delete": return <Dialog key="delete" name="delete" title={t("act.delete")} onClose={focusComposer}><Delete /></Dialog>;
   }
 }
 
@@ -81,7 +81,7 @@ function Shortcuts() {
 
 /** What the user was told, newest first. */
 export function BellList() {
-  const { app } = useWorld();
+  const { app } = useAppContext();
   const bell = app.bell.bell.value;
   if (bell.notices.length === 0) return <div class="bell-empty"><Bell /><p class="notice-title">{t("bell.none")}</p><p>{t("bell.hint")}</p></div>;
   return (
@@ -110,7 +110,7 @@ function NoticeRow({ notice: n, unread }: { notice: Notice; unread: boolean }) {
 function Delete() {
   const app = useApp();
   const m = toDelete.value;
-  const close = () => { opened.value = ""; };
+  const close = () => { openDialog.value = ""; };
   return (
     <form method="dialog" class="confirm" onSubmit={(e) => {
       e.preventDefault();

@@ -4,9 +4,9 @@ import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { t } from "../i18n/index.ts";
 import { channelOf } from "../state/names.ts";
-import { useWorld } from "./context.ts";
+import { useAppContext } from "./context.ts";
 
-export interface Place {
+export interface ExampleTarget {
   readonly origin: string;
   readonly channel: string;
   readonly redisCLI: string;
@@ -20,7 +20,7 @@ const lines = (...parts: string[]) => parts.join(" \\\n  ");
 const quoted = (name: string) => (/^[\w.:-]+$/.test(name) ? name : `'${name}'`);
 
 /** The commands by name. Pure. */
-export function commands({ origin, channel, redisCLI, open, hello }: Place): Record<"redis" | "curl" | "js" | "serve", string> {
+export function commands({ origin, channel, redisCLI, open, hello }: ExampleTarget): Record<"redis" | "curl" | "js" | "serve", string> {
   // Stands in single quotes of a shell; hello has none.
   const json = (from: string) => JSON.stringify({ content: hello(from) });
   const key = open ? [] : ["-H 'X-API-Key: YOUR_KEY'"];
@@ -35,23 +35,23 @@ export function commands({ origin, channel, redisCLI, open, hello }: Place): Rec
   };
 }
 
-export function Ways({ room, compact = false }: { room: string; compact?: boolean }) {
-  const { facts } = useWorld();
+export function PublishExamples({ room, compact = false }: { room: string; compact?: boolean }) {
+  const { facts } = useAppContext();
   const all = commands({ origin: location.origin, channel: channelOf(room), redisCLI: facts.redisCLI, open: facts.open, hello: (from) => t("hello", from) });
   return (
-    <div class={compact ? "ways compact" : "ways"}>
-      {facts.redisCLI !== "" && <Way title="redis-cli" command={all.redis} id="redis" />}
-      <Way title="curl" command={all.curl} id="curl" />
-      <Way title="JavaScript" command={all.js} id="js" />
-      {facts.redisCLI === "" && !compact && <Way title={t("ways.redis")} hint={t("ways.redisHint")} command={all.serve} id="serve" />}
+    <div class={compact ? "examples compact" : "examples"}>
+      {facts.redisCLI !== "" && <Example title="redis-cli" command={all.redis} id="redis" />}
+      <Example title="curl" command={all.curl} id="curl" />
+      <Example title="JavaScript" command={all.js} id="js" />
+      {facts.redisCLI === "" && !compact && <Example title={t("examples.redis")} hint={t("examples.redisHint")} command={all.serve} id="serve" />}
     </div>
   );
 }
 
-function Way({ title, command, id, hint }: { title: string; command: string; id: string; hint?: string }) {
+function Example({ title, command, id, hint }: { title: string; command: string; id: string; hint?: string }) {
   return (
-    <article class="way" data-way={id}>
-      <div class="way-head"><h3>{title}</h3><Copy what={title} text={command} /></div>
+    <article class="example" data-example={id}>
+      <div class="example-head"><h3>{title}</h3><Copy what={title} text={command} /></div>
       {hint && <p class="hint">{hint}</p>}
       <pre tabIndex={0} role="group" aria-label={title}><code>{command}</code></pre>
     </article>
@@ -67,7 +67,7 @@ function Copy({ what, text }: { what: string; text: string }) {
       await navigator.clipboard.writeText(text); // there only where the page is secure
       state.value = "done";
     } catch {
-      const code = button.closest(".way")?.querySelector("code");
+      const code = button.closest(".example")?.querySelector("code");
       if (code) getSelection()?.selectAllChildren(code);
       state.value = "failed";
     }

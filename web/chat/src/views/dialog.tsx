@@ -4,11 +4,11 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../i18n/index.ts";
-import { opened } from "./context.ts";
+import { openDialog } from "./context.ts";
 import { Close } from "./icons.tsx";
 
 interface Props {
-  readonly name: typeof opened.value;
+  readonly name: typeof openDialog.value;
   readonly title: string;
   readonly class?: string;
   readonly bare?: boolean; // without a title that shows
@@ -16,11 +16,11 @@ interface Props {
   onClose?(): void;
 }
 
-export function Window({ name, title, class: kind = "", bare = false, children, onClose }: Props) {
+export function Dialog({ name, title, class: kind = "", bare = false, children, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => { if (!dialog.current!.open) dialog.current!.showModal(); }, []);
   const closed = () => {
-    if (opened.value === name) opened.value = "";
+    if (openDialog.value === name) openDialog.value = "";
     onClose?.();
   };
   return (

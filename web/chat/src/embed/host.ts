@@ -8,7 +8,7 @@ import { effect } from "@preact/signals";
 import type { App } from "../control/app.ts";
 import { unreadCount } from "../state/bell.ts";
 
-const patience = 5_000; // milliseconds that the page has to send a token
+const timeout = 5_000; // milliseconds that the page has to send a token
 
 export interface Host {
   /** The page's token, or "" when it has none to give. */
@@ -35,7 +35,7 @@ export function hostOf(self: Window): Host | null {
   });
   const ask = (type: string) => new Promise<string>((resolve) => {
     waiting.push(resolve);
-    setTimeout(() => resolve(""), patience);
+    setTimeout(() => resolve(""), timeout);
     say({ type });
   });
   return {
