@@ -80,10 +80,13 @@ export class Sender {
 
   /** Sends the next message if it can be sent now. Call it whenever that may have become possible. */
   sendNext(): void {
-    if (this.#sending || this.#cancelRetry) return;
-    const entry = next(this.#outbox.value);
+    if (this.#sending || this.#cancelRetry || !this.options.connection.online) return;
+    const entry = next(this.#outbox.value, (name) => {
+      const room = this.options.room(name);
+      return room !== undefined && room.live.value && room.room.value.loaded;
+    });
     const room = entry && this.options.room(entry.room);
-    if (!entry || !room || !this.options.connection.online || !room.live.value || !room.room.value.loaded) return;
+    if (!entry || !room) return;
     this.#sending = true;
     void this.#send(entry, room).finally(() => {
       this.#sending = false;

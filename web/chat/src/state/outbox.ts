@@ -27,13 +27,13 @@ export type Outbox = readonly OutboxEntry[];
 export const add = (box: Outbox, entry: Pick<OutboxEntry, "id" | "room" | "content" | "re" | "written">): Outbox =>
   [...box, { ...entry, state: "waiting", since: null, reason: "" }];
 
-/** The entry to send now: the first one of a room in which none is being sent. */
-export function next(box: Outbox): OutboxEntry | null {
+/** The entry to send now: the first one of a room that can be sent to and in which none is being sent. */
+export function next(box: Outbox, canSendTo: (room: string) => boolean = () => true): OutboxEntry | null {
   const busy = new Set<string>();
   for (const entry of box) {
     if (entry.state === "failed") continue;
     if (entry.state === "sending") busy.add(entry.room);
-    else if (!busy.has(entry.room)) return entry;
+    else if (!busy.has(entry.room) && canSendTo(entry.room)) return entry;
     busy.add(entry.room);
   }
   return null;

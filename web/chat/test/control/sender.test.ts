@@ -220,6 +220,20 @@ test("rooms have their own order, and one room shows only its own messages", asy
   expect(sent(s, "chat:ops")).toEqual(["x"]);
 });
 
+test("a room that cannot be sent to does not hold up the others", async () => {
+  const s = await newSender();
+  const ops = await s.add("ops");
+  ops.live.value = false;
+  s.sender.send("ops", "x", null);
+  s.sender.send("never opened", "y", null);
+  s.sender.send("lobby", "a", null);
+  expect([sent(s), sent(s, "chat:ops")]).toEqual([["a"], []]);
+  await s.connection.published[0]!.answer();
+  ops.live.value = true;
+  s.sender.sendNext();
+  expect(sent(s, "chat:ops")).toEqual(["x"]);
+});
+
 test("a room is shown what waits for it when it is opened later", async () => {
   const s = await newSender();
   s.sender.send("ops", "x", null);
