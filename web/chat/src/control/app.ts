@@ -26,6 +26,7 @@ import type { Tabs } from "./tabs.ts";
 import { TypingControl } from "./typing.ts";
 
 const maxRooms = 30;
+const closingTime = 5_000; // milliseconds after which a page that is left holds nothing
 const maxRenewals = 4; // tokens that are tried until one connects
 const isNames = (v: unknown): v is string[] => Array.isArray(v) && v.every((n) => typeof n === "string" && roomName(n) === n);
 
@@ -109,9 +110,16 @@ export class App {
     const token = await this.#firstToken(given);
     this.#started = true;
     for (const room of this.rooms.value.values()) this.#open(room);
-    const outboxes = this.options.local.names("outbox.").map((n) => n.slice("outbox.".length));
-    for (const tab of await this.options.tabs.closed(outboxes)) this.sender.adopt(`outbox.${tab}`);
+    await this.#adoptOutboxes();
+    // A page that is reloaded may still hold its id while the new one starts.
+    this.options.clock.after(closingTime, () => void this.#adoptOutboxes());
     if (this.identity.locked.value === "") this.connection.connect(token);
+  }
+
+  // Takes over what closed tabs have not sent.
+  async #adoptOutboxes(): Promise<void> {
+    const tabs = this.options.local.names("outbox.").map((n) => n.slice("outbox.".length));
+    for (const tab of await this.options.tabs.closed(tabs)) this.sender.adopt(`outbox.${tab}`);
   }
 
   // The page works before the server answers: it asks again until it does.

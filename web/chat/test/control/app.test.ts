@@ -114,6 +114,16 @@ test("what closed tabs have not sent is sent; what other tabs are about to send 
   expect(pendingIn(s.app.room.value).map(([text]) => text)).toEqual(["left behind", "mine"]);
 });
 
+test("a page that is still closing while the new one starts loses nothing", async () => {
+  const s = setup({}, { "outbox.closing": save(add([], { id: "a", room: "lobby", content: "a", re: null, written: 1 })) });
+  await s.started();
+  expect(pendingIn(s.app.room.value)).toEqual([]);
+  s.tabs.gone = ["closing"];
+  await s.clock.advance(5_000);
+  expect(s.connection.dataIn("chat")).toMatchObject([{ content: "a", id: "a" }]);
+  expect(s.local.names("outbox.")).toEqual(["outbox.tab1"]);
+});
+
 // Rooms
 
 test("the rooms of the last visit are there, with the room of the address, at most 30", async () => {
