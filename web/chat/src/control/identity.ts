@@ -71,7 +71,7 @@ export class Identity {
 
   /** Changes a guest's name; rejects when the server refuses it. */
   async rename(name: string): Promise<string> {
-    return this.#newGuest(this.#me.value.token, name);
+    return this.#keep(await this.options.api.guest(this.#me.value.token, name));
   }
 
   /** Another tab of this browser changed the guest: takes it over. null: nothing changed. */
@@ -100,14 +100,17 @@ export class Identity {
 
   async #newGuest(token: string, name: string): Promise<string> {
     try {
-      const guest = await this.options.api.guest(token, name);
-      this.options.local.setJSON("guest", guest);
-      return this.#use(guest);
+      return this.#keep(await this.options.api.guest(token, name));
     } catch (e) {
-      if (!(e instanceof Refused) || ![401, 403, 404].includes(e.status) || name !== "") throw e;
+      if (!(e instanceof Refused) || ![401, 403, 404].includes(e.status)) throw e;
       this.#lock(); // this server admits no guests
       return "";
     }
+  }
+
+  #keep(g: Guest): string {
+    this.options.local.setJSON("guest", g);
+    return this.#use(g);
   }
 
   #use(g: Guest): string {

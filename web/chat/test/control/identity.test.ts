@@ -72,6 +72,14 @@ test("a server that admits no guests asks for a token", async () => {
   }
 });
 
+test("a guest who comes back to a server that admits no guests any more is asked for a token", async () => {
+  const s = setup({ stored: guest("kept") });
+  await s.identity.firstToken("");
+  s.api.error = refused(403);
+  expect(await s.identity.renew()).toBe("");
+  expect([s.locked(), s.me().token]).toEqual(["refused", ""]);
+});
+
 test("any other failure is not the end: it is told to who asked", async () => {
   for (const error of [refused(500), refused(429), new TypeError("no network")]) {
     const s = setup();
