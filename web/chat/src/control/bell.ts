@@ -36,7 +36,7 @@ export class BellControl {
   /** The server has subscribed the session to this channel by itself. */
   serverSubscribed(channel: string): void {
     const user = this.options.user();
-    if (channel.endsWith(user)) void this.#open(channel, user);
+    if (user !== "" && channel.endsWith(user)) void this.#open(channel, user);
   }
 
   /** A message in a channel to which the server subscribed by itself. */

@@ -27,6 +27,8 @@ export class TypingControl {
   /** Follows this room and no other. */
   watch(room: RoomControl): void {
     this.#subscription?.unsubscribe();
+    this.#cancelExpiry?.();
+    if (this.#room) this.#room.typing.value = new Map();
     this.#room = room;
     this.#mayPublish = throttle();
     // Where the channel has a log, what was missed comes right behind

@@ -132,9 +132,10 @@ test("a channel that is not the user's is none of the bell's", async () => {
 test("nobody has no bell", async () => {
   const s = setup();
   s.user = "";
+  s.bell.serverSubscribed("news"); // by the token's claim
   s.bell.connected();
   await s.clock.advance(300);
-  expect(s.connection.channels).toEqual([]);
+  expect([s.connection.channels, s.api.requests]).toEqual([[], []]);
 });
 
 test("another user starts with an empty bell; a late answer for the one before is dropped", async () => {

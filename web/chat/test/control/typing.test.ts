@@ -98,7 +98,12 @@ test("one room at a time: the old channel is left, and its late messages are dro
 test("a room that was left keeps no typist", async () => {
   const s = await setup();
   s.says("ann");
-  s.typing.watch(await liveRoom(s, "ops"));
+  const ops = await liveRoom(s, "ops");
+  s.typing.watch(ops);
+  await s.connection.subscribed("typing:ops");
+  await s.clock.advance(0);
+  s.connection.listener("typing:ops").message(by("bo"));
+  expect([s.names(), [...ops.typing.value.keys()]]).toEqual([[], ["user bo"]]);
   await s.clock.advance(5_000);
-  expect(s.names()).toEqual([]);
+  expect([s.names(), [...ops.typing.value.keys()]]).toEqual([[], []]);
 });
