@@ -8,9 +8,9 @@ package memory
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,18 +28,19 @@ type Config struct {
 
 // Engine implements engine.Engine.
 type Engine struct {
+	// Set at construction, node by Start.
 	rules  *channel.Rules
 	window time.Duration
-	node   engine.Node // set by Start
+	newLog func() log
+	node   engine.Node
 
 	done    chan struct{}
-	swept   sync.WaitGroup
-	closing sync.Once
+	sweeper sync.WaitGroup
 
-	mu      sync.RWMutex // guards what follows; held for map work only
-	closed  bool
-	topics  map[string]*topic
-	secrets map[string][]byte
+	mu       sync.RWMutex // guards what follows; held for map work only
+	closed   bool
+	channels map[string]*channelState
+	secrets  map[string][]byte
 }
 
 // sweepEvery is how often old messages, keys and idle channels are looked
@@ -55,25 +56,26 @@ func New(c Config) *Engine {
 	if c.IdempotencyWindow == 0 {
 		c.IdempotencyWindow = 5 * time.Minute
 	}
-	return &Engine{rules: c.Rules, window: c.IdempotencyWindow, done: make(chan struct{}), topics: map[string]*topic{}, secrets: map[string][]byte{}}
+	return &Engine{rules: c.Rules, window: c.IdempotencyWindow, newLog: newRing, done: make(chan struct{}),
+		channels: map[string]*channelState{}, secrets: map[string][]byte{}}
 }
 
 // Start implements engine.Engine. It never fails on a new engine.
 func (e *Engine) Start(_ context.Context, node engine.Node) error {
 	e.node = node
-	e.swept.Go(e.sweepLoop)
+	e.sweeper.Go(e.sweepLoop)
 	return nil
 }
 
 // Close implements engine.Engine.
 func (e *Engine) Close(context.Context) error {
-	e.closing.Do(func() {
-		e.mu.Lock()
+	e.mu.Lock()
+	if !e.closed {
 		e.closed = true
-		e.mu.Unlock()
 		close(e.done)
-	})
-	e.swept.Wait()
+	}
+	e.mu.Unlock()
+	e.sweeper.Wait()
 	return nil
 }
 
@@ -90,66 +92,74 @@ func (e *Engine) Ready() error {
 // Immediate implements engine.Publisher.
 func (e *Engine) Immediate() bool { return true }
 
-// Publish implements engine.Engine.
+// Publish implements engine.Publisher.
 func (e *Engine) Publish(_ context.Context, p engine.Publication) (engine.Result, error) {
-	t, err := e.topic(p.Channel)
+	c, err := e.channel(p.Channel)
 	if err != nil {
 		return engine.Result{}, fmt.Errorf("publish to %q: %w", p.Channel, err)
 	}
-	res, err := t.publish(p, e.window)
+	res, err := c.publish(p, e.window)
 	if err != nil {
 		return engine.Result{}, fmt.Errorf("publish to %q: %w", p.Channel, err)
 	}
-	t.drain(e.node.Sink)
+	c.drain(e.node.Sink)
 	return res, nil
 }
 
-// Subscribe implements engine.Engine.
+// PublishAll implements engine.Publisher.
+func (e *Engine) PublishAll(ctx context.Context, all []engine.Publication) []engine.Outcome {
+	outcomes := make([]engine.Outcome, len(all))
+	for i, p := range all {
+		outcomes[i].Result, outcomes[i].Err = e.Publish(ctx, p)
+	}
+	return outcomes
+}
+
+// Subscribe implements engine.Live.
 func (e *Engine) Subscribe(_ context.Context, name string, q engine.Query) (engine.Page, error) {
-	t, err := e.topic(name)
+	c, err := e.channel(name)
 	if err != nil {
 		return engine.Page{}, fmt.Errorf("subscribe %q: %w", name, err)
 	}
-	t.listen(true)
-	return t.history(q), nil
+	return c.subscribe(q)
 }
 
-// Unsubscribe implements engine.Engine.
+// Unsubscribe implements engine.Live.
 func (e *Engine) Unsubscribe(name string) {
-	if t, err := e.topic(name); err == nil {
-		t.listen(false)
+	if c, err := e.channel(name); err == nil {
+		c.unsubscribe()
 	}
 }
 
-// History implements engine.Engine.
+// History implements engine.Logs.
 func (e *Engine) History(_ context.Context, name string, q engine.Query) (engine.Page, error) {
-	t, err := e.topic(name)
+	c, err := e.channel(name)
 	if err != nil {
 		return engine.Page{}, fmt.Errorf("history of %q: %w", name, err)
 	}
-	return t.history(q), nil
+	return c.history(q)
 }
 
-// Positions implements engine.Engine.
-func (e *Engine) Positions(_ context.Context, names []string) ([]message.Position, error) {
+// Positions implements engine.Logs.
+func (e *Engine) Positions(ctx context.Context, names []string) ([]message.Position, error) {
 	tops := make([]message.Position, len(names))
 	for i, name := range names {
-		t, err := e.topic(name)
+		page, err := e.History(ctx, name, engine.Query{})
 		if err != nil {
 			return nil, fmt.Errorf("positions: %w", err)
 		}
-		tops[i] = t.position()
+		tops[i] = page.Top
 	}
 	return tops, nil
 }
 
-// Remove implements engine.Engine.
+// Remove implements engine.Logs.
 func (e *Engine) Remove(_ context.Context, name string) error {
-	t, err := e.topic(name)
+	c, err := e.channel(name)
 	if err != nil {
 		return fmt.Errorf("remove %q: %w", name, err)
 	}
-	if t.remove() {
+	if c.remove() {
 		e.node.Sink.Recheck(name)
 	}
 	return nil
@@ -166,11 +176,7 @@ func (e *Engine) Members(_ context.Context, name string) ([]engine.Member, error
 	if err := e.Ready(); err != nil {
 		return nil, fmt.Errorf("members of %q: %w", name, err)
 	}
-	var list []engine.Member
-	for m := range e.node.Sink.Members(name) {
-		list = append(list, m)
-	}
-	return list, nil
+	return slices.Collect(e.node.Sink.Members(name)), nil
 }
 
 // NodeID implements engine.Bus. There is one node.
@@ -188,15 +194,6 @@ func (e *Engine) Send(_ context.Context, node string, data []byte) (int, error) 
 	return 1, nil
 }
 
-// PublishAll implements engine.Publisher.
-func (e *Engine) PublishAll(ctx context.Context, all []engine.Publication) []engine.Outcome {
-	outcomes := make([]engine.Outcome, len(all))
-	for i, p := range all {
-		outcomes[i].Result, outcomes[i].Err = e.Publish(ctx, p)
-	}
-	return outcomes
-}
-
 // Secret implements engine.Secrets.
 func (e *Engine) Secret(_ context.Context, name string, fresh []byte) ([]byte, error) {
 	e.mu.Lock()
@@ -210,27 +207,27 @@ func (e *Engine) Secret(_ context.Context, name string, fresh []byte) ([]byte, e
 	return bytes.Clone(e.secrets[name]), nil
 }
 
-// topic returns the named channel's state, made on first use.
-func (e *Engine) topic(name string) (*topic, error) {
+// channel returns the named channel's state, made on first use.
+func (e *Engine) channel(name string) (*channelState, error) {
 	e.mu.RLock()
-	t, closed := e.topics[name], e.closed
+	c, closed := e.channels[name], e.closed
 	e.mu.RUnlock()
 	if closed {
 		return nil, engine.ErrClosed
 	}
-	if t != nil && t.touch() {
-		return t, nil
+	if c != nil && c.touch() {
+		return c, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, engine.ErrClosed
 	}
-	if t = e.topics[name]; t == nil || !t.touch() {
-		t = newTopic(name, e.rules.For(name).Log)
-		e.topics[name] = t
+	if c = e.channels[name]; c == nil || !c.touch() {
+		c = newChannelState(name, e.rules.For(name).Log, e.newLog)
+		e.channels[name] = c
 	}
-	return t, nil
+	return c, nil
 }
 
 func (e *Engine) sweepLoop() {
@@ -248,29 +245,18 @@ func (e *Engine) sweepLoop() {
 
 func (e *Engine) sweep() {
 	e.mu.RLock()
-	all := make(map[string]*topic, len(e.topics))
-	for name, t := range e.topics {
-		all[name] = t
-	}
+	all := maps.Clone(e.channels)
 	e.mu.RUnlock()
-	for name, t := range all {
-		if !t.sweep() {
+	for name, c := range all {
+		if !c.sweep() {
 			continue
 		}
 		e.mu.Lock()
-		if e.topics[name] == t {
-			delete(e.topics, name)
+		if e.channels[name] == c {
+			delete(e.channels, name)
 		}
 		e.mu.Unlock()
 	}
-}
-
-// newEpoch names a log's timeline. 32 random bits tell the few epochs of one
-// channel apart; they travel with every position, so they are short.
-func newEpoch() string {
-	var b [4]byte
-	rand.Read(b[:]) // never fails (crypto/rand)
-	return hex.EncodeToString(b[:])
 }
 
 var _ engine.Engine = (*Engine)(nil)
