@@ -13,7 +13,7 @@ type Batch struct {
 	// channels whose rule has no Delta.
 	Before []byte
 
-	joined atomic.Pointer[encoded]
+	encoded atomic.Pointer[encoded]
 }
 
 // OfBatch returns the messages of b in this form, one after the other, in one
@@ -22,17 +22,18 @@ func (e *Encoding) OfBatch(b *Batch) []byte {
 	if len(b.Messages) == 1 {
 		return e.Of(b.Messages[0])
 	}
-	return b.form(e, func() []byte {
-		size := 0
-		for _, m := range b.Messages {
-			size += len(e.Of(m))
-		}
-		all := make([]byte, 0, size)
-		for _, m := range b.Messages {
-			all = append(all, e.Of(m)...)
-		}
+	if all, ok := find(b.encoded.Load(), e); ok {
 		return all
-	})
+	}
+	size := 0
+	for _, m := range b.Messages {
+		size += len(e.Of(m))
+	}
+	all := make([]byte, 0, size)
+	for _, m := range b.Messages {
+		all = append(all, e.Of(m)...)
+	}
+	return add(&b.encoded, e, all)
 }
 
 // BatchEncoding is a byte form that needs the whole batch: what a message
@@ -46,20 +47,8 @@ func NewBatchEncoding(f func(*Batch) []byte) *BatchEncoding { return &BatchEncod
 
 // Of returns the batch in this form, made once and shared by all receivers.
 func (e *BatchEncoding) Of(b *Batch) []byte {
-	return b.form(e, func() []byte { return e.make(b) })
-}
-
-// form finds the slice or makes it. Two workers may make it at once: both are
-// equal, and either may be found later.
-func (b *Batch) form(by any, make func() []byte) []byte {
-	if bytes, ok := find(b.joined.Load(), nil, by); ok {
+	if bytes, ok := find(b.encoded.Load(), e); ok {
 		return bytes
 	}
-	made := &encoded{by: by, bytes: make()}
-	for {
-		made.next = b.joined.Load()
-		if b.joined.CompareAndSwap(made.next, made) {
-			return made.bytes
-		}
-	}
+	return add(&b.encoded, e, e.make(b))
 }

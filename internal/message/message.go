@@ -74,6 +74,7 @@ type Encoding struct {
 // use; the bytes it returns are shared by all receivers and never changed.
 func NewEncoding(f func(*Message) []byte) *Encoding { return &Encoding{make: f} }
 
+// encoded is one byte form in a list of those that were made.
 type encoded struct {
 	by    any // *Encoding or *BatchEncoding
 	bytes []byte
@@ -84,30 +85,32 @@ type encoded struct {
 // bytes, every later one returns the same slice without allocating. Callers
 // must not change it.
 func (e *Encoding) Of(m *Message) []byte {
-	head := m.encoded.Load()
-	if b, ok := find(head, nil, e); ok {
+	if b, ok := find(m.encoded.Load(), e); ok {
 		return b
 	}
-	made := &encoded{by: e, bytes: e.make(m)}
-	for {
-		made.next = head
-		if m.encoded.CompareAndSwap(head, made) {
-			return made.bytes
-		}
-		// Another worker pushed in between; only what is new can be ours.
-		now := m.encoded.Load()
-		if b, ok := find(now, head, e); ok {
-			return b
-		}
-		head = now
-	}
+	return add(&m.encoded, e, e.make(m))
 }
 
-func find(from, until *encoded, e any) ([]byte, bool) {
-	for n := from; n != until; n = n.next {
-		if n.by == e {
-			return n.bytes, true
+func find(list *encoded, e any) ([]byte, bool) {
+	for ; list != nil; list = list.next {
+		if list.by == e {
+			return list.bytes, true
 		}
 	}
 	return nil, false
+}
+
+// add puts a form into the list and returns it, or what another goroutine put
+// there first.
+func add(list *atomic.Pointer[encoded], e any, bytes []byte) []byte {
+	made := &encoded{by: e, bytes: bytes}
+	for {
+		made.next = list.Load()
+		if b, ok := find(made.next, e); ok {
+			return b
+		}
+		if list.CompareAndSwap(made.next, made) {
+			return bytes
+		}
+	}
 }
