@@ -21,7 +21,7 @@ func AppendEnvelope(dst []byte, m *Message) []byte {
 		dst = append(dst, `,"epoch":`...)
 		dst = appendString(dst, m.Epoch)
 	}
-	dst = AppendData(dst, m.Payload)
+	dst = appendData(dst, m.Payload)
 	if m.Time != 0 {
 		dst = append(dst, `,"time":`...)
 		dst = strconv.AppendInt(dst, m.Time, 10)
@@ -42,8 +42,8 @@ func AppendEnvelope(dst []byte, m *Message) []byte {
 	return append(dst, '}')
 }
 
-// AppendData appends ,"data":… or ,"b64":… for a payload.
-func AppendData(dst, payload []byte) []byte {
+// appendData appends ,"data":… or ,"b64":… for a payload.
+func appendData(dst, payload []byte) []byte {
 	if !utf8.Valid(payload) {
 		dst = append(dst, `,"b64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, payload)

@@ -6,8 +6,7 @@ package enginetest
 
 import (
 	"context"
-	"iter"
-	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +39,41 @@ func Run(t *testing.T, several bool, newStore func(t *testing.T) Store) {
 			c.run(f)
 		})
 	}
+}
+
+var cases = []testCase{
+	{"D5 a published message comes back as it went in", 1, roundTrip},
+	{"D1 messages come in the order of their offsets", 1, order},
+	{"channels do not cross", 1, noCrossTalk},
+	{"no message after unsubscribe", 1, unsubscribe},
+	{"D3 a subscribe right after an unsubscribe listens", 1, subscribeAgain},
+	{"publishers at once get offsets without hole or double", 1, concurrent},
+	{"history by position limit and direction", 1, history},
+	{"D3 subscribing answers the part of the log that is asked for", 1, subscribing},
+	{"D3 what a subscribe does not answer comes live", 1, subscribingInTraffic},
+	{"an empty channel has a position that recovers", 1, emptyChannel},
+	{"D2 a position that is trimmed or lost is a gap, whatever the limit", 1, gaps},
+	{"a log forgets what is older than its age", 1, age},
+	{"D4 a repeat with the same key yields the first result", 1, idempotency},
+	{"D4 fifty repeats at once make one message", 1, idempotentRace},
+	{"D4 a key ends with its window", 1, idempotencyWindow},
+	{"D9 a channel without a log delivers and has no positions", 1, noLog},
+	{"D9 a message that skips the log leaves no hole", 1, skipLog},
+	{"remove starts a new timeline", 1, remove},
+	{"positions of many channels", 1, positions},
+	{"after close everything says closed", 1, closed},
+	{"presence follows joins and leaves", 1, presence},
+	{"D9 joins and leaves pass by the log", 1, joinsAndLeaves},
+	{"a batch is published channel by channel", 1, batch},
+	{"a signal to all reaches this node", 1, signalSelf},
+	{"signals reach the node they are for", 2, signals},
+	{"joins and leaves reach the other node", 2, joinsAcrossNodes},
+	{"a secret is kept", 1, secret},
+	{"all nodes keep one secret", 2, secretAcrossNodes},
+	{"two nodes see one timeline", 2, twoNodes},
+	{"D4 a key holds on every node", 2, idempotencyAcrossNodes},
+	{"presence is one set over nodes", 2, presenceAcrossNodes},
+	{"presence of a closed node goes", 2, presenceOfClosedNode},
 }
 
 type testCase struct {
@@ -97,174 +131,75 @@ func (f *fixture) node() *Node {
 	return n
 }
 
-func (n *Node) subscribe(name string) { n.subscribeAt(name, engine.Query{}) }
+// ask calls the engine, bounded by Patience. It reports an error, also from
+// another goroutine of the test.
+func ask[T any](n *Node, what string, call func(context.Context) (T, error)) T {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
+	defer cancel()
+	answer, err := call(ctx)
+	if err != nil {
+		n.t.Errorf("%s: %v", what, err)
+	}
+	return answer
+}
+
+func (n *Node) subscribe(names ...string) {
+	n.t.Helper()
+	for _, name := range names {
+		n.subscribeAt(name, engine.Query{})
+	}
+}
 
 func (n *Node) subscribeAt(name string, q engine.Query) engine.Page {
 	n.t.Helper()
 	n.Sink.Listen(name)
-	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
-	defer cancel()
-	page, err := n.Subscribe(ctx, name, q)
-	if err != nil {
-		n.t.Fatalf("subscribe %q: %v", name, err)
-	}
-	return page
+	return ask(n, "subscribe "+name, func(ctx context.Context) (engine.Page, error) { return n.Subscribe(ctx, name, q) })
 }
 
-func (n *Node) publish(name, payload string) engine.Result {
+// publish publishes the numbers 1 to count and returns the last result.
+func (n *Node) publish(name string, count int) (last engine.Result) {
 	n.t.Helper()
-	return n.publishAs(engine.Publication{Channel: name, Payload: []byte(payload), Via: message.ViaHTTP})
+	for i := range count {
+		last = n.publishAs(engine.Publication{Channel: name, Payload: strconv.AppendInt(nil, int64(i+1), 10), Via: message.ViaHTTP})
+	}
+	return last
 }
 
 func (n *Node) publishAs(p engine.Publication) engine.Result {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
-	defer cancel()
-	res, err := n.Publish(ctx, p)
-	if err != nil {
-		n.t.Fatalf("publish to %q: %v", p.Channel, err)
-	}
-	return res
+	return ask(n, "publish to "+p.Channel, func(ctx context.Context) (engine.Result, error) { return n.Publish(ctx, p) })
 }
 
 func (n *Node) history(name string, q engine.Query) engine.Page {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), Patience)
-	defer cancel()
-	page, err := n.History(ctx, name, q)
-	if err != nil {
-		n.t.Fatalf("history of %q: %v", name, err)
+	return ask(n, "history of "+name, func(ctx context.Context) (engine.Page, error) { return n.History(ctx, name, q) })
+}
+
+func (n *Node) top(name string) message.Position {
+	n.t.Helper()
+	return n.history(name, engine.Query{}).Top
+}
+
+// log is all that the channel's log holds.
+func (n *Node) log(name string) []string {
+	n.t.Helper()
+	return texts(n.history(name, engine.Query{Limit: engine.All}).Messages)
+}
+
+// together runs f count times at once and waits.
+func together(count int, f func(i int)) {
+	var all sync.WaitGroup
+	for i := range count {
+		all.Go(func() { f(i) })
 	}
-	return page
+	all.Wait()
 }
 
-// Recorder is a Sink that remembers.
-type Recorder struct {
-	mu       sync.Mutex
-	changed  chan struct{} // closed and renewed at each change
-	channels []string
-	members  map[string][]engine.Member
-	messages []*message.Message
-	signals  [][]byte
-	rechecks int
-}
-
-// NewRecorder returns an empty recorder.
-func NewRecorder() *Recorder {
-	return &Recorder{changed: make(chan struct{}), members: map[string][]engine.Member{}}
-}
-
-func (r *Recorder) update(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f()
-	close(r.changed)
-	r.changed = make(chan struct{})
-}
-
-// Listen makes the sink name the channel as one it listens to.
-func (r *Recorder) Listen(name string) {
-	r.update(func() {
-		if !slices.Contains(r.channels, name) {
-			r.channels = append(r.channels, name)
-		}
-	})
-}
-
-// SetMembers says who this node's own members of a channel are.
-func (r *Recorder) SetMembers(name string, members ...engine.Member) {
-	r.update(func() { r.members[name] = members })
-}
-
-// ReceiveInline implements engine.Sink.
-func (r *Recorder) ReceiveInline(m *message.Message) { r.Receive(m) }
-
-// Receive implements engine.Sink.
-func (r *Recorder) Receive(m *message.Message) {
-	r.update(func() { r.messages = append(r.messages, m) })
-}
-
-// Node is an engine.Node whose sink r is, and which admits everything.
-func (r *Recorder) Node() engine.Node {
-	return engine.Node{Sink: r, Signal: r.Signal, Admit: func(engine.Publication) error { return nil }}
-}
-
-// Signal is an engine.Node's.
-func (r *Recorder) Signal(data []byte) {
-	r.update(func() { r.signals = append(r.signals, data) })
-}
-
-// Signals returns what was received from the bus so far.
-func (r *Recorder) Signals() [][]byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.signals)
-}
-
-// Recheck implements engine.Sink.
-func (r *Recorder) Recheck(...string) { r.update(func() { r.rechecks++ }) }
-
-// Channels implements engine.Sink.
-func (r *Recorder) Channels() iter.Seq[string] {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Values(slices.Clone(r.channels))
-}
-
-// Members implements engine.Sink.
-func (r *Recorder) Members(name string) iter.Seq[engine.Member] {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Values(slices.Clone(r.members[name]))
-}
-
-// Messages returns what was received for one channel so far, in order.
-func (r *Recorder) Messages(name string) []*message.Message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var list []*message.Message
-	for _, m := range r.messages {
-		if m.Channel == name {
-			list = append(list, m)
-		}
+func texts(list []*message.Message) []string {
+	var s []string
+	for _, m := range list {
+		s = append(s, string(m.Payload))
 	}
-	return list
-}
-
-// Rechecks returns how often a re-check was asked for.
-func (r *Recorder) Rechecks() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rechecks
-}
-
-// Wait returns the channel's messages once there are n, or fails the test.
-func (r *Recorder) Wait(t *testing.T, name string, n int) []*message.Message {
-	t.Helper()
-	r.WaitFor(t, func() bool { return len(r.Messages(name)) >= n })
-	return r.Messages(name)
-}
-
-// WaitFor waits until ok holds; it is asked again at every change, and now and
-// then for what changes elsewhere. It fails the test after Patience.
-func (r *Recorder) WaitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(Patience)
-	defer deadline.Stop()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		r.mu.Lock()
-		changed := r.changed
-		r.mu.Unlock()
-		if ok() {
-			return
-		}
-		select {
-		case <-changed:
-		case <-again.C:
-		case <-deadline.C:
-			t.Fatalf("not within %s; received so far: %d messages, %d re-checks", Patience, len(r.messages), r.Rechecks())
-		}
-	}
+	return s
 }

@@ -10,10 +10,8 @@ import (
 
 func history(f *fixture) {
 	n := f.node()
-	for i := 1; i <= 10; i++ {
-		n.publish("chat", fmt.Sprint(i))
-	}
-	top := n.history("chat", engine.Query{}).Top
+	n.publish("chat", 10)
+	top := n.top("chat")
 	since := func(o uint64) *message.Position { return &message.Position{Epoch: top.Epoch, Offset: o} }
 	for _, c := range []struct {
 		what string
@@ -54,109 +52,73 @@ func emptyChannel(f *fixture) {
 	if start.Top.Epoch == "" || start.Top.Offset != 0 || len(start.Messages) != 0 {
 		f.Fatalf("position of an empty channel: %+v", start)
 	}
-	if again := n.history("chat", engine.Query{}).Top; again != start.Top {
+	if again := n.top("chat"); again != start.Top {
 		f.Fatalf("position moved from %v to %v by itself", start.Top, again)
 	}
-	n.publish("chat", "1")
+	n.publish("chat", 1)
 	page := n.history("chat", engine.Query{Since: &start.Top, Limit: engine.All})
 	if page.Gap != "" || !slices.Equal(texts(page.Messages), []string{"1"}) {
 		f.Errorf("since the empty channel's position: gap %q, %v", page.Gap, texts(page.Messages))
 	}
 }
 
-func trimmed(f *fixture) {
+// gaps: what a page says of a gap does not depend on how many messages are
+// asked for. With Resume a lost position brings no messages.
+func gaps(f *fixture) {
 	n := f.node()
-	for i := 1; i <= 8; i++ {
-		n.publish("short", fmt.Sprint(i))
+	n.publish("short", 8)
+	top, all := n.top("short"), n.log("short")
+	if want := []string{"4", "5", "6", "7", "8"}; !slices.Equal(all, want) {
+		f.Errorf("whole log: %v", all)
 	}
-	top := n.history("short", engine.Query{}).Top
-	for since, want := range map[uint64]message.GapReason{0: message.GapTrimmed, 2: message.GapTrimmed, 3: "", 7: "", 8: ""} {
-		page := n.history("short", engine.Query{Since: &message.Position{Epoch: top.Epoch, Offset: since}, Limit: engine.All})
-		if page.Gap != want {
-			f.Errorf("since %d: gap %q, want %q", since, page.Gap, want)
-		}
-		if first := max(since, 3) + 1; uint64(len(page.Messages)) != 8-first+1 {
-			f.Errorf("since %d: got %v", since, texts(page.Messages))
-		}
-	}
-	if all := n.history("short", engine.Query{Limit: engine.All}); len(all.Messages) != 5 || all.Gap != "" {
-		f.Errorf("whole log: gap %q, %v", all.Gap, texts(all.Messages))
-	}
-}
-
-func foreignPosition(f *fixture) {
-	n := f.node()
-	n.publish("chat", "1")
-	top := n.history("chat", engine.Query{}).Top
-	for _, since := range []message.Position{
-		{Epoch: "00000000", Offset: 0}, {Epoch: "00000000", Offset: 1}, {Epoch: top.Epoch, Offset: 2}, {Epoch: top.Epoch, Offset: 1 << 53},
+	for _, c := range []struct {
+		epoch string
+		since uint64
+		gap   message.GapReason
+		from  int // the first in all that is answered
+	}{
+		{top.Epoch, 0, message.GapTrimmed, 0}, {top.Epoch, 2, message.GapTrimmed, 0}, {top.Epoch, 3, "", 0}, {top.Epoch, 6, "", 3},
+		{top.Epoch, 7, "", 4}, {top.Epoch, 8, "", 5}, {top.Epoch, 9, message.GapLost, 0}, {top.Epoch, 1 << 53, message.GapLost, 0},
+		{"00000000", 0, message.GapLost, 0}, {"00000000", 6, message.GapLost, 0}, {"00000000", 8, message.GapLost, 0},
 	} {
-		page := n.history("chat", engine.Query{Since: &since, Limit: engine.All})
-		if page.Gap != message.GapLost || page.Top != top {
-			f.Errorf("since %v: gap %q, top %v", since, page.Gap, page.Top)
+		for _, limit := range []int{engine.All, 0, 1, 2, 100} {
+			for _, resume := range []bool{false, true} {
+				since := message.Position{Epoch: c.epoch, Offset: c.since}
+				page := n.history("short", engine.Query{Since: &since, Limit: limit, Resume: resume})
+				want := all[c.from:]
+				if limit >= 0 {
+					want = want[:min(limit, len(want))]
+				}
+				if resume && c.gap == message.GapLost {
+					want = nil
+				}
+				if page.Gap != c.gap || page.Top != top || !slices.Equal(texts(page.Messages), want) {
+					f.Errorf("since %v, limit %d, resume %v: gap %q, %v; want %q, %v", since, limit, resume, page.Gap, texts(page.Messages), c.gap, want)
+				}
+			}
 		}
 	}
 }
 
 func age(f *fixture) {
 	n := f.node()
-	start := n.history("brief", engine.Query{}).Top
-	n.publish("brief", "1")
-	n.publish("brief", "2")
-	n.Sink.WaitFor(f.T, func() bool { return len(n.history("brief", engine.Query{Limit: engine.All}).Messages) == 0 })
+	start := n.top("brief")
+	n.publish("brief", 2)
+	n.Sink.WaitFor(f.T, func() bool { return len(n.log("brief")) == 0 })
 	page := n.history("brief", engine.Query{Since: &start, Limit: engine.All})
 	if page.Gap != message.GapTrimmed || page.Top.Offset != 2 || page.Top.Epoch != start.Epoch {
 		f.Errorf("since before the forgotten messages: %+v", page)
 	}
-	res := n.publish("brief", "3")
+	res := n.publish("brief", 1)
 	if res.Position.Offset != 3 || res.Position.Epoch != start.Epoch {
 		f.Errorf("after the log emptied: %v, want %s.3", res.Position, start.Epoch)
-	}
-}
-
-func noLog(f *fixture) {
-	n := f.node()
-	n.subscribe("none")
-	if res := n.publish("none", "1"); res.Position != (message.Position{}) {
-		f.Errorf("position %v in a channel without a log", res.Position)
-	}
-	m := n.Sink.Wait(f.T, "none", 1)[0]
-	if m.Logged() || string(m.Payload) != "1" {
-		f.Errorf("got %v %q", m.Position, m.Payload)
-	}
-	page := n.history("none", engine.Query{Limit: engine.All})
-	if page.Top != (message.Position{}) || len(page.Messages) != 0 {
-		f.Errorf("history %+v", page)
-	}
-}
-
-func skipLog(f *fixture) {
-	n := f.node()
-	n.subscribe("chat")
-	n.publish("chat", "1")
-	p := engine.Publication{Channel: "chat", Payload: []byte("typing"), SkipLog: true, IdempotencyKey: "k"}
-	if res := n.publishAs(p); res.Position != (message.Position{}) || res.Duplicate {
-		f.Errorf("acknowledged with %+v, want no position", res)
-	}
-	if res := n.publishAs(p); !res.Duplicate {
-		f.Error("D4: a repeat with the same key was published again")
-	}
-	if res := n.publish("chat", "2"); res.Position.Offset != 2 {
-		f.Errorf("the next message has offset %d, want 2", res.Position.Offset)
-	}
-	live := n.Sink.Wait(f.T, "chat", 3)
-	if got := texts(live); !slices.Equal(got, []string{"1", "typing", "2"}) || live[1].Logged() {
-		f.Errorf("live: %v, the middle one at %v", got, live[1].Position)
-	}
-	if got := texts(n.history("chat", engine.Query{Limit: engine.All}).Messages); !slices.Equal(got, []string{"1", "2"}) {
-		f.Errorf("log: %v", got)
 	}
 }
 
 func remove(f *fixture) {
 	n := f.node()
 	n.subscribe("chat")
-	before := n.publish("chat", "1").Position
+	before := n.publish("chat", 1).Position
 	if err := n.Remove(f.Context(), "chat"); err != nil {
 		f.Fatal(err)
 	}
@@ -165,7 +127,7 @@ func remove(f *fixture) {
 	if page.Gap != message.GapLost || page.Top.Epoch == before.Epoch || page.Top.Offset != 0 {
 		f.Errorf("after remove: %+v", page)
 	}
-	if again := n.publish("chat", "2").Position; again.Offset != 1 || again.Epoch != page.Top.Epoch {
+	if again := n.publish("chat", 1).Position; again.Offset != 1 || again.Epoch != page.Top.Epoch {
 		f.Errorf("first message after remove at %v, want %s.1", again, page.Top.Epoch)
 	}
 }
@@ -176,7 +138,7 @@ func positions(f *fixture) {
 	for i := range 300 {
 		names = append(names, fmt.Sprintf("c%d", i))
 	}
-	want := n.publish("c7", "x").Position
+	want := n.publish("c7", 1).Position
 	tops, err := n.Positions(f.Context(), names)
 	if err != nil || len(tops) != len(names) {
 		f.Fatalf("%d positions, %v", len(tops), err)

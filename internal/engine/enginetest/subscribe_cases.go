@@ -1,25 +1,60 @@
 package enginetest
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 
 	"magpie/internal/engine"
 	"magpie/internal/message"
 )
 
+func unsubscribe(f *fixture) {
+	n := f.node()
+	n.subscribe("chat", "fence")
+	n.Unsubscribe("chat")
+	// Unsubscribing takes effect after a while: publish until a message stays out.
+	n.Sink.WaitFor(f.T, func() bool {
+		before := len(n.Sink.Messages("chat"))
+		n.publish("chat", 1)
+		fences := len(n.Sink.Messages("fence"))
+		n.publish("fence", 1)
+		n.Sink.Wait(f.T, "fence", fences+1)
+		return len(n.Sink.Messages("chat")) == before
+	})
+	// And the way back.
+	n.subscribe("chat")
+	before := len(n.Sink.Messages("chat"))
+	n.publish("chat", 1)
+	n.Sink.Wait(f.T, "chat", before+1)
+}
+
+// subscribeAgain: leaving does not wait, so it may still be under way when the
+// channel is subscribed again.
+func subscribeAgain(f *fixture) {
+	n := f.node()
+	n.subscribe("chat")
+	for range 50 {
+		n.Unsubscribe("chat")
+		n.subscribe("chat")
+		n.waitOffset("chat", n.publish("chat", 1).Position.Offset)
+	}
+}
+
+func (n *Node) waitOffset(name string, offset uint64) {
+	n.t.Helper()
+	n.Sink.WaitFor(n.t, func() bool {
+		return slices.ContainsFunc(n.Sink.Messages(name), func(m *message.Message) bool { return m.Offset == offset })
+	})
+}
+
 // subscribing: the same questions as to History, the first time and again,
 // with answers of no page, of one and of many.
 func subscribing(f *fixture) {
 	n := f.node()
 	const most = 700
-	for i := 1; i <= most; i++ {
-		n.publish("chat", strconv.Itoa(i))
-	}
-	top := n.history("chat", engine.Query{}).Top
+	n.publish("chat", most)
+	top := n.top("chat")
 	for _, again := range []bool{false, true} {
 		for _, missed := range []int{0, 1, 127, 128, 129, 640, most} {
 			since := message.Position{Epoch: top.Epoch, Offset: top.Offset - uint64(missed)}
@@ -55,17 +90,12 @@ func subscribingInTraffic(f *fixture) {
 		name := fmt.Sprint("busy", c)
 		begun := make(chan struct{})
 		all.Go(func() {
-			for i := range 200 {
-				if _, err := n.Publish(context.Background(), engine.Publication{Channel: name, Payload: []byte("x")}); err != nil {
-					f.Error(err)
-				}
-				if i == 20 {
-					close(begun)
-				}
-			}
+			n.publish(name, 20)
+			close(begun)
+			n.publish(name, 180)
 		})
 		<-begun
-		start := n.history(name, engine.Query{Limit: 1}).Messages[0].Position
+		start := message.Position{Epoch: n.top(name).Epoch, Offset: 1}
 		page := n.subscribeAt(name, engine.Query{Since: &start, Limit: engine.All, Resume: true})
 		next := start.Offset
 		for _, m := range page.Messages {
@@ -81,34 +111,7 @@ func subscribingInTraffic(f *fixture) {
 	all.Wait()
 	for name, upTo := range answered {
 		for o := upTo + 1; o <= 200; o++ {
-			n.Sink.WaitFor(f.T, func() bool {
-				return slices.ContainsFunc(n.Sink.Messages(name), func(m *message.Message) bool { return m.Offset == o })
-			})
-		}
-	}
-}
-
-// resume: with Resume a lost position brings no messages; a trimmed one
-// brings what is left.
-func resume(f *fixture) {
-	n := f.node()
-	for i := 1; i <= 8; i++ {
-		n.publish("short", strconv.Itoa(i))
-	}
-	top := n.history("short", engine.Query{}).Top
-	for _, c := range []struct {
-		since message.Position
-		gap   message.GapReason
-		want  []string
-	}{
-		{message.Position{Epoch: top.Epoch, Offset: 6}, "", []string{"7", "8"}},
-		{message.Position{Epoch: top.Epoch, Offset: 1}, message.GapTrimmed, []string{"4", "5", "6", "7", "8"}},
-		{message.Position{Epoch: top.Epoch, Offset: 9}, message.GapLost, nil},
-		{message.Position{Epoch: "00000000", Offset: 6}, message.GapLost, nil},
-	} {
-		page := n.history("short", engine.Query{Since: &c.since, Limit: engine.All, Resume: true})
-		if page.Gap != c.gap || page.Top != top || !slices.Equal(texts(page.Messages), c.want) {
-			f.Errorf("since %v: gap %q, %v", c.since, page.Gap, texts(page.Messages))
+			n.waitOffset(name, o)
 		}
 	}
 }
