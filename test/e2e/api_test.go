@@ -1,17 +1,14 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
+	"magpie/test/kit"
 	"magpie/test/kit/redistest"
 )
 
@@ -20,36 +17,31 @@ const (
 	apiKey    = "the-key-of-servers"
 )
 
+// apiNode is a node that is asked with the API key.
+type apiNode struct {
+	*kit.Node
+	t *testing.T
+}
+
 // servers starts two nodes on one redis-server that want a token from clients
 // and a key from servers.
-func servers(t *testing.T) (*redistest.Server, *node, *node) {
+func servers(t *testing.T) (*redistest.Server, apiNode, apiNode) {
 	t.Helper()
-	return two(t, "--token-secret", apiSecret, "--api-key", apiKey)
+	r, n1, n2 := two(t, "--token-secret", apiSecret, "--api-key", apiKey)
+	return r, apiNode{n1, t}, apiNode{n2, t}
 }
 
 // api calls the server API and returns the answer.
-func (n *node) api(method, body string) string {
+func (n apiNode) api(method, body string) string {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "POST", n.url("/api/"+method), strings.NewReader(body))
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	req.Header.Set("X-API-Key", apiKey)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	status, answer := read(res)
+	status, answer := n.Post("/api/"+method, body, "X-API-Key: "+apiKey, "Content-Type: application/json")
 	if status != http.StatusOK {
 		n.t.Fatalf("%s: %d %s", method, status, answer)
 	}
 	return strings.TrimSpace(answer)
 }
 
-func (n *node) wantAPI(method, body, answer string) {
+func (n apiNode) wantAPI(method, body, answer string) {
 	n.t.Helper()
 	if got := n.api(method, body); got != answer {
 		n.t.Errorf("%s %s\ngot  %s\nwant %s", method, body, got, answer)
@@ -61,87 +53,82 @@ func as(t *testing.T, user, query string) string {
 	return query + "&token=" + sign(t, apiSecret, user)
 }
 
-func (s *socket) wantClose(code int, words string) {
-	s.t.Helper()
-	if got, reason := s.closeCode(); int(got) != code || !strings.Contains(reason, words) {
-		s.t.Errorf("closed with %d %s, want %d %s", got, reason, code, words)
-	}
-}
-
-func (s *socket) open() bool {
-	select {
-	case <-s.ended:
-		return false
-	default:
-		return true
+func wantClose(t *testing.T, s *kit.Socket, code int, words string) {
+	t.Helper()
+	if got, reason := s.CloseCode(); got != code || !strings.Contains(reason, words) {
+		t.Errorf("closed with %d %s, want %d %s", got, reason, code, words)
 	}
 }
 
 // Whatever node a server asks, sessions on every node obey, and nobody else's.
 func TestServersSteerSessionsOnEveryNode(t *testing.T) {
+	t.Parallel()
 	_, n1, n2 := servers(t)
-	near, far := n1.dial(as(t, "42", "channel=chat")), n2.dial(as(t, "42", "channel=chat"))
-	stream := n2.source(as(t, "42", "channel=chat&channel=news"), "")
-	other, bystander := n2.dial(as(t, "42", "channel=news")), n2.dial(as(t, "43", "channel=chat"))
-	eventually(t, "the sessions are not there", func() bool {
+	near, far := n1.Dial(as(t, "42", "channel=chat")), n2.Dial(as(t, "42", "channel=chat"))
+	stream := n2.Events(as(t, "42", "channel=chat&channel=news"), "")
+	other, bystander := n2.Dial(as(t, "42", "channel=news")), n2.Dial(as(t, "43", "channel=chat"))
+	kit.Eventually(t, "the sessions are there", func() bool {
 		return strings.Contains(n1.api("presence_stats", `{"channel":"chat"}`), `"num_clients":4`)
 	})
 
 	n1.wantAPI("unsubscribe", `{"user":"42","channel":"chat"}`, `{"result":{}}`)
-	near.wantClose(4506, "server unsubscribe")
-	far.wantClose(4506, "server unsubscribe")
-	if e := stream.wait(1)[0]; e.name != "unsubscribe" || e.data != `{"channel":"chat","code":2000,"reason":"server unsubscribe"}` {
+	wantClose(t, near, 4506, "server unsubscribe")
+	wantClose(t, far, 4506, "server unsubscribe")
+	if e := stream.Wait(1)[0]; e.Name != "unsubscribe" || e.Data != `{"channel":"chat","code":2000,"reason":"server unsubscribe"}` {
 		t.Errorf("the stream got %+v", e)
 	}
 	n1.api("publish", `{"channel":"chat","data":"not for 42"}`)
 	n1.api("publish", `{"channel":"news","data":{"a" : 1}}`)
-	if e := stream.wait(2)[1]; e.data != `{"a" : 1}` || strings.Contains(e.id, "chat") {
+	if e := stream.Wait(2)[1]; e.Data != `{"a" : 1}` || strings.Contains(e.ID, "chat") {
 		t.Errorf("the stream's other channel: %+v", e)
 	}
-	other.wait(1)
+	other.Wait(1)
 
 	n2.wantAPI("disconnect", `{"user":"42","disconnect":{"code":4321,"reason":"so long"}}`, `{"result":{}}`)
-	other.wantClose(4321, "so long")
-	<-stream.ended
-	if e := stream.all()[2]; e.name != "disconnect" || e.data != `{"code":4321,"reason":"so long"}` {
+	wantClose(t, other, 4321, "so long")
+	stream.WaitClosed()
+	if e := stream.All()[2]; e.Name != "disconnect" || e.Data != `{"code":4321,"reason":"so long"}` {
 		t.Errorf("the stream's last event: %+v", e)
 	}
-	bystander.wait(1)
-	if !bystander.open() || len(bystander.all()) != 1 {
-		t.Errorf("user 43 got %q and is open: %v", bystander.all(), bystander.open())
+	bystander.Wait(1)
+	if !bystander.Open() || len(bystander.All()) != 1 {
+		t.Errorf("user 43 got %q and is open: %v", bystander.All(), bystander.Open())
 	}
 }
 
 // A stream without a channel is for nothing.
 func TestAStreamEndsWithItsLastChannel(t *testing.T) {
+	t.Parallel()
 	_, n1, n2 := servers(t)
-	s := n2.source(as(t, "42", "channel=chat"), "")
+	s := n2.Events(as(t, "42", "channel=chat"), "")
 	n1.api("unsubscribe", `{"user":"42","channel":"news"}`)
 	n1.api("publish", `{"channel":"chat","data":1}`)
-	s.wait(1)
+	s.Wait(1)
 	n1.api("unsubscribe", `{"user":"42","channel":"chat"}`)
-	<-s.ended
-	if all := s.all(); len(all) != 2 || all[1].name != "unsubscribe" {
+	s.WaitClosed()
+	if all := s.All(); len(all) != 2 || all[1].Name != "unsubscribe" {
 		t.Errorf("the stream got %+v", all)
 	}
 }
 
 func TestServersSetWhenSessionsEnd(t *testing.T) {
+	t.Parallel()
 	_, n1, n2 := servers(t)
-	a, b, c := n2.dial(as(t, "1", "channel=chat")), n2.dial(as(t, "2", "channel=chat")), n2.dial(as(t, "3", "channel=chat"))
+	a, b, c := n2.Dial(as(t, "1", "channel=chat")), n2.Dial(as(t, "2", "channel=chat")), n2.Dial(as(t, "3", "channel=chat"))
 	n1.api("refresh", `{"user":"1","expired":true}`)
-	a.wantClose(4501, "token expired")
+	wantClose(t, a, 4501, "token expired")
 	n1.api("refresh", fmt.Sprintf(`{"user":"2","expire_at":%d}`, time.Now().Add(time.Second).Unix()))
-	b.wantClose(4501, "token expired")
+	wantClose(t, b, 4501, "token expired")
 	n1.api("disconnect", `{"user":"3","disconnect":{"code":3010,"reason":"anew"}}`)
-	c.wantClose(4007, "anew") // a code of the other protocol that asks to come back
+	wantClose(t, c, 4007, "anew") // a code of the other protocol that asks to come back
 }
 
 func TestTheAPISeesAllNodes(t *testing.T) {
+	t.Parallel()
 	_, n1, n2 := servers(t)
-	n1.dial(as(t, "42", "channel=chat"))
-	n2.dial(as(t, "42", "channel=chat"))
-	n2.dial(as(t, "43", "channel=news:1"))
+	n1.Dial(as(t, "42", "channel=chat"))
+	n2.Dial(as(t, "42", "channel=chat"))
+	n2.Dial(as(t, "43", "channel=news:1"))
 	n1.wantAPI("channels", `{}`, `{"result":{"channels":{"chat":{"num_clients":2},"news:1":{"num_clients":1}}}}`)
 	n2.wantAPI("channels", `{"pattern":"news:*"}`, `{"result":{"channels":{"news:1":{"num_clients":1}}}}`)
 	var info struct {
@@ -159,7 +146,7 @@ func TestTheAPISeesAllNodes(t *testing.T) {
 	if len(nodes) != 2 || nodes[0].UID == nodes[1].UID || nodes[0].NumClients+nodes[1].NumClients != 3 {
 		t.Errorf("info: %+v", nodes)
 	}
-	eventually(t, "presence does not see all nodes", func() bool {
+	kit.Eventually(t, "presence sees all nodes", func() bool {
 		return n1.api("presence_stats", `{"channel":"chat"}`) == `{"result":{"num_clients":2,"num_users":1}}`
 	})
 	if got := n2.api("presence", `{"channel":"chat"}`); strings.Count(got, `"user":"42"`) != 2 {
@@ -170,8 +157,9 @@ func TestTheAPISeesAllNodes(t *testing.T) {
 // One call, ten thousand channels: Redis reads them in a few pieces, not one
 // by one.
 func TestABroadcastIsPipelined(t *testing.T) {
+	t.Parallel()
 	r, n1, n2 := servers(t)
-	s := n2.dial(as(t, "42", "channel=c:9999&format=envelope"))
+	s := n2.Dial(as(t, "42", "channel=c:9999&format=envelope"))
 	const count = 10_000
 	names := make([]string, count)
 	for i := range names {
@@ -190,7 +178,7 @@ func TestABroadcastIsPipelined(t *testing.T) {
 	if used > count/10 {
 		t.Errorf("Redis read %d times", used)
 	}
-	if e := s.envelopes(1)[0]; string(e.Data) != `{"a":1}` || e.Offset != 1 {
+	if e := s.Envelopes(1)[0]; string(e.Data) != `{"a":1}` || e.Offset != 1 {
 		t.Errorf("a subscriber got %+v", e)
 	}
 	t.Logf("%d channels in %s, %d reads by Redis", count, took.Round(time.Millisecond), used)
@@ -212,13 +200,14 @@ func reads(t *testing.T, r *redistest.Server) (n int) {
 }
 
 func TestTheAPIReadsAndRemovesLogs(t *testing.T) {
+	t.Parallel()
 	_, n1, n2 := servers(t)
-	live := n2.dial(as(t, "42", "channel=chat"))
+	live := n2.Dial(as(t, "42", "channel=chat"))
 	n1.api("publish", `{"channel":"chat","data":1,"idempotency_key":"k","tags":{"a":"b"}}`)
 	n2.api("publish", `{"channel":"chat","data":1,"idempotency_key":"k"}`) // D4: on any node
 	n1.api("publish", `{"channel":"chat","data":"typing","skip_history":true}`)
 	n2.api("batch", `{"commands":[{"publish":{"channel":"chat","b64data":"AP8="}},{"publish":{"channel":"chat","data":3}}]}`)
-	if got := live.wait(4); strings.Join(got, " ") != "1 \"typing\" \x00\xff 3" {
+	if got := live.Wait(4); strings.Join(got, " ") != "1 \"typing\" \x00\xff 3" {
 		t.Errorf("live: %q", got)
 	}
 	history := n2.api("history", `{"channel":"chat","limit":-1}`)
@@ -240,9 +229,10 @@ func TestTheAPIReadsAndRemovesLogs(t *testing.T) {
 // A node that hangs holds nothing up for long, and the server is told; one
 // that is dead is not waited for.
 func TestOrdersWhenANodeIsGone(t *testing.T) {
+	t.Parallel()
 	_, n1, n2 := servers(t)
-	s := n1.dial(as(t, "42", "channel=chat"))
-	n2.cmd.Process.Signal(syscall.SIGSTOP)
+	s := n1.Dial(as(t, "42", "channel=chat"))
+	n2.Freeze()
 	begin := time.Now()
 	if got := n1.api("disconnect", `{"user":"42"}`); !strings.Contains(got, `"code":100`) || !strings.Contains(got, "same order again") {
 		t.Errorf("with a node that hangs: %s", got)
@@ -250,18 +240,19 @@ func TestOrdersWhenANodeIsGone(t *testing.T) {
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	s.wantClose(4506, "force disconnect")
+	wantClose(t, s, 4506, "force disconnect")
 	if got := n1.api("info", `{}`); strings.Count(got, `"uid"`) != 1 {
 		t.Errorf("info: %s", got)
 	}
-	n2.cmd.Process.Signal(syscall.SIGCONT)
-	eventually(t, "the node does not obey again", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
-	n2.kill()
-	eventually(t, "a dead node is still waited for", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
+	n2.Thaw()
+	kit.Eventually(t, "the node obeys again", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
+	n2.Kill()
+	kit.Eventually(t, "a dead node is not waited for", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
 }
 
 // Without Redis every call says so, soon, and none pretends.
 func TestTheAPIWithoutRedis(t *testing.T) {
+	t.Parallel()
 	r, n1, _ := servers(t)
 	r.Kill()
 	begin := time.Now()
@@ -279,30 +270,15 @@ func TestTheAPIWithoutRedis(t *testing.T) {
 		t.Errorf("five calls took %s", took)
 	}
 	r.Restart()
-	eventually(t, "publishing does not heal", func() bool { return strings.Contains(n1.api("publish", `{"channel":"chat","data":1}`), `"offset"`) })
-	eventually(t, "orders do not heal", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
+	kit.Eventually(t, "publishing works again", func() bool { return strings.Contains(n1.api("publish", `{"channel":"chat","data":1}`), `"offset"`) })
+	kit.Eventually(t, "orders work again", func() bool { return n1.api("disconnect", `{"user":"42"}`) == `{"result":{}}` })
 }
 
 // In open mode this machine's programs need no key; pages of other sites get
 // nothing through.
 func TestTheAPIInOpenMode(t *testing.T) {
-	n := start(t)
-	post := func(kind, origin string) int {
-		req, err := http.NewRequest("POST", n.url("/api/publish"), strings.NewReader(`{"channel":"chat","data":1}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", kind)
-		if origin != "" {
-			req.Header.Set("Origin", origin)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		status, _ := read(res)
-		return status
-	}
+	t.Parallel()
+	n := kit.Start(t)
 	for _, c := range []struct {
 		kind, origin string
 		status       int
@@ -312,65 +288,36 @@ func TestTheAPIInOpenMode(t *testing.T) {
 		{"application/x-www-form-urlencoded", "https://evil.example", 403},
 		{"application/json", "https://evil.example", 403},
 	} {
-		if got := post(c.kind, c.origin); got != c.status {
+		headers := []string{"Content-Type: " + c.kind}
+		if c.origin != "" {
+			headers = append(headers, "Origin: "+c.origin)
+		}
+		if got, _ := n.Post("/api/publish", `{"channel":"chat","data":1}`, headers...); got != c.status {
 			t.Errorf("%s from %q: %d, want %d", c.kind, c.origin, got, c.status)
 		}
 	}
 }
 
-// sdk opens a session of the Centrifuge door and connects as a user.
-func (n *node) sdk(token string) *socket {
-	n.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	conn, _, err := websocket.Dial(ctx, "ws://"+n.Addr+"/connection/websocket", nil)
-	if err != nil {
-		cancel()
-		n.t.Fatal(err)
-	}
-	s := &socket{t: n.t, conn: conn, cancel: cancel, ended: make(chan struct{})}
-	go s.readLoop(ctx)
-	n.t.Cleanup(s.close)
-	s.send(`{"id":1,"connect":{"token":"` + token + `"}}`)
-	s.wait(1)
-	return s
-}
-
-// has waits until something that came holds all these words.
-func (s *socket) has(words ...string) {
-	s.t.Helper()
-	eventually(s.t, fmt.Sprintf("%q does not come", words), func() bool {
-		for _, frame := range s.all() {
-			missing := false
-			for _, w := range words {
-				missing = missing || !strings.Contains(frame, w)
-			}
-			if !missing {
-				return true
-			}
-		}
-		return false
-	})
-}
-
 // The Centrifuge door's sessions obey in their protocol's words.
 func TestServersSteerCentrifugeSessions(t *testing.T) {
+	t.Parallel()
 	_, n1, n2 := servers(t)
-	s := n2.sdk(sign(t, apiSecret, "42"))
-	other := n2.sdk(sign(t, apiSecret, "43"))
+	s := n2.Centrifuge(sign(t, apiSecret, "42"))
+	other := n2.Centrifuge(sign(t, apiSecret, "43"))
 	n1.wantAPI("subscribe", `{"user":"42","channel":"news","data":{"why":1},"info":{"role":"x"}}`, `{"result":{}}`)
-	s.has(`"channel":"news"`, `"subscribe":`, `"data":{"why":1}`)
+	s.WaitFor(`"channel":"news"`, `"subscribe":`, `"data":{"why":1}`)
 	n1.api("publish", `{"channel":"news","data":{"a":1}}`)
-	s.has(`"channel":"news"`, `"pub":`, `"data":{"a":1}`)
-	eventually(t, "presence does not show the subscription's info", func() bool {
+	s.WaitFor(`"channel":"news"`, `"pub":`, `"data":{"a":1}`)
+	kit.Eventually(t, "presence shows the subscription's info", func() bool {
 		return strings.Contains(n1.api("presence", `{"channel":"news"}`), `"chan_info":{"role":"x"}`)
 	})
 	n1.wantAPI("unsubscribe", `{"user":"42","channel":"news"}`, `{"result":{}}`)
-	s.has(`"channel":"news"`, `"unsubscribe":`, `2000`)
+	s.WaitFor(`"channel":"news"`, `"unsubscribe":`, `2000`)
 	n1.wantAPI("refresh", fmt.Sprintf(`{"user":"42","expire_at":%d}`, time.Now().Add(time.Hour).Unix()), `{"result":{}}`)
-	s.has(`"refresh":`)
+	s.WaitFor(`"refresh":`)
 	n1.wantAPI("disconnect", `{"user":"42"}`, `{"result":{}}`)
-	s.wantClose(3503, "force disconnect")
-	if !other.open() || len(other.all()) != 1 {
-		t.Errorf("user 43 got %q", other.all())
+	wantClose(t, s, 3503, "force disconnect")
+	if !other.Open() || len(other.All()) != 1 {
+		t.Errorf("user 43 got %q", other.All())
 	}
 }

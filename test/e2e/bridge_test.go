@@ -10,26 +10,19 @@ import (
 	"sync"
 	"testing"
 
-	"magpie/test/kit/redistest"
+	"magpie/test/kit"
 )
-
-// cluster starts two nodes on one redis-server.
-func two(t *testing.T, args ...string) (*redistest.Server, *node, *node) {
-	t.Helper()
-	r := redistest.Start(t)
-	args = append([]string{"--redis", r.URL}, args...)
-	return r, start(t, args...), start(t, args...)
-}
 
 // The founding article's contract: what one client sends, all get, the sender
 // too; the channel is chat.
 func TestClassicChat(t *testing.T) {
-	n := start(t)
-	a, b := n.dial(""), n.dial("")
-	a.send(`{"content":"has joined the chat"}`)
-	b.send("plain text")
-	for _, s := range []*socket{a, b} {
-		got := s.wait(2)
+	t.Parallel()
+	n := kit.Start(t)
+	a, b := n.Dial(""), n.Dial("")
+	a.Send(`{"content":"has joined the chat"}`)
+	b.Send("plain text")
+	for _, s := range []*kit.Socket{a, b} {
+		got := s.Wait(2)
 		slices.Sort(got)
 		if !slices.Equal(got, []string{"plain text", `{"content":"has joined the chat"}`}) {
 			t.Errorf("got %q", got)
@@ -40,15 +33,16 @@ func TestClassicChat(t *testing.T) {
 // P1: a plain PUBLISH reaches every node's clients exactly once and is in the
 // log exactly once; FCALL answers its position.
 func TestRedisIsTheAPI(t *testing.T) {
+	t.Parallel()
 	r, n1, n2 := two(t)
-	a, b := n1.dial(""), n2.dial("format=envelope")
+	a, b := n1.Dial(""), n2.Dial("format=envelope")
 	if got := r.Do("PUBLISH", "chat", `{"content":"hi"}`); got != "2" {
 		t.Errorf("PUBLISH reached %s nodes, want 2", got)
 	}
-	if got := a.wait(1)[0]; got != `{"content":"hi"}` {
+	if got := a.Wait(1)[0]; got != `{"content":"hi"}` {
 		t.Errorf("node 1 got %s", got)
 	}
-	first := b.envelopes(1)[0]
+	first := b.Envelopes(1)[0]
 	if string(first.Data) != `{"content":"hi"}` || first.Offset != 1 || first.Via != "plain" {
 		t.Errorf("node 2 got %+v", first)
 	}
@@ -57,13 +51,13 @@ func TestRedisIsTheAPI(t *testing.T) {
 	if len(reply) != 2 || reply[0] != "2" || reply[1] != first.Epoch || !slices.Equal(reply, again) {
 		t.Errorf("FCALL answered %q, then %q", reply, again)
 	}
-	n1.publish("chat", "fence")
-	for _, s := range []*socket{a, b} {
-		if got := s.wait(3); len(got) != 3 {
+	n1.Publish("chat", "fence")
+	for _, s := range []*kit.Socket{a, b} {
+		if got := s.Wait(3); len(got) != 3 {
 			t.Errorf("got %d messages: %q", len(got), got)
 		}
 	}
-	if log := n2.logOf("chat"); len(log) != 3 {
+	if log := history(t, n2, "chat"); len(log) != 3 {
 		t.Errorf("%d messages in the log: %+v", len(log), log)
 	}
 }
@@ -71,24 +65,25 @@ func TestRedisIsTheAPI(t *testing.T) {
 // 10,000 messages from five kinds of publishers reach fifty subscribers on two
 // nodes complete, once and in one order (P3, D1, D5, D6).
 func TestTenThousandMixedMessages(t *testing.T) {
+	t.Parallel()
 	const each = 2000
 	config := filepath.Join(t.TempDir(), "magpie.yaml")
 	if err := os.WriteFile(config, []byte("rules:\n  - match: chat\n    log: {size: 20000, age: 1h}\ningest:\n  streams: [orders]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r, n1, n2 := two(t, "--config", config)
-	var sockets []*socket
+	var sockets []*kit.Socket
 	for i := range 50 {
-		sockets = append(sockets, []*node{n1, n2}[i%2].dial("format=envelope"))
+		sockets = append(sockets, []*kit.Node{n1, n2}[i%2].Dial("format=envelope"))
 	}
 	publishers := map[string]func(text string){
-		"http":  func(text string) { n1.publish("chat", text) },
+		"http":  func(text string) { n1.Publish("chat", text) },
 		"plain": func(text string) { r.Do("PUBLISH", "chat", text) },
 		"fcall": func(text string) { r.Do("FCALL", "magpie_publish", "1", "chat", text) },
 		"xadd":  func(text string) { r.Do("XADD", "orders", "*", "channel", "chat", "payload", text) },
 	}
-	raw := n2.dial("channel=chat")
-	publishers["raw"] = raw.send
+	raw := n2.Dial("channel=chat")
+	publishers["raw"] = raw.Send
 	var wg sync.WaitGroup
 	for name, publish := range publishers {
 		wg.Go(func() {
@@ -100,7 +95,7 @@ func TestTenThousandMixedMessages(t *testing.T) {
 	wg.Wait()
 	var order []string
 	for i, s := range sockets {
-		list := s.envelopes(5 * each)
+		list := s.Envelopes(5 * each)
 		got := make([]string, len(list))
 		for k, e := range list {
 			if e.Offset != uint64(k+1) {
@@ -115,7 +110,7 @@ func TestTenThousandMixedMessages(t *testing.T) {
 		}
 	}
 	checkComplete(t, order, publishers, each)
-	if log := n1.logOf("chat"); len(log) != 5*each {
+	if log := history(t, n1, "chat"); len(log) != 5*each {
 		t.Errorf("%d messages in the log", len(log))
 	}
 }
@@ -147,17 +142,18 @@ func checkComplete(t *testing.T, order []string, publishers map[string]func(stri
 
 // Binary in, binary out; nobody is disconnected for it.
 func TestPayloadsThatAreNoText(t *testing.T) {
-	n := start(t)
-	plain, wrapped, events := n.dial(""), n.dial("format=envelope"), n.source("", "")
-	n.publish("chat", "\xff\x00\x01")
-	n.publish("chat", "ok")
-	if got := plain.wait(2); got[0] != "\xff\x00\x01" || got[1] != "ok" {
+	t.Parallel()
+	n := kit.Start(t)
+	plain, wrapped, events := n.Dial(""), n.Dial("format=envelope"), n.Events("", "")
+	n.Publish("chat", "\xff\x00\x01")
+	n.Publish("chat", "ok")
+	if got := plain.Wait(2); got[0] != "\xff\x00\x01" || got[1] != "ok" {
 		t.Errorf("raw: %q", got)
 	}
-	if got := wrapped.wait(2); !strings.Contains(got[0], `"b64":"/wAB"`) {
+	if got := wrapped.Wait(2); !strings.Contains(got[0], `"b64":"/wAB"`) {
 		t.Errorf("envelope: %q", got)
 	}
-	if got := events.wait(2); got[0].name != "base64" || got[0].data != "/wAB" || got[1].data != "ok" {
+	if got := events.Wait(2); got[0].Name != "base64" || got[0].Data != "/wAB" || got[1].Data != "ok" {
 		t.Errorf("events: %+v", got)
 	}
 }

@@ -7,32 +7,34 @@ import (
 	"sync"
 	"testing"
 
+	"magpie/test/kit"
 	"magpie/test/kit/redistest"
 )
 
 // Slots that move from master to master in the middle of traffic lose nothing
 // and double nothing, on either node; clients stay connected (P3, D4, D6).
 func TestSlotsMoveUnderTraffic(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3)
-	n1, n2 := start(t, "--redis", c.URL), start(t, "--redis", c.URL)
-	sockets := []*socket{n1.dial("format=envelope"), n2.dial("format=envelope")}
+	n1, n2 := kit.Start(t, "--redis", c.URL), kit.Start(t, "--redis", c.URL)
+	sockets := []*kit.Socket{n1.Dial("format=envelope"), n2.Dial("format=envelope")}
 	stop := make(chan struct{})
 	var acked map[uint64]string
 	var wg sync.WaitGroup
 	wg.Go(func() { acked = publishUntil(n1, stop) })
-	sockets[0].wait(20)
+	sockets[0].Wait(20)
 	for _, to := range c.Masters {
 		if to == c.Owner("chat") {
 			continue
 		}
-		seen := len(sockets[0].all())
+		seen := len(sockets[0].All())
 		c.Move("chat", to, nil)
-		sockets[0].wait(seen + 20)
-		sockets[1].wait(seen + 20)
+		sockets[0].Wait(seen + 20)
+		sockets[1].Wait(seen + 20)
 	}
 	close(stop)
 	wg.Wait()
-	n1.publish("chat", "fence")
+	n1.Publish("chat", "fence")
 	for i, s := range sockets {
 		got := untilFence(t, s)
 		for at, text := range acked {
@@ -48,38 +50,37 @@ func TestSlotsMoveUnderTraffic(t *testing.T) {
 // back with the position of before the crash misses nothing that the replica
 // had.
 func TestAMasterDiesAndItsReplicaTakesOver(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3)
 	owner := c.Owner("chat")
 	c.AddReplica(owner)
-	n1, n2 := start(t, "--redis", c.URL), start(t, "--redis", c.URL)
-	live := n2.dial("format=envelope")
+	n1, n2 := kit.Start(t, "--redis", c.URL), kit.Start(t, "--redis", c.URL)
+	live := n2.Dial("format=envelope")
 	for i := range 10 {
-		n1.publish("chat", fmt.Sprint(i))
+		n1.Publish("chat", fmt.Sprint(i))
 	}
-	live.wait(10)
-	if got := owner.Do("WAIT", "1", "5000"); got != "1" {
-		t.Fatalf("%s replicas have the log", got)
-	}
-	since := live.envelopes(10)[9].position()
+	live.Wait(10)
+	owner.WaitReplicated()
+	since := live.Envelopes(10)[9].Position()
 	owner.Kill()
-	eventually(t, "publishing works again", func() bool {
-		status, _ := n1.post("chat", "after", "k-after")
+	kit.Eventually(t, "publishing works again", func() bool {
+		status, _ := n1.Post("/publish/chat", "after", "Idempotency-Key: k-after")
 		return status == http.StatusOK
 	})
-	live.wait(11)
-	for _, n := range []*node{n1, n2} {
-		n.waitReady()
-		back := n.dial("format=envelope&since=" + since)
-		back.wait(1)
-		if first := back.envelopes(1)[0]; !strings.Contains(string(first.Data), "after") || first.Offset != 11 {
+	live.Wait(11)
+	for _, n := range []*kit.Node{n1, n2} {
+		n.WaitReady()
+		back := n.Dial("format=envelope&since=" + since)
+		back.Wait(1)
+		if first := back.Envelopes(1)[0]; !strings.Contains(string(first.Data), "after") || first.Offset != 11 {
 			t.Errorf("after the failover: %+v", first)
 		}
 	}
 	places := map[string]bool{}
-	for _, e := range live.envelopes(11) {
-		if places[e.position()] || e.Gap != nil {
+	for _, e := range live.Envelopes(11) {
+		if places[e.Position()] || e.Gap != nil {
 			t.Errorf("%+v", e)
 		}
-		places[e.position()] = true
+		places[e.Position()] = true
 	}
 }

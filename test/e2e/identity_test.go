@@ -20,6 +20,8 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
+
+	"magpie/test/kit"
 )
 
 const (
@@ -75,7 +77,8 @@ func roles(t *testing.T) []role {
 // Attack row N5: no door lets in whom another one keeps out. Action × door ×
 // role × channel, against the one authoriser.
 func TestEveryDoorDecidesAlike(t *testing.T) {
-	n := start(t, "--token-secret", rolesSecret, "--api-key", rolesKey, "--rules", rolesRules)
+	t.Parallel()
+	n := kit.Start(t, "--token-secret", rolesSecret, "--api-key", rolesKey, "--rules", rolesRules)
 	d := doorTest{t: t, node: n, judge: judge(t)}
 	for _, r := range roles(t) {
 		for _, name := range rolesChannels {
@@ -93,7 +96,7 @@ func TestEveryDoorDecidesAlike(t *testing.T) {
 
 type doorTest struct {
 	t     *testing.T
-	node  *node
+	node  *kit.Node
 	judge *auth.Authorizer
 }
 
@@ -122,21 +125,14 @@ func (d *doorTest) http(r role, name string) {
 
 func (d *doorTest) request(r role, method, path string) (int, string) {
 	d.t.Helper()
-	req, err := http.NewRequestWithContext(d.t.Context(), method, d.node.url(path), strings.NewReader("1"))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	var headers []string
 	if r.token != "" {
-		req.Header.Set("Authorization", "Bearer "+r.token)
+		headers = append(headers, "Authorization: Bearer "+r.token)
 	}
 	if r.key != "" {
-		req.Header.Set("X-API-Key", r.key)
+		headers = append(headers, "X-API-Key: "+r.key)
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return read(res)
+	return kit.Read(d.node.Do(method, path, "1", headers...))
 }
 
 func (r role) query(name string) string {
@@ -149,7 +145,7 @@ func (r role) query(name string) string {
 
 func (d *doorTest) raw(r role, name string) {
 	d.t.Helper()
-	s, res, err := d.node.tryDial(r.query(name))
+	s, res, err := d.node.TryDial("/websocket?" + r.query(name))
 	d.expect("raw", r, auth.Subscribe, name, false, err == nil, fmt.Sprint(err))
 	if err != nil {
 		if res == nil || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
@@ -157,24 +153,15 @@ func (d *doorTest) raw(r role, name string) {
 		}
 		return
 	}
-	s.send("1")
-	answer := s.wait(1)[0]
+	s.Send("1")
+	answer := s.Wait(1)[0]
 	d.expect("raw", r, auth.Publish, name, true, !strings.HasPrefix(answer, `{"error"`), answer)
-	s.close()
+	s.Close()
 }
 
 func (d *doorTest) sse(r role, name string) {
 	d.t.Helper()
-	ctx, cancel := context.WithCancel(d.t.Context())
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", d.node.url("/sse?"+r.query(name)), nil)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	res := d.node.Ask("GET", "/sse?"+r.query(name), "")
 	res.Body.Close()
 	d.expect("SSE", r, auth.Subscribe, name, false, res.StatusCode == http.StatusOK, res.Status)
 }
@@ -212,7 +199,7 @@ type conversation struct {
 
 func (d *doorTest) converse(token string) *conversation {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(d.t.Context(), kit.Patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, "ws://"+d.node.Addr+"/connection/websocket", nil)
 	if err != nil {
@@ -249,7 +236,7 @@ func (c *conversation) ask(do, name string) (allowed bool, text string) {
 
 func (c *conversation) command(do string, what map[string]any) answer {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), kit.Patience)
 	defer cancel()
 	c.last++
 	text, err := json.Marshal(map[string]any{"id": c.last, do: what})
@@ -279,13 +266,14 @@ func (c *conversation) command(do string, what map[string]any) answer {
 // A node checks tokens with keys that it fetches, goes on with them when their
 // server is away, and tells those it cannot judge to try again.
 func TestNodeWithAKeySet(t *testing.T) {
+	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(keySet(t, "a", key)) }))
 	defer provider.Close()
-	n := start(t, "--token-jwks", provider.URL)
+	n := kit.Start(t, "--token-jwks", provider.URL)
 	token := func(kid string) string {
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "42", "exp": time.Now().Add(time.Hour).Unix()})
 		token.Header["kid"] = kid
@@ -295,17 +283,17 @@ func TestNodeWithAKeySet(t *testing.T) {
 		}
 		return s
 	}
-	if status, body := n.get("/history/chat?token=" + token("a")); status != http.StatusOK {
+	if status, body := n.Get("/history/chat?token=" + token("a")); status != http.StatusOK {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, body := n.get("/history/chat"); status != http.StatusUnauthorized {
+	if status, body := n.Get("/history/chat"); status != http.StatusUnauthorized {
 		t.Errorf("without a token: %d %s", status, body)
 	}
 	provider.Close()
-	if status, body := n.get("/history/chat?token=" + token("a")); status != http.StatusOK {
+	if status, body := n.Get("/history/chat?token=" + token("a")); status != http.StatusOK {
 		t.Errorf("while the provider is away: %d %s", status, body)
 	}
-	if status, body := n.get("/history/chat?token=" + token("b")); status != http.StatusServiceUnavailable || !strings.Contains(body, "try again") {
+	if status, body := n.Get("/history/chat?token=" + token("b")); status != http.StatusServiceUnavailable || !strings.Contains(body, "try again") {
 		t.Errorf("a key that may be new: %d %s", status, body)
 	}
 }

@@ -3,36 +3,32 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
-	"net"
-	"net/http"
+	"io"
 	"strings"
 	"testing"
+
+	"magpie/test/kit"
 )
 
 // slowDial opens a raw WebSocket on channel big and reads nothing after the
 // handshake.
-func slowDial(t *testing.T, n *node) net.Conn {
+func slowDial(t *testing.T, n *kit.Node) {
 	t.Helper()
-	c, err := net.Dial("tcp", n.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.(*net.TCPConn).SetReadBuffer(4 << 10)
-	fmt.Fprintf(c, "GET /websocket?channel=big HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", n.Addr)
+	c := n.Connect()
+	_ = c.SetReadBuffer(4 << 10)
+	io.WriteString(c, n.Handshake("/websocket?channel=big"))
 	line, err := bufio.NewReaderSize(c, 16).ReadString('\n')
 	if err != nil || !strings.Contains(line, "101") {
 		t.Fatalf("handshake: %q, %v", line, err)
 	}
-	return c
 }
 
 // Bad input: the status that convention asks for, one sentence that says what
 // to do, and nothing of what was sent.
 func TestBadInput(t *testing.T) {
-	n := start(t, "--max-payload", "100")
-	n.publish("chat", "1")
+	t.Parallel()
+	n := kit.Start(t, "--max-payload", "100")
+	n.Publish("chat", "1")
 	for _, c := range []struct {
 		method, path, body string
 		header             string
@@ -85,22 +81,8 @@ func TestBadInput(t *testing.T) {
 		{"GET", "/sse?" + strings.Repeat("x", 500) + "=1", "", "", 400, "bad_parameter"},
 	} {
 		what := c.method + " " + c.path[:min(len(c.path), 40)] + " " + c.header[:min(len(c.header), 30)]
-		req, err := http.NewRequest(c.method, n.url(c.path), strings.NewReader(c.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(c.header) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-			req.Header.Set(name, value)
-			if name == "Host" {
-				req.Host = value
-			}
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		status, body := read(res)
+		res := n.Ask(c.method, c.path, c.body, headers(c.header)...)
+		status, body := kit.Read(res, nil)
 		var answer struct {
 			Error struct{ Code, Message string }
 		}
@@ -117,16 +99,21 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("%s: no Allow", what)
 		}
 	}
-	if log := n.logOf("chat"); len(log) != 1 {
+	if log := history(t, n, "chat"); len(log) != 1 {
 		t.Errorf("something refused got in: %+v", log)
 	}
 }
 
-const upgrade = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+var upgrade = strings.Join(kit.Upgrade, "\n")
+
+func headers(lines string) []string {
+	return strings.FieldsFunc(lines, func(r rune) bool { return r == '\n' })
+}
 
 // Refusals name what was meant, and the way in.
 func TestRefusalsSayWhatToDo(t *testing.T) {
-	n := start(t, "--token-secret", apiSecret, "--api-key", apiKey)
+	t.Parallel()
+	n := kit.Start(t, "--token-secret", apiSecret, "--api-key", apiKey)
 	for _, c := range []struct{ method, path, header, code, message string }{
 		{"GET", "/websocket?chanel=a", upgrade, "bad_parameter", `unknown parameter "chanel"; did you mean channel?`},
 		{"GET", "/sse?foo=a", "", "bad_parameter", `unknown parameter "foo"; those there are: channel`},
@@ -144,19 +131,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		{"POST", "/publish/chat", "Authorization: apikey " + apiKey, "", ""},
 		{"GET", "/history/chat", "Authorization: bearer " + sign(t, apiSecret, "42"), "", ""},
 	} {
-		req, err := http.NewRequest(c.method, n.url(c.path), strings.NewReader(map[string]string{"POST": "x"}[c.method]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(c.header) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-			req.Header.Set(name, value)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, body := read(res)
+		_, body := kit.Read(n.Do(c.method, c.path, map[string]string{"POST": "x"}[c.method], headers(c.header)...))
 		var answer struct {
 			Error struct{ Code, Message string }
 		}
@@ -165,21 +140,22 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		}
 	}
 	// What pages add against caches is none of ours.
-	s := n.dial("channel=chat&_=123&token=" + sign(t, apiSecret, "42"))
-	s.send("hi")
-	s.wait(1)
+	s := n.Dial("channel=chat&_=123&token=" + sign(t, apiSecret, "42"))
+	s.Send("hi")
+	s.Wait(1)
 }
 
 // A message over the limit ends a raw session with 1009 and goes nowhere.
 func TestTooBigAFrame(t *testing.T) {
-	n := start(t, "--max-payload", "100")
-	s, other := n.dial(""), n.dial("")
-	s.send(strings.Repeat("x", 101))
-	if code, _ := s.closeCode(); code != 1009 {
+	t.Parallel()
+	n := kit.Start(t, "--max-payload", "100")
+	s, other := n.Dial(""), n.Dial("")
+	s.Send(strings.Repeat("x", 101))
+	if code, _ := s.CloseCode(); code != 1009 {
 		t.Errorf("closed with %d, want 1009", code)
 	}
-	n.publish("chat", "fence")
-	if got := other.wait(1); got[0] != "fence" {
+	n.Publish("chat", "fence")
+	if got := other.Wait(1); got[0] != "fence" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -187,28 +163,23 @@ func TestTooBigAFrame(t *testing.T) {
 // With a token secret guests are kept out, users with a token let in, and the
 // address need not be this machine's.
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	const secret = "a secret of more than thirty-two bytes"
-	n := start(t, "--token-secret", secret, "--api-key", "the-key-of-servers")
-	if _, res, err := n.tryDial(""); err == nil || res.StatusCode != 401 {
+	n := kit.Start(t, "--token-secret", secret, "--api-key", "the-key-of-servers")
+	if _, res, err := n.TryDial("/websocket"); err == nil || res.StatusCode != 401 {
 		t.Errorf("a guest came in: %v", err)
 	}
 	token := sign(t, secret, "42")
-	s := n.dial("format=envelope&token=" + token)
-	s.send("hi")
-	if got := s.wait(1)[0]; !strings.Contains(got, `"user":"42"`) {
+	s := n.Dial("format=envelope&token=" + token)
+	s.Send("hi")
+	if got := s.Wait(1)[0]; !strings.Contains(got, `"user":"42"`) {
 		t.Errorf("the publisher is not stamped: %s", got)
 	}
-	req, _ := http.NewRequest("POST", n.url("/publish/chat"), strings.NewReader("from a server"))
-	req.Header.Set("X-API-Key", "the-key-of-servers")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status, body := read(res); status != 200 {
+	if status, body := n.Post("/publish/chat", "from a server", "X-API-Key: the-key-of-servers"); status != 200 {
 		t.Errorf("with the API key: %d %s", status, body)
 	}
-	s.wait(2)
-	if strings.Contains(n.log.String(), token) || strings.Contains(n.log.String(), "from a server") {
+	s.Wait(2)
+	if strings.Contains(n.Output(), token) || strings.Contains(n.Output(), "from a server") {
 		t.Error("a token or a payload is in the log")
 	}
 }
@@ -216,16 +187,17 @@ func TestTokens(t *testing.T) {
 // A Centrifuge client at the raw door is told where to go; taken at its word,
 // it would fill the channel with its commands and hear itself.
 func TestACentrifugeClientAtTheRawDoor(t *testing.T) {
-	n := start(t)
-	other := n.dial("")
-	lost := n.dial("")
-	lost.send(`{"connect":{"token":"x"},"id":1}`)
-	if code, reason := lost.closeCode(); code != 4503 || !strings.Contains(reason, "/connection/websocket") {
+	t.Parallel()
+	n := kit.Start(t)
+	other := n.Dial("")
+	lost := n.Dial("")
+	lost.Send(`{"connect":{"token":"x"},"id":1}`)
+	if code, reason := lost.CloseCode(); code != 4503 || !strings.Contains(reason, "/connection/websocket") {
 		t.Errorf("closed with %d %s, want 4503", code, reason)
 	}
-	other.send(`{"connect":"is a word like any other","id":1}`)
-	other.send(`{"connect":{},"id":1}`) // not the first frame
-	if got := other.wait(2); len(got) != 2 {
+	other.Send(`{"connect":"is a word like any other","id":1}`)
+	other.Send(`{"connect":{},"id":1}`) // not the first frame
+	if got := other.Wait(2); len(got) != 2 {
 		t.Errorf("got %q", got)
 	}
 }

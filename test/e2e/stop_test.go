@@ -4,27 +4,30 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"magpie/test/kit"
 )
 
 // However early or late it is stopped, a healthy node ends with 0 and has
 // nothing to complain about.
 func TestStoppingIsClean(t *testing.T) {
+	t.Parallel()
 	for i := range 12 {
-		n := launch(t)
+		n := kit.Launch(t)
 		if i%3 > 0 {
-			n.waitReady()
+			n.WaitReady()
 		}
 		if i%3 == 2 {
-			n.dial("")
-			n.publish("chat", "hi")
+			n.Dial("")
+			n.Publish("chat", "hi")
 		}
 		if i%3 == 0 {
-			eventually(t, "no log", func() bool { return n.log.String() != "" })
+			kit.Eventually(t, "the node has written to its log", func() bool { return n.Output() != "" })
 		}
-		n.cmd.Process.Signal(syscall.SIGTERM)
-		<-n.gone
-		if log := n.log.String(); n.err != nil || strings.Contains(log, `"ERROR"`) {
-			t.Errorf("round %d: %v\n%s", i, n.err, log)
+		n.Signal(syscall.SIGTERM)
+		err := n.Wait()
+		if log := n.Output(); err != nil || strings.Contains(log, `"ERROR"`) {
+			t.Errorf("round %d: %v\n%s", i, err, log)
 		}
 	}
 }

@@ -10,8 +10,9 @@ import (
 
 // Ports for servers are below those that systems take for outgoing connections
 // (from 32768 on): a connection of another test cannot take the port of a
-// server that is not started yet, or is killed and comes back.
-const firstPort, portCount = 12_000, 20_000
+// server that is not started yet, or is killed and comes back. The same holds
+// for the port that a node of a Redis Cluster takes 10,000 above its own.
+const firstPort, portCount = 12_000, 10_000
 
 var nextPort atomic.Int64
 

@@ -184,9 +184,7 @@ func TestClusterAMasterFailsOver(t *testing.T) {
 		n.publish(dead, strconv.Itoa(i))
 	}
 	last := n.history(dead, engine.Query{}).Top
-	eventually(t, "the replica has it", 5*time.Second, func() bool {
-		return strings.Contains(victim.Do("WAIT", "1", "1000"), "1")
-	})
+	victim.WaitReplicated()
 	rechecks := n.sink.Rechecks()
 	victim.Kill()
 	eventually(t, "readiness says no", 5*time.Second, func() bool { return n.Ready() != nil })

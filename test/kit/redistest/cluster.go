@@ -3,6 +3,7 @@ package redistest
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,8 +57,7 @@ func StartClusterAt(t testing.TB, firsts ...int) *Cluster {
 // startMember starts one node. A dead one is noticed after a second.
 func startMember(t testing.TB) *Server {
 	t.Helper()
-	_, bus, _ := net.SplitHostPort(kit.FreeAddr(t))
-	return Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", bus,
+	return Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
 		"--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0")
 }
 
@@ -68,16 +68,7 @@ func (s *Server) meet(other *Server) {
 		return
 	}
 	host, port, _ := net.SplitHostPort(other.Addr)
-	s.Do("CLUSTER", "MEET", host, port, other.busPort())
-}
-
-func (s *Server) busPort() string {
-	for i, arg := range s.args {
-		if arg == "--cluster-port" {
-			return s.args[i+1]
-		}
-	}
-	return ""
+	s.Do("CLUSTER", "MEET", host, port)
 }
 
 // ID is what the cluster calls the node.
@@ -119,12 +110,25 @@ func (c *Cluster) AddReplica(master *Server) *Server {
 	return r
 }
 
+// WaitReplicated waits until the server's only replica has all that the server
+// wrote so far. (WAIT counts for the writes of its own connection alone.)
+func (s *Server) WaitReplicated() {
+	s.t.Helper()
+	written := regexp.MustCompile(`master_repl_offset:(\d+)`)
+	has := regexp.MustCompile(`slave0:.*offset=(\d+)`)
+	kit.Eventually(s.t, "the replica has all", func() bool {
+		info := s.Do("INFO", "replication")
+		a, b := written.FindStringSubmatch(info), has.FindStringSubmatch(info)
+		return a != nil && b != nil && a[1] == b[1]
+	})
+}
+
 // Owner is the master that has the slot of a key now.
 func (c *Cluster) Owner(key string) *Server {
 	c.t.Helper()
-	slot := c.Masters[0].slot(key)
 	for _, s := range c.Masters {
-		if nodes, err := s.Try("CLUSTER", "NODES"); err == nil && hasSlot(nodes, slot) {
+		// Others answer MOVED; ASK is the owner's answer while the slot moves.
+		if _, err := s.Try("EXISTS", key); err == nil || strings.HasPrefix(err.Error(), "ASK ") {
 			return s
 		}
 	}
@@ -132,41 +136,12 @@ func (c *Cluster) Owner(key string) *Server {
 	return nil
 }
 
-func (s *Server) slot(key string) int {
-	n, err := strconv.Atoi(s.Do("CLUSTER", "KEYSLOT", key))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return n
-}
-
-// hasSlot tells whether the node that was asked says that it has the slot.
-func hasSlot(nodes string, slot int) bool {
-	for line := range strings.Lines(nodes) {
-		if !strings.Contains(line, "myself,master") {
-			continue
-		}
-		for _, part := range strings.Fields(line)[8:] {
-			from, to, ok := strings.Cut(part, "-")
-			if !ok {
-				to = from
-			}
-			a, err1 := strconv.Atoi(from)
-			b, err2 := strconv.Atoi(to)
-			if err1 == nil && err2 == nil && a <= slot && slot <= b {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // Move moves the slot of a key with all its keys to another master, as an
 // operator's tool does. pause, if given, is called when the first key is there,
 // and when all are and the slot is not yet.
 func (c *Cluster) Move(key string, to *Server, pause func()) {
 	c.t.Helper()
-	from, slot := c.Owner(key), strconv.Itoa(c.Masters[0].slot(key))
+	from, slot := c.Owner(key), c.Masters[0].Do("CLUSTER", "KEYSLOT", key)
 	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", from.ID())
 	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", to.ID())
 	host, port, _ := net.SplitHostPort(to.Addr)
