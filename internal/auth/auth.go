@@ -4,14 +4,15 @@
 //
 // It keeps no sessions. It reads nothing but the key set behind a JWKS URL,
 // where one is configured: one short-lived goroutine fetches it when it is
-// needed, never two at once, and Close ends and awaits it.
+// needed, never two at once, and Close ends it and waits for it.
 package auth
 
 import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/channel"
 	"magpie/internal/fault"
@@ -38,21 +39,21 @@ type Config struct {
 // Authorizer answers who may do what. All methods are safe for concurrent use.
 type Authorizer struct {
 	rules            *channel.Rules
-	local            []tokenkey.Key // secrets and public keys
+	local            []tokenkey.Key // secrets, then public keys
 	jwks             *JWKS
 	audience, issuer string
 	keys             [][sha256.Size]byte
 	personal         string
-	guests           []string // see Guests
-	guestKeys        [][]byte // the first signs
+	guests           bool                   // some rule lets guests do something
+	guestKeys        jwt.VerificationKeySet // the first signs
 }
 
 // New returns an authorizer.
 func New(c Config) *Authorizer {
-	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: c.Rules.ForGuests()}
+	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: len(c.Rules.ForGuests()) > 0}
 	for _, s := range c.Secrets {
 		a.local = append(a.local, tokenkey.Secret(s))
-		a.guestKeys = append(a.guestKeys, guestKey(s))
+		a.guestKeys.Keys = append(a.guestKeys.Keys, guestKey(s))
 	}
 	a.local = append(a.local, c.Public...)
 	for _, k := range c.Keys {
@@ -61,8 +62,8 @@ func New(c Config) *Authorizer {
 	return a
 }
 
-// Prepare begins to fetch the key set, where there is one, and waits for
-// nothing. Call it when the server starts; a failure is logged and tried again
+// Prepare starts to fetch the key set, where there is one, and does not wait
+// for it. Call it when the server starts; a failure is logged and tried again
 // when a token needs the keys.
 func (a *Authorizer) Prepare() {
 	if a.jwks != nil {
@@ -79,7 +80,7 @@ func (a *Authorizer) Close(ctx context.Context) error {
 	return a.jwks.close(ctx)
 }
 
-// Key answers the server behind an API key. The time it takes does not depend
+// Key returns the identity of the server that shows this API key. The time it takes does not depend
 // on how much of a key is right: hashes are compared, all of them.
 func (a *Authorizer) Key(key string) (Identity, error) {
 	sum := sha256.Sum256([]byte(key))
@@ -92,27 +93,4 @@ func (a *Authorizer) Key(key string) (Identity, error) {
 			Message: "API key not accepted: send one of the server's api_key settings as X-API-Key"}
 	}
 	return Identity{Kind: Server}, nil
-}
-
-// Personal returns the channel that belongs to this user alone, "" when there
-// is none: the setting personal_channel is not set, nobody is known, or the
-// user's name cannot be part of a channel's name.
-func (a *Authorizer) Personal(id Identity) string {
-	if a.personal == "" {
-		return ""
-	}
-	name := a.personal + id.User
-	if !a.owns(id.User, name) || channel.Check(name) != nil {
-		return ""
-	}
-	return name
-}
-
-// owns tells whether a channel under the prefix is this user's. In a prefix
-// with a # some users' names would let others in: those have no channel.
-func (a *Authorizer) owns(user, name string) bool {
-	if strings.Contains(a.personal, "#") && strings.ContainsAny(user, "#,") {
-		return false
-	}
-	return user != "" && name[len(a.personal):] == user
 }

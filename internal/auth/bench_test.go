@@ -29,10 +29,10 @@ func BenchmarkIdentify(b *testing.B) {
 }
 
 func BenchmarkMay(b *testing.B) {
-	a, r := ruled(), auth.Request{Who: user("42"), Do: auth.Publish, Channel: "dialog#42,43"}
+	a, r := ruled(), auth.Request{Identity: user("42"), Action: auth.Publish, Channel: "dialog#42,43"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := a.May(r); err != nil {
+		if err := a.Authorize(r); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -43,9 +43,9 @@ func BenchmarkMay(b *testing.B) {
 func TestMayAllocatesNothing(t *testing.T) {
 	a := ruled()
 	for _, name := range []string{"chat", "anyone", "dialog#41,42", "user:42"} {
-		r := auth.Request{Who: user("42"), Do: auth.Publish, Channel: name}
+		r := auth.Request{Identity: user("42"), Action: auth.Publish, Channel: name}
 		if n := testing.AllocsPerRun(100, func() {
-			if err := a.May(r); err != nil {
+			if err := a.Authorize(r); err != nil {
 				t.Error(err)
 			}
 		}); n > 0 {

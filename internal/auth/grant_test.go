@@ -67,19 +67,6 @@ func TestSubscriptionTokensOfOthers(t *testing.T) {
 	}
 }
 
-// A grant is for its channel alone.
-func TestMaySubscribeLooksAtTheGrantsChannel(t *testing.T) {
-	a := authorizer()
-	if err := a.MaySubscribe(user("42"), "$team", &auth.Grant{Channel: "$team"}); err != nil {
-		t.Error(err)
-	}
-	for _, g := range []*auth.Grant{nil, {}, {Channel: "$other"}} {
-		if err := a.MaySubscribe(user("42"), "$team", g); fault.KindOf(err) != fault.Forbidden {
-			t.Errorf("%+v: %v", g, err)
-		}
-	}
-}
-
 // Check says of a token what Identify and Subscription would.
 func TestCheck(t *testing.T) {
 	a := authorizer()

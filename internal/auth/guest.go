@@ -49,6 +49,8 @@ type guestInfo struct {
 	Guest bool   `json:"guest"`
 }
 
+var guestParser = jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
+
 type guestClaims struct {
 	jwt.RegisteredClaims
 	Name string `json:"name"`
@@ -57,7 +59,7 @@ type guestClaims struct {
 // SetGuestKey says with which key guests' tokens are signed; all nodes need
 // the same one. Call it before the first guest comes. Where there are token
 // secrets the keys are made of those and no call is needed.
-func (a *Authorizer) SetGuestKey(key []byte) { a.guestKeys = [][]byte{key} }
+func (a *Authorizer) SetGuestKey(key []byte) { a.guestKeys.Keys = []jwt.VerificationKey{key} }
 
 // guestKey derives the guests' key from a token secret.
 func guestKey(secret string) []byte {
@@ -69,7 +71,7 @@ func guestKey(secret string) []byte {
 // NewGuest makes a guest, or gives the one whose token is shown a new name and
 // more time. An empty name keeps the old one, or lets the server choose.
 func (a *Authorizer) NewGuest(old, name string) (GuestToken, error) {
-	if len(a.guestKeys) == 0 || len(a.Guests()) == 0 {
+	if len(a.guestKeys.Keys) == 0 || !a.guests {
 		return GuestToken{}, refuse(fault.Forbidden, "rules", "not allowed: no rule of this server lets guests in; connect with a token")
 	}
 	g := guestClaims{}
@@ -88,9 +90,9 @@ func (a *Authorizer) NewGuest(old, name string) (GuestToken, error) {
 		g.Name = name
 	}
 	if g.Name == "" {
-		g.Name = birdName(g.Subject)
+		g.Name = defaultName(g.Subject)
 	}
-	if err := checkName(g.Name); err != nil {
+	if err := checkGuestName(g.Name); err != nil {
 		return GuestToken{}, err
 	}
 	return a.signGuest(g)
@@ -101,7 +103,7 @@ func (a *Authorizer) signGuest(g guestClaims) (GuestToken, error) {
 	g.ExpiresAt, g.IssuedAt = jwt.NewNumericDate(ends), nil
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, g)
 	t.Header["typ"] = guestType
-	text, err := t.SignedString(a.guestKeys[0])
+	text, err := t.SignedString(a.guestKeys.Keys[0])
 	if err != nil {
 		return GuestToken{}, fmt.Errorf("sign a guest's token: %w", err)
 	}
@@ -110,25 +112,22 @@ func (a *Authorizer) signGuest(g guestClaims) (GuestToken, error) {
 
 func (a *Authorizer) readGuest(token string) (*guestClaims, error) {
 	if !wellFormed(token) {
-		return nil, errForm()
+		return nil, errForm
 	}
-	var err error
-	for _, key := range a.guestKeys {
-		var g guestClaims
-		_, err = jwt.ParseWithClaims(token, &g, func(t *jwt.Token) (any, error) {
-			if t.Header["typ"] != guestType {
-				return nil, errTyp
-			}
-			return key, nil
-		}, jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
-		switch {
-		case err == nil && strings.HasPrefix(g.Subject, guestPrefix):
-			return &g, nil
-		case errors.Is(err, jwt.ErrTokenExpired):
-			return nil, fault.New(fault.TokenExpired, "token expired: ask for a new guest token")
+	var g guestClaims
+	_, err := guestParser.ParseWithClaims(token, &g, func(t *jwt.Token) (any, error) {
+		if t.Header["typ"] != guestType {
+			return nil, errTyp
 		}
+		return a.guestKeys, nil
+	})
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return nil, expired("ask for a new guest token")
+	case err != nil || !strings.HasPrefix(g.Subject, guestPrefix):
+		return nil, badToken("", "this guest token is not of this server; ask for a new one")
 	}
-	return nil, badToken("this guest token is not of this server; ask for a new one")
+	return &g, nil
 }
 
 // isGuest tells whether the token's header says that it is a guest's, without
@@ -142,7 +141,11 @@ func isGuest(token string) bool {
 	return err == nil && strings.Contains(string(b), `"`+guestType+`"`)
 }
 
+// guest is the identity of whoever shows a guest's token.
 func (a *Authorizer) guest(token string) (Identity, error) {
+	if !a.guests {
+		return Identity{}, badToken("rules", "no rule of this server lets guests in (anyone); send a user's token")
+	}
 	g, err := a.readGuest(token)
 	if err != nil {
 		return Identity{}, err
@@ -154,7 +157,7 @@ func (a *Authorizer) guest(token string) (Identity, error) {
 	return Identity{Kind: Guest, User: g.Subject, Info: info, Expires: g.ExpiresAt.Time}, nil
 }
 
-func checkName(name string) error {
+func checkGuestName(name string) error {
 	if n := utf8.RuneCountInString(name); n > maxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name || n == 0 {
 		return fault.Newf(fault.BadName, "name not allowed: a name has 1 to %d characters and no space at its ends", maxName)
 	}
@@ -178,7 +181,7 @@ var birds = []string{"Wren", "Robin", "Swift", "Heron", "Finch", "Jay", "Crane",
 	"Oriole", "Thrush", "Linnet", "Osprey", "Puffin", "Siskin", "Curlew", "Dipper", "Egret", "Hoopoe", "Martin", "Nuthatch"}
 
 // birdName is the name of a guest who has not chosen one.
-func birdName(user string) string {
+func defaultName(user string) string {
 	h := hash(user)
 	return fmt.Sprintf("%s %d", birds[h%uint32(len(birds))], 10+h/uint32(len(birds))%90)
 }

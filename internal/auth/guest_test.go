@@ -11,7 +11,7 @@ import (
 	"magpie/internal/fault"
 )
 
-func guestHouse(t *testing.T, who channel.Who, secrets ...string) *auth.Authorizer {
+func guestHouse(t *testing.T, who channel.Allowed, secrets ...string) *auth.Authorizer {
 	t.Helper()
 	rules, err := channel.NewRules(nil, channel.Default(who))
 	if err != nil {

@@ -13,7 +13,7 @@ type Kind string
 
 // The kinds, from the least trusted.
 const (
-	Guest  Kind = "guest"  // nobody known: no token, a guest's, or one with an empty sub
+	Guest  Kind = "guest"  // no user is known: no token, a guest's, or one with an empty sub
 	User   Kind = "user"   // a valid token that names a user
 	Server Kind = "server" // an API key
 )
@@ -44,7 +44,7 @@ type SubOptions struct {
 // Override is what a token says instead of the channel's rule; nil leaves it
 // to the rule.
 type Override struct {
-	Presence  *bool
+	Presence  *bool // false hides the subscription; true cannot add presence to a channel without it
 	JoinLeave *bool
 	Position  *bool
 	Recover   *bool
@@ -60,13 +60,12 @@ type Override struct {
 // Unavailable when the keys cannot be had now, TokenNeeded for no token where
 // one is needed, and BadToken for all that will never pass.
 func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, error) {
-	if token == "" || isGuest(token) {
-		if len(a.guests) == 0 {
-			return Identity{}, a.noGuests(token)
-		}
-		if token == "" {
-			return Identity{Kind: Guest}, nil
-		}
+	switch {
+	case token == "" && !a.guests:
+		return Identity{}, refuse(fault.TokenNeeded, "rules", "this server wants to know who you are: send a user's token as Authorization: Bearer or ?token=, or an API key as X-API-Key")
+	case token == "":
+		return Identity{Kind: Guest}, nil
+	case isGuest(token):
 		return a.guest(token)
 	}
 	c, err := a.read(ctx, token)
@@ -74,24 +73,67 @@ func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, erro
 		return Identity{}, err
 	}
 	if c.Channel != nil {
-		return Identity{}, badToken("this is a subscription token (it has a channel claim); connect with a connection token")
+		return Identity{}, badToken("", "this is a subscription token (it has a channel claim); connect with a connection token")
 	}
 	return c.identity()
 }
 
-// noGuests refuses guests, in other words who shows nothing and who shows a
-// guest's token of earlier days.
-func (a *Authorizer) noGuests(token string) error {
-	if token == "" {
-		return refuse(fault.TokenNeeded, "rules", "this server wants to know who you are: send a user's token as Authorization: Bearer or ?token=, or an API key as X-API-Key")
-	}
-	return badTokenBy("rules", "no rule of this server lets guests in (anyone); send a user's token")
+// subscribedByToken tells whether the identity's own token subscribes it to
+// the channel.
+func (id *Identity) subscribedByToken(name string) bool {
+	_, ok := id.Subs[name]
+	return ok || slices.Contains(id.Channels, name)
 }
 
-// let tells whether the identity's own token subscribes it to the channel.
-func (id *Identity) let(name string) bool {
-	if _, ok := id.Subs[name]; ok {
-		return true
+// Grant is what a subscription token gives: the right to be in one channel,
+// and how.
+type Grant struct {
+	Channel  string
+	Info     []byte    // stamped on the session in this channel; nil for none
+	Expires  time.Time // when the subscription ends unless it is refreshed; zero: never
+	Override Override
+}
+
+// Subscription reads a subscription token that id shows for the channel. It
+// must name both: its sub is id's user (for a guest it may be empty, too: any
+// guest), its channel is the channel, byte for byte. It waits and fails as
+// Identify does, and answers Forbidden for a good token that is another
+// user's or another channel's.
+func (a *Authorizer) Subscription(ctx context.Context, token string, id Identity, name string) (Grant, error) {
+	if token == "" {
+		return Grant{}, badToken("", "the subscription token is empty")
 	}
-	return slices.Contains(id.Channels, name)
+	c, err := a.read(ctx, token)
+	if err != nil {
+		return Grant{}, err
+	}
+	switch {
+	case c.Channel == nil:
+		return Grant{}, badToken("", "this is a connection token (it has no channel claim); subscribe with a subscription token")
+	case *c.Channel != name:
+		return Grant{}, fault.New(fault.Forbidden, "not allowed: this subscription token is for another channel")
+	case c.Subject != id.User && !(c.Subject == "" && id.Kind == Guest):
+		return Grant{}, fault.New(fault.Forbidden, "not allowed: this subscription token is for another user than the connection's")
+	}
+	return c.grant()
+}
+
+// Check tells whether a token of either kind would pass, as Identify and
+// Subscription would say for the user and channel that it names. A
+// subscription token fills the grant, a connection token the identity.
+func (a *Authorizer) Check(ctx context.Context, token string) (Identity, *Grant, error) {
+	if isGuest(token) {
+		id, err := a.guest(token)
+		return id, nil, err
+	}
+	c, err := a.read(ctx, token)
+	if err != nil {
+		return Identity{}, nil, err
+	}
+	if c.Channel != nil {
+		g, err := c.grant()
+		return Identity{}, &g, err
+	}
+	id, err := c.identity()
+	return id, nil, err
 }

@@ -37,7 +37,7 @@ const (
 // cannot be fetched the keys that are here stay good.
 //
 // A fetch runs on a goroutine of its own; there is never more than one, and
-// Authorizer.Close ends and awaits it.
+// Authorizer.Close ends it and waits for it.
 type JWKS struct {
 	// Set at construction.
 	url      string
@@ -45,6 +45,7 @@ type JWKS struct {
 	log      *slog.Logger
 	lifetime context.Context
 	end      context.CancelFunc
+	waiting  chan struct{} // holds one for each caller that waits for a fetch
 
 	mu       sync.Mutex // guards what follows; memory only
 	keys     []tokenkey.Key
@@ -52,7 +53,6 @@ type JWKS struct {
 	last     time.Time     // when the last fetch ended
 	failed   bool          // it brought nothing
 	fetching chan struct{} // closed at the fetch's end; nil when there is none
-	waiting  int           // callers that wait for it
 	closed   bool
 }
 
@@ -65,7 +65,7 @@ func NewJWKS(address string, log *slog.Logger) (*JWKS, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &JWKS{url: address, log: log}
+	s := &JWKS{url: address, log: log, waiting: make(chan struct{}, maxWaiting)}
 	s.lifetime, s.end = context.WithCancel(context.Background())
 	s.client = &http.Client{
 		Timeout: fetchTimeout,
@@ -76,15 +76,14 @@ func NewJWKS(address string, log *slog.Logger) (*JWKS, error) {
 			DisableKeepAlives:      true, // one request in minutes needs no idle connection
 			DisableCompression:     true, // what is counted is what is read
 			MaxResponseHeaderBytes: 16 << 10,
-			TLSHandshakeTimeout:    fetchTimeout,
 		},
 	}
 	return s, nil
 }
 
 var (
-	errWhichKey   = badTokenBy("token_jwks", "it names no key (kid) and the key set of token_jwks has several")
-	errUnknownKey = badTokenBy("token_jwks", "the key that it names (kid) is not in the key set of token_jwks")
+	errWhichKey   = badToken("token_jwks", "it names no key (kid) and the key set of token_jwks has several")
+	errUnknownKey = badToken("token_jwks", "the key that it names (kid) is not in the key set of token_jwks")
 	errFailing    = tryAgain("the key set of token_jwks does not answer")
 	errBusy       = tryAgain("the key set of token_jwks is being fetched")
 	errFresh      = tryAgain("the key that it names (kid) is not in the key set of token_jwks, which was fetched just now")
@@ -101,46 +100,41 @@ func tryAgain(why string) *fault.Fault {
 // without an id is for the only key.
 func (s *JWKS) find(ctx context.Context, kid, algorithm string) ([]tokenkey.Key, error) {
 	s.mu.Lock()
-	found, err := pick(s.keys, kid, algorithm)
-	var wait chan struct{}
+	found, err := selectKeys(s.keys, kid, algorithm)
+	var fetched <-chan struct{}
 	if err != nil || time.Now().After(s.stale) {
-		wait = s.fetchLocked()
+		fetched = s.fetchLocked()
 	}
+	failing := s.failed || s.closed
 	s.mu.Unlock()
-	if err == nil || err == errWhichKey {
-		return found, err // a stale set is good while a new one is on its way
+	switch {
+	case err == nil, err == errWhichKey:
+		return found, err // a stale set is good while a new one is fetched
+	case fetched == nil && failing:
+		return nil, errFailing
+	case fetched == nil:
+		return nil, errFresh
 	}
-	if wait == nil {
-		return nil, s.missing()
-	}
-	if err := s.await(ctx, wait); err != nil {
+	if err := s.wait(ctx, fetched); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if found, err = pick(s.keys, kid, algorithm); err != nil && s.failed {
+	if found, err = selectKeys(s.keys, kid, algorithm); err != nil && s.failed {
 		return nil, errFailing
 	}
 	return found, err
 }
 
-// await returns when the fetch has ended, or with an error when it is not
+// wait returns when the fetch has ended, or with an error when it is not
 // worth waiting for.
-func (s *JWKS) await(ctx context.Context, fetched <-chan struct{}) error {
-	s.mu.Lock()
-	full := s.waiting >= maxWaiting
-	if !full {
-		s.waiting++
-	}
-	s.mu.Unlock()
-	if full {
+func (s *JWKS) wait(ctx context.Context, fetched <-chan struct{}) error {
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
 		return errBusy
 	}
-	defer func() {
-		s.mu.Lock()
-		s.waiting--
-		s.mu.Unlock()
-	}()
 	select {
 	case <-fetched:
 		return nil
@@ -149,25 +143,16 @@ func (s *JWKS) await(ctx context.Context, fetched <-chan struct{}) error {
 	}
 }
 
-// prepare begins the first fetch, so that no client has to wait for it.
+// prepare starts the first fetch, so that no client has to wait for it.
 func (s *JWKS) prepare() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fetchLocked()
 }
 
-// missing says why there is no key although nothing may be fetched now.
-func (s *JWKS) missing() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed || s.closed {
-		return errFailing
-	}
-	return errFresh
-}
-
-// pick takes the keys of this id; without an id, the one key for the algorithm.
-func pick(keys []tokenkey.Key, kid, algorithm string) (found []tokenkey.Key, err error) {
+// selectKeys takes the keys of this id; without an id, the one key for the
+// algorithm.
+func selectKeys(keys []tokenkey.Key, kid, algorithm string) (found []tokenkey.Key, err error) {
 	for _, k := range keys {
 		if kid != "" && k.ID == kid || kid == "" && slices.Contains(k.Algorithms, algorithm) {
 			found = append(found, k)
@@ -182,7 +167,7 @@ func pick(keys []tokenkey.Key, kid, algorithm string) (found []tokenkey.Key, err
 	return found, nil
 }
 
-// fetchLocked begins a fetch, joins the one under way, or returns nil when the
+// fetchLocked starts a fetch, joins the one that runs, or returns nil when the
 // last one was too short a time ago.
 func (s *JWKS) fetchLocked() chan struct{} {
 	gap := betweenFetches
@@ -259,7 +244,7 @@ func freshness(cacheControl string) time.Duration {
 	return defaultFresh
 }
 
-// close ends the fetch under way and waits for it.
+// close ends the fetch that runs and waits for it.
 func (s *JWKS) close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true

@@ -27,7 +27,10 @@ var ErrNoSecret = errors.New("there is no token_secret to sign with")
 // Sign makes a token (HS256) with the newest secret, and with the audience and
 // issuer that this authorizer asks for.
 func (a *Authorizer) Sign(d Draft) (string, error) {
-	secret, ok := a.secret()
+	if len(a.local) == 0 {
+		return "", ErrNoSecret
+	}
+	secret, ok := a.local[0].Material.([]byte) // secrets come before public keys
 	if !ok {
 		return "", ErrNoSecret
 	}
@@ -42,28 +45,13 @@ func (a *Authorizer) Sign(d Draft) (string, error) {
 	return token, err
 }
 
-func (a *Authorizer) secret() ([]byte, bool) {
-	for _, k := range a.local {
-		if secret, ok := k.Material.([]byte); ok {
-			return secret, true
-		}
-	}
-	return nil, false
-}
-
 func (a *Authorizer) draftClaims(d Draft) (jwt.MapClaims, error) {
 	c := jwt.MapClaims{"sub": d.User, "iat": time.Now().Unix(), "exp": d.Expires.Unix()}
 	if d.Channel != "" && len(d.Channels) > 0 {
 		return nil, errors.New("a subscription token is for its one channel; leave the list of channels out")
 	}
-	if !fitUser(d.User) {
+	if !validUser(d.User) {
 		return nil, fmt.Errorf("the user is longer than %d bytes or holds control characters", maxUser)
-	}
-	if d.Channel != "" {
-		c["channel"] = d.Channel
-	}
-	if len(d.Channels) > 0 {
-		c["channels"] = d.Channels
 	}
 	for _, name := range append([]string{d.Channel}, d.Channels...) {
 		if err := channel.Check(name); name != "" && err != nil {
@@ -76,11 +64,13 @@ func (a *Authorizer) draftClaims(d Draft) (jwt.MapClaims, error) {
 		}
 		c["info"] = json.RawMessage(d.Info)
 	}
-	if a.audience != "" {
-		c["aud"] = a.audience
+	for claim, value := range map[string]string{"aud": a.audience, "iss": a.issuer, "channel": d.Channel} {
+		if value != "" {
+			c[claim] = value
+		}
 	}
-	if a.issuer != "" {
-		c["iss"] = a.issuer
+	if len(d.Channels) > 0 {
+		c["channels"] = d.Channels
 	}
 	return c, nil
 }

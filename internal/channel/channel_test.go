@@ -2,6 +2,7 @@ package channel_test
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,4 +154,25 @@ func FuzzCovers(f *testing.F) {
 			t.Fatalf("%q covers %q, and %q matches the second alone", pattern, other, name)
 		}
 	})
+}
+
+// Attack row T12: the server can say what is open to those who show nothing.
+func TestForGuests(t *testing.T) {
+	for i := range 4 {
+		open := channel.Default(channel.Users)
+		open.Match = "open"
+		*[]*channel.Allowed{&open.Subscribe, &open.Publish, &open.History, &open.Members}[i] = channel.Anyone
+		for _, c := range []struct {
+			fallback channel.Allowed
+			want     []string
+		}{{channel.Users, []string{"open"}}, {channel.Anyone, []string{"open", "*"}}} {
+			rules, err := channel.NewRules([]channel.Rule{open}, channel.Default(c.fallback))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := rules.ForGuests(); !slices.Equal(got, c.want) {
+				t.Errorf("key %d, else %s: %q, want %q", i, c.fallback, got, c.want)
+			}
+		}
+	}
 }

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Who says who may do something in a channel.
-type Who string
+// Allowed says who may do something in a channel.
+type Allowed string
 
 // From the widest to the narrowest. Servers (holders of an API key) may do
 // all that is not Nobody's.
 const (
-	Anyone      Who = "anyone"      // guests too
-	Users       Who = "users"       // whoever has a valid token
-	Subscribers Who = "subscribers" // sessions that are subscribed to the channel now
-	Server      Who = "server"      // API keys only
-	Nobody      Who = "nobody"
+	Anyone      Allowed = "anyone"      // guests too
+	Users       Allowed = "users"       // whoever has a valid token
+	Subscribers Allowed = "subscribers" // sessions that are subscribed to the channel now
+	Server      Allowed = "server"      // API keys only
+	Nobody      Allowed = "nobody"
 )
 
 // Log says what a channel's log keeps. Size 0 means no log: messages are
@@ -42,32 +42,32 @@ type Rule struct {
 	Recover   bool
 
 	// Who may do what. Members is who may see who is there.
-	Subscribe Who
-	Publish   Who
-	History   Who
-	Members   Who
+	Subscribe Allowed
+	Publish   Allowed
+	History   Allowed
+	Members   Allowed
 }
 
-// Default is the rule for channels that no other rule matches. who is what
-// everybody may do: Anyone in open mode, Users otherwise.
-func Default(who Who) Rule {
+// Default is the rule for channels that no other rule matches. allowed says who
+// may do everything in them: Anyone in open mode, Users otherwise.
+func Default(allowed Allowed) Rule {
 	return Rule{
 		Match:     "*",
 		Log:       Log{Size: 1000, Age: 24 * time.Hour},
 		Presence:  true,
 		Delta:     true,
 		Recover:   true,
-		Subscribe: who,
-		Publish:   who,
-		History:   who,
-		Members:   who,
+		Subscribe: allowed,
+		Publish:   allowed,
+		History:   allowed,
+		Members:   allowed,
 	}
 }
 
 // Typing is the rule for what is stale in a moment: who is typing where. It
 // stands behind the configured rules and before Default.
-func Typing(who Who) Rule {
-	r := Default(who)
+func Typing(allowed Allowed) Rule {
+	r := Default(allowed)
 	r.Match, r.Log, r.Presence, r.Delta, r.Recover = "typing:*", Log{}, false, false, false
 	return r
 }
@@ -114,7 +114,7 @@ func (r *Rules) All() []Rule { return r.list }
 func (r *Rules) ForGuests() []string {
 	var open []string
 	for _, rule := range r.list {
-		if slices.Contains([]Who{rule.Subscribe, rule.Publish, rule.History, rule.Members}, Anyone) {
+		if slices.Contains([]Allowed{rule.Subscribe, rule.Publish, rule.History, rule.Members}, Anyone) {
 			open = append(open, rule.Match)
 		}
 	}
@@ -135,12 +135,12 @@ func (r Rule) check() error {
 	}
 	for _, one := range []struct {
 		setting string
-		who     Who
+		allowed Allowed
 	}{{"subscribe", r.Subscribe}, {"publish", r.Publish}, {"history", r.History}, {"members", r.Members}} {
-		switch one.who {
+		switch one.allowed {
 		case Anyone, Users, Subscribers, Server, Nobody:
 		default:
-			errs = append(errs, fmt.Errorf("%s: %q is none of anyone, users, subscribers, server, nobody", one.setting, one.who))
+			errs = append(errs, fmt.Errorf("%s: %q is none of anyone, users, subscribers, server, nobody", one.setting, one.allowed))
 		}
 	}
 	return errors.Join(errs...)

@@ -175,8 +175,8 @@ func (r *ruleReader) field(key, s string) {
 		err = keep(to, ParseDuration, s)
 	case *bool:
 		err = keep(to, parseBool, s)
-	case *channel.Who: // any word; check says which there are
-		*to = channel.Who(strings.ToLower(s))
+	case *channel.Allowed: // any word; check says which there are
+		*to = channel.Allowed(strings.ToLower(s))
 	default:
 		r.addf("there is no %q in a rule; %s", key, suggestion("", spelling.Nearest(key, ruleKeys)))
 	}

@@ -74,11 +74,11 @@ func (g *Gate) mayDo(r *request) error {
 	if r.actor.kind == engineActor {
 		return nil // who may use the engine's store may publish
 	}
-	ask := auth.Request{Who: r.actor.who, Do: r.do, Channel: r.channel, Granted: r.granted}
-	err := g.auth.May(ask)
+	ask := auth.Request{Identity: r.actor.who, Action: r.do, Channel: r.channel, Granted: r.granted}
+	err := g.auth.Authorize(ask)
 	if err != nil && r.actor.session != nil && r.do != auth.Subscribe && r.actor.session.In(r.channel) {
 		ask.Subscribed = true
-		err = g.auth.May(ask)
+		err = g.auth.Authorize(ask)
 	}
 	return err
 }

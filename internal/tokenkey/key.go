@@ -10,7 +10,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -35,6 +34,9 @@ const (
 	maxRSA = 8192
 )
 
+// ecdsaAlgorithms has the one algorithm of each curve (RFC 7518 section 3.4).
+var ecdsaAlgorithms = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+
 // Public binds a public key to its algorithms: an RSA key to RS256, RS384 and
 // RS512, an ECDSA key to the one of its curve (ES256, ES384, ES512), an
 // Ed25519 key to EdDSA. The error says why a key is not taken.
@@ -46,8 +48,8 @@ func Public(key crypto.PublicKey) (Key, error) {
 		}
 		return Key{Algorithms: []string{"RS256", "RS384", "RS512"}, Material: k}, nil
 	case *ecdsa.PublicKey:
-		algorithm := ecdsaAlgorithm(k.Curve)
-		if algorithm == "" {
+		algorithm, ok := ecdsaAlgorithms[k.Params().Name]
+		if !ok {
 			return Key{}, errors.New("an ECDSA key is on none of the curves P-256, P-384 and P-521")
 		}
 		return Key{Algorithms: []string{algorithm}, Material: k}, nil
@@ -55,16 +57,4 @@ func Public(key crypto.PublicKey) (Key, error) {
 		return Key{Algorithms: []string{"EdDSA"}, Material: k}, nil
 	}
 	return Key{}, errors.New("it is no public key of the kinds RSA, ECDSA and Ed25519")
-}
-
-func ecdsaAlgorithm(c elliptic.Curve) string {
-	switch c {
-	case elliptic.P256():
-		return "ES256"
-	case elliptic.P384():
-		return "ES384"
-	case elliptic.P521():
-		return "ES512"
-	}
-	return ""
 }

@@ -15,12 +15,7 @@ import (
 // business on a server that only checks. Errors quote nothing of the file.
 func ParsePEM(text []byte) ([]Key, error) {
 	var keys []Key
-	for {
-		block, rest := pem.Decode(text)
-		if block == nil {
-			break
-		}
-		text = rest
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		public, err := parseBlock(block)
 		if err != nil {
 			return nil, err
@@ -38,18 +33,19 @@ func ParsePEM(text []byte) ([]Key, error) {
 }
 
 func parseBlock(b *pem.Block) (key crypto.PublicKey, err error) {
-	switch {
-	case b.Type == "PUBLIC KEY":
+	if strings.HasSuffix(b.Type, "PRIVATE KEY") {
+		return nil, errors.New("it holds a private key; give the public one alone, made with: openssl pkey -in private.pem -pubout")
+	}
+	switch b.Type {
+	case "PUBLIC KEY":
 		key, err = x509.ParsePKIXPublicKey(b.Bytes)
-	case b.Type == "RSA PUBLIC KEY":
+	case "RSA PUBLIC KEY":
 		key, err = x509.ParsePKCS1PublicKey(b.Bytes)
-	case b.Type == "CERTIFICATE":
+	case "CERTIFICATE":
 		var c *x509.Certificate
 		if c, err = x509.ParseCertificate(b.Bytes); err == nil {
 			key = c.PublicKey
 		}
-	case strings.HasSuffix(b.Type, "PRIVATE KEY"):
-		return nil, errors.New("it holds a private key; give the public one alone, made with: openssl pkey -in private.pem -pubout")
 	default:
 		return nil, fmt.Errorf("it holds a %.30q and no PUBLIC KEY", b.Type)
 	}

@@ -1,6 +1,7 @@
 package tokenkey
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -53,15 +54,12 @@ func ParseSet(text []byte) ([]Key, error) {
 	return all, nil
 }
 
+// bind returns the key with the algorithms that the set lets it verify.
 func (k *jwk) bind() (Key, bool) {
 	if k.Use != "" && k.Use != "sig" || k.Operations != nil && !slices.Contains(k.Operations, "verify") {
 		return Key{}, false
 	}
-	key := k.key()
-	if key == nil {
-		return Key{}, false
-	}
-	bound, err := Public(key)
+	bound, err := Public(k.public())
 	if err != nil {
 		return Key{}, false
 	}
@@ -75,25 +73,25 @@ func (k *jwk) bind() (Key, bool) {
 	return bound, true
 }
 
-// key returns the public key, nil when there is none of a known kind. A
+// public returns the public key, nil when there is none of a known kind. A
 // symmetric key (oct) has no place in a public set and is never taken.
-func (k *jwk) key() any {
+func (k *jwk) public() crypto.PublicKey {
 	switch k.Type {
 	case "RSA":
 		return k.rsa()
 	case "EC":
 		return k.ecdsa()
 	case "OKP":
-		if x := number(k.X); k.Curve == "Ed25519" && len(x) == ed25519.PublicKeySize {
+		if x := decode(k.X); k.Curve == "Ed25519" && len(x) == ed25519.PublicKeySize {
 			return ed25519.PublicKey(x)
 		}
 	}
 	return nil
 }
 
-func (k *jwk) rsa() any {
-	n, e := number(k.N), number(k.E)
-	if len(n) > maxRSA/8+1 || len(e) == 0 || len(e) > 4 {
+func (k *jwk) rsa() crypto.PublicKey {
+	n, e := decode(k.N), decode(k.E)
+	if len(e) > 4 { // the exponents in use have three bytes
 		return nil
 	}
 	exponent := new(big.Int).SetBytes(e).Int64()
@@ -103,26 +101,21 @@ func (k *jwk) rsa() any {
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)}
 }
 
-func (k *jwk) ecdsa() any {
-	curves := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
-	curve := curves[k.Curve]
-	if curve == nil {
+func (k *jwk) ecdsa() crypto.PublicKey {
+	curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[k.Curve]
+	x, y := decode(k.X), decode(k.Y)
+	if curve == nil || len(x) != len(y) {
 		return nil
 	}
-	size := (curve.Params().BitSize + 7) / 8
-	x, y := number(k.X), number(k.Y)
-	if len(x) != size || len(y) != size {
-		return nil
-	}
-	key, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
-	if err != nil { // the point is not on the curve
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
+	if err != nil { // not a point on the curve
 		return nil
 	}
 	return key
 }
 
-// number is a field in base64url without padding; nil for what is not.
-func number(s string) []byte {
+// decode reads a field in base64url without padding; nil for what is not.
+func decode(s string) []byte {
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
 		return nil

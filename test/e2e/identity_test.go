@@ -41,7 +41,7 @@ func judge(t *testing.T) *auth.Authorizer {
 	t.Helper()
 	fallback := channel.Default(channel.Users)
 	var list []channel.Rule
-	for _, who := range []channel.Who{channel.Anyone, channel.Subscribers, channel.Server, channel.Nobody} {
+	for _, who := range []channel.Allowed{channel.Anyone, channel.Subscribers, channel.Server, channel.Nobody} {
 		r := channel.Default(who)
 		r.Match = "*" + string(who) + "*"
 		if who == channel.Subscribers {
@@ -103,7 +103,7 @@ type doorTest struct {
 // expect compares a door's verdict with the authoriser's.
 func (d *doorTest) expect(door string, r role, do auth.Action, name string, subscribed, allowed bool, detail string) {
 	d.t.Helper()
-	err := d.judge.May(auth.Request{Who: r.who, Do: do, Channel: name, Subscribed: subscribed})
+	err := d.judge.Authorize(auth.Request{Identity: r.who, Action: do, Channel: name, Subscribed: subscribed})
 	if allowed != (err == nil) {
 		d.t.Errorf("%s: %s %s in %q (subscribed: %t): allowed is %t, the authoriser says %v; %.200s", door, r.name, do, name, subscribed, allowed, err, detail)
 	}

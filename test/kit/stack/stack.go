@@ -25,9 +25,9 @@ import (
 // Options say how the node is to be; zero values are the defaults named.
 type Options struct {
 	Rules   []channel.Rule
-	Default channel.Who // of all other channels (Anyone)
-	Limits  node.Limits // 64 KB, 1 MB, 100 subscriptions
-	Auth    auth.Config // its Rules are set here
+	Default channel.Allowed // of all other channels (Anyone)
+	Limits  node.Limits     // 64 KB, 1 MB, 100 subscriptions
+	Auth    auth.Config     // its Rules are set here
 	// LeaveAfter and Coalesce are the hub's.
 	LeaveAfter, Coalesce time.Duration
 	// Over puts an engine of the test's before the memory engine.
