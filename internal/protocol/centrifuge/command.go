@@ -25,7 +25,7 @@ const (
 
 var errFrame = errors.New("not commands of the protocol")
 
-// Now implements ws.Prompt: pongs are handled at once, and publications where
+// Now implements ws.Immediate: pongs are handled at once, and publications where
 // they take no waiting.
 func (c *conn) Now(op ws.Op, data []byte) (rest []byte) {
 	if op != c.form.op {

@@ -72,7 +72,7 @@ func (c *conn) Gap(g message.Gap) {
 	c.Send(ws.Frame(ws.Text, text))
 }
 
-// Now implements ws.Prompt.
+// Now implements ws.Immediate.
 func (c *conn) Now(op ws.Op, payload []byte) []byte {
 	if !c.door.Gate.Immediate() {
 		return payload

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"syscall"
 )
@@ -24,7 +25,8 @@ const canPoll = true
 // that must wait is taken out of the set; an empty event mask would not do, as
 // a hang-up is reported regardless and would spin.
 type poller[C Watched] struct {
-	home *Shard[C]
+	home *shard[C]
+	log  *slog.Logger
 	file *os.File
 	rc   syscall.RawConn
 	done chan struct{} // closed when run has ended
@@ -32,14 +34,14 @@ type poller[C Watched] struct {
 	// owned by the poller's goroutine; the closures are made once
 	events [128]syscall.EpollEvent
 	ready  int
-	await  func(fd uintptr) bool
+	wait   func(fd uintptr) bool
 	buf    []byte
 	got    int
 	read   func(fd uintptr) bool
 	err    error
 }
 
-func (p *poller[C]) start(home *Shard[C]) error {
+func (p *poller[C]) start(home *shard[C], cfg Config) error {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("create epoll: %w", err)
@@ -48,14 +50,14 @@ func (p *poller[C]) start(home *Shard[C]) error {
 		syscall.Close(fd)
 		return fmt.Errorf("make epoll non-blocking: %w", err)
 	}
-	p.home = home
+	p.home, p.log = home, cfg.Log
 	p.file = os.NewFile(uintptr(fd), "epoll")
 	if p.rc, err = p.file.SyscallConn(); err != nil {
 		p.file.Close()
 		return err
 	}
-	p.buf = make([]byte, home.cfg.Buffer)
-	p.await, p.read = p.fetch, p.readInto
+	p.buf = make([]byte, cfg.Buffer)
+	p.wait, p.read = p.fetch, p.readInto
 	p.done = make(chan struct{})
 	go p.run()
 	return nil
@@ -70,20 +72,20 @@ func (p *poller[C]) close() {
 
 func (p *poller[C]) run() {
 	defer close(p.done)
-	var nobody C
+	var none C
 	for {
-		if err := p.rc.Read(p.await); err != nil {
-			if !p.home.cfg.Closing() { // a closed file's error is its own, and not exported
-				p.home.cfg.Log.Error("poller stopped", "error", err)
+		if err := p.rc.Read(p.wait); err != nil {
+			if !p.home.closing.Load() { // a closed file's error is its own, and not exported
+				p.log.Error("poller stopped", "error", err)
 			}
 			return
 		}
 		if p.err != nil {
-			p.home.cfg.Log.Error("poller stopped", "error", p.err)
+			p.log.Error("poller stopped", "error", p.err)
 			return
 		}
 		for _, ev := range p.events[:p.ready] {
-			if c := p.home.find(ev.Fd, ev.Pad); c != nobody {
+			if c := p.home.find(ev.Fd, ev.Pad); c != none {
 				p.serve(c)
 			}
 		}
@@ -102,7 +104,7 @@ func (p *poller[C]) fetch(fd uintptr) bool {
 
 func (p *poller[C]) serve(c C) {
 	// An error of Read itself says that the socket was closed meanwhile.
-	if c.Seat().Raw.Read(p.read) != nil || p.err == syscall.EAGAIN {
+	if c.Slot().raw.Read(p.read) != nil || p.err == syscall.EAGAIN {
 		return
 	}
 	if p.got == 0 {
@@ -127,17 +129,17 @@ func (p *poller[C]) readInto(fd uintptr) bool {
 }
 
 func (p *poller[C]) watch(c C) error {
-	seat := c.Seat()
-	return p.control(seat, syscall.EPOLL_CTL_ADD, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: seat.at, Pad: seat.gen})
+	slot := c.Slot()
+	return p.control(slot, syscall.EPOLL_CTL_ADD, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: slot.at, Pad: slot.gen})
 }
 
 func (p *poller[C]) unwatch(c C) {
-	p.control(c.Seat(), syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{}) // fails when the socket is closed: as good
+	p.control(c.Slot(), syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{}) // fails when the socket is closed: as good
 }
 
-func (p *poller[C]) control(seat *Seat, op int, ev *syscall.EpollEvent) error {
+func (p *poller[C]) control(slot *Slot, op int, ev *syscall.EpollEvent) error {
 	var failed error
-	err := seat.Raw.Control(func(fd uintptr) {
+	err := slot.raw.Control(func(fd uintptr) {
 		if err := p.rc.Control(func(epfd uintptr) {
 			failed = syscall.EpollCtl(int(epfd), op, int(fd), ev)
 		}); err != nil {

@@ -9,7 +9,7 @@ const canPoll = false
 
 type poller[C Watched] struct{}
 
-func (*poller[C]) start(*Shard[C]) error { return nil }
-func (*poller[C]) close()                {}
-func (*poller[C]) watch(C) error         { return errors.ErrUnsupported }
-func (*poller[C]) unwatch(C)             {}
+func (*poller[C]) start(*shard[C], Config) error { return nil }
+func (*poller[C]) close()                        {}
+func (*poller[C]) watch(C) error                 { return errors.ErrUnsupported }
+func (*poller[C]) unwatch(C)                     {}

@@ -1,9 +1,8 @@
 package socket
 
 import (
-	"net"
 	"sync"
-	"syscall"
+	"time"
 )
 
 // Chunk is how much is handed to a socket at once. Small frames are copied
@@ -22,15 +21,14 @@ type Source interface {
 	Fill(buf []byte) []byte
 	// Advance says that n octets of what Fill gave last were written.
 	Advance(n int)
-	// Extend sets the socket's write deadline anew: a wait begins, or the peer
-	// has just taken something.
-	Extend()
 }
 
 // Pump writes Sources. Keep it in a pool with what it writes: it allocates
 // nothing after NewPump. One Write at a time.
 type Pump struct {
-	src Source
+	src     Source
+	slot    *Slot
+	timeout time.Duration
 	raw
 }
 
@@ -42,17 +40,24 @@ func NewPump(src Source) *Pump {
 }
 
 // Write writes all that the Source has and blocks until the kernel has it or
-// the deadline that Extend set is over. rc is what Raw gave for nc; nil makes
-// it hold a buffer all the while. An error is final.
-func (p *Pump) Write(nc net.Conn, rc syscall.RawConn) error {
-	if rc == nil {
-		return p.writeBlocking(nc)
+// the peer has taken nothing for timeout: each time that it takes something it
+// has another timeout. An error is final.
+func (p *Pump) Write(slot *Slot, timeout time.Duration) (err error) {
+	p.slot, p.timeout = slot, timeout
+	if slot.raw == nil {
+		err = p.writeBlocking()
+	} else {
+		err = p.writeRaw()
 	}
-	return p.writeRaw(nc, rc)
+	p.slot = nil // not kept in a pool
+	return err
 }
 
-// writeBlocking writes to a connection that has no other way.
-func (p *Pump) writeBlocking(nc net.Conn) error {
+func (p *Pump) extend() { p.slot.Net.SetWriteDeadline(time.Now().Add(p.timeout)) }
+
+// writeBlocking writes to a connection that has no other way. It holds a
+// buffer all the while.
+func (p *Pump) writeBlocking() error {
 	buf := chunks.Get().(*[Chunk]byte)
 	defer chunks.Put(buf)
 	for {
@@ -60,8 +65,8 @@ func (p *Pump) writeBlocking(nc net.Conn) error {
 		if len(out) == 0 {
 			return nil
 		}
-		p.src.Extend()
-		if _, err := nc.Write(out); err != nil {
+		p.extend()
+		if _, err := p.slot.Net.Write(out); err != nil {
 			return err
 		}
 		p.src.Advance(len(out))

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Raw gives the way to write to nc without blocking, nil when it has none
+// rawConn gives the way to write to nc without blocking, nil when it has none
 // (TLS, pipes).
-func Raw(nc net.Conn) syscall.RawConn {
+func rawConn(nc net.Conn) syscall.RawConn {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil
@@ -57,12 +57,10 @@ func writeFD(fd uintptr, b []byte) (int, error) {
 	}
 }
 
-// TryWrite writes what the kernel takes of b now, and returns how much that
-// was: 0 and nil when it is nothing. It never blocks and allocates nothing; rc
-// is what Raw gave and not nil. It goes through Control, which only keeps the
-// descriptor from being closed: Write would also make the runtime's poller
-// ready to wait, which never happens here.
-func TryWrite(rc syscall.RawConn, b []byte) (int, error) {
+// tryWrite goes through Control, which only keeps the descriptor from being
+// closed: Write would also make the runtime's poller ready to wait, which never
+// happens here.
+func tryWrite(rc syscall.RawConn, b []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	a.b, a.n, a.err = b, 0, nil
 	err := rc.Control(a.once)
@@ -86,15 +84,16 @@ type raw struct {
 func (p *Pump) init() { p.do = p.run }
 
 // writeRaw tries without a deadline first, which is enough nearly always.
-func (p *Pump) writeRaw(nc net.Conn, rc syscall.RawConn) error {
+func (p *Pump) writeRaw() error {
 	p.raw = raw{do: p.do}
+	rc := p.slot.raw
 	if err := rc.Write(p.do); err != nil || p.done {
 		return cmp.Or(p.err, err)
 	}
 	p.wait = true
-	p.src.Extend()
+	p.extend()
 	err := rc.Write(p.do)
-	nc.SetWriteDeadline(time.Time{}) // or later ones would fail
+	p.slot.Net.SetWriteDeadline(time.Time{}) // or later ones would fail
 	return cmp.Or(p.err, err)
 }
 
@@ -120,7 +119,7 @@ func (p *Pump) run(fd uintptr) bool {
 		}
 		p.src.Advance(n)
 		if p.wait {
-			p.src.Extend()
+			p.extend()
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package socket
 
 import (
-	"log/slog"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,43 +9,40 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type seated struct{ seat Seat }
+type conn struct{ slot Slot }
 
-func (s *seated) Seat() *Seat     { return &s.seat }
-func (s *seated) Received([]byte) {}
-func (s *seated) Lost(error)      {}
+func (c *conn) Slot() *Slot          { return &c.slot }
+func (c *conn) Received([]byte) bool { return true }
+func (c *conn) Lost(error)           {}
+func (c *conn) Inside() bool         { return false }
 
 // An event that was fetched before a close does not reach the connection that
 // took the place (and maybe the descriptor) after it.
-func TestStaleEventsFindNobody(t *testing.T) {
-	closing := false
-	sh, err := NewShard[*seated](Config{Buffer: 1 << 10, Closing: func() bool { return closing }, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, young := &seated{}, &seated{}
-	sh.Add(old)
-	at, gen := old.seat.at, old.seat.gen
+func TestStaleEventsFindNoConnection(t *testing.T) {
+	sh := &shard[*conn]{closing: new(atomic.Bool)}
+	old, young := &conn{}, &conn{}
+	sh.add(old)
+	at, gen := old.slot.at, old.slot.gen
 	if sh.find(at, gen) != old {
 		t.Fatal("a connection is not found in its place")
 	}
-	sh.Remove(old)
+	if !sh.remove(old) || sh.remove(old) {
+		t.Error("a connection is not removed once")
+	}
 	if sh.find(at, gen) != nil {
 		t.Error("a removed connection is found")
 	}
-	sh.Add(young)
-	if young.seat.at != at {
-		t.Fatalf("places are not used again: %d, then %d", at, young.seat.at)
+	sh.add(young)
+	if young.slot.at != at {
+		t.Fatalf("places are not used again: %d, then %d", at, young.slot.at)
 	}
-	if sh.find(at, gen) != nil || sh.Holds(old) {
+	if sh.find(at, gen) != nil || sh.holds(old) || sh.remove(old) {
 		t.Error("an old event finds the new connection")
 	}
-	if sh.Len() != 1 || !sh.Holds(young) || len(sh.All()) != 1 {
+	if sh.len() != 1 || !sh.holds(young) || len(sh.all()) != 1 {
 		t.Error("the new connection is not in its place")
 	}
-	if closing = true; sh.Add(old) {
+	if sh.closing.Store(true); sh.add(old) {
 		t.Error("a connection was added while the server closes")
 	}
-	sh.Close()
-	sh.Close()
 }

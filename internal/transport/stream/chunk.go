@@ -2,16 +2,16 @@ package stream
 
 import "strconv"
 
-// chunk is the chunk of the body (RFC 9112 section 7.1) that a part of is
-// written: size octets, of which, with the lines around them, done are out.
+// chunk is a chunk of the body (RFC 9112 section 7.1) that is written in part:
+// size octets, of which, with the lines around them, done are out.
 // The zero value is none.
 type chunk struct{ size, done uint32 }
 
 // chunkLines is more than the lines around a chunk of up to 64 KB take.
 const chunkLines = 8
 
-// begin makes a chunk of size octets, size over 0.
-func (k *chunk) begin(size int) { *k = chunk{size: uint32(size)} }
+// start makes a chunk of size octets, size over 0.
+func (k *chunk) start(size int) { *k = chunk{size: uint32(size)} }
 
 func (k *chunk) open() bool { return k.size > 0 }
 
@@ -36,12 +36,12 @@ func (k *chunk) appendTail(b []byte) []byte {
 }
 
 // wrote notes that n octets more are out, lines included, and returns how many
-// of them were the chunk's own.
+// of them were the chunk's own. A chunk of which nothing is out is none.
 func (k *chunk) wrote(n int) (own int) {
 	before := k.octets(int(k.done))
 	k.done += uint32(n)
 	own = k.octets(int(k.done)) - before
-	if int(k.done) == hexDigits(k.size)+2+int(k.size)+2 {
+	if k.done == 0 || int(k.done) == hexDigits(k.size)+2+int(k.size)+2 {
 		*k = chunk{}
 	}
 	return own

@@ -39,6 +39,20 @@ func TestChunksInParts(t *testing.T) {
 	}
 }
 
+// A chunk of which the socket took nothing does not stand in the way of an
+// orderly end.
+func TestAChunkThatWasNotTaken(t *testing.T) {
+	c := &Conn{}
+	b := batch{c: c, frames: [][]byte{[]byte("event")}}
+	b.Fill(make([]byte, 100))
+	if n := b.wrote(0); n != 0 || c.chunk.left() != 0 {
+		t.Errorf("%d octets are out, %d are to come", n, c.chunk.left())
+	}
+	if end := c.appendEnd(nil); string(end) != "0\r\n\r\n" {
+		t.Errorf("the body ends with %q", end)
+	}
+}
+
 // A part that ends in the line end behind a chunk leaves that for the end.
 func TestTheEndEndsAChunk(t *testing.T) {
 	for cut := range 3 {

@@ -34,12 +34,12 @@ type way struct {
 	name     string
 	portable bool // taken over, without a poller
 	h2       bool // HTTP/2 over TLS
-	kept     bool // net/http has the connection
+	managed  bool // net/http has the connection
 }
 
 var ways = []way{
 	{name: "polled"}, {name: "portable", portable: true},
-	{name: "HTTP/2", h2: true, kept: true}, {name: "no takeover", kept: true},
+	{name: "HTTP/2", h2: true, managed: true}, {name: "no takeover", managed: true},
 }
 
 // everyWay runs a test over all of them.
@@ -92,7 +92,7 @@ func listen(t testing.TB, w way) *endpoint {
 	}
 	e := &endpoint{way: w, srv: srv, conns: make(chan *Conn, 1), gone: make(chan fault.Reason, 1), ended: make(chan struct{}, 100)}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if w.kept && !w.h2 {
+		if w.managed && !w.h2 {
 			rw = plain{rw}
 		}
 		rw.Header().Set("X-Test", "1")

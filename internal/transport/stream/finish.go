@@ -1,115 +1,89 @@
 package stream
 
-import (
-	"time"
-
-	"magpie/internal/transport/socket"
-)
+import "time"
 
 // endWait is how long an end may take: a write that is under way, the last
-// word, and the client's own end. Closed before that, what the client sends
-// meanwhile could make it lose the last word.
+// octets, and the client's own end. If the socket were closed before that, what
+// the client sends meanwhile could make it lose the last octets.
 const endWait = 2 * time.Second
 
 // Close ends the answer. It does not block and may be called more than once.
 func (c *Conn) Close() { c.Finish(nil) }
 
-// Finish is Close with a last word, which goes behind a Write under way and
+// Finish is Close with a close message, which goes behind a Write under way and
 // is left out when a frame is in its middle and its rest is not being written.
 // Only the first call of Close and Finish counts.
-func (c *Conn) Finish(last []byte) {
-	if c.kept != nil {
-		c.kept.finish(last)
+func (c *Conn) Finish(message []byte) {
+	if c.managed != nil {
+		c.managed.finish(message)
 		return
 	}
 	c.mu.Lock()
-	if c.gone || c.ending.Swap(true) {
+	if c.dropped || c.finishing.Swap(true) {
 		c.mu.Unlock()
 		return
 	}
-	c.last = last
+	c.last = message
 	c.timer = time.AfterFunc(c.srv.cfg.endWait, c.drop) // a Write under way breaks off then
 	c.mu.Unlock()
-	c.conclude()
+	c.writeEnd()
 }
 
-func (c *Conn) lastWord() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last
-}
-
-// conclude writes the end, unless somebody has the token, who then does it
-// with release.
-func (c *Conn) conclude() {
+// writeEnd writes the end of the body, unless somebody has the token, who then
+// calls it with release.
+func (c *Conn) writeEnd() {
 	if !c.token.TryLock() {
 		return
 	}
-	if c.shut {
-		c.token.Unlock()
-		return
-	}
+	done, broken := c.shut, c.chunk.left() > 0
 	c.shut = true
-	if c.chunk.left() > 0 {
-		c.token.Unlock()
-		c.drop() // in the middle of a frame: a broken body says so
-		return
-	}
-	b := c.appendEnd(c.lastWord())
+	c.mu.Lock()
+	b := c.appendEnd(c.last)
+	c.mu.Unlock()
 	c.token.Unlock()
-	c.sayEnd(b)
+	switch {
+	case done:
+	case broken:
+		c.drop() // in the middle of a frame: a broken body says so
+	default:
+		c.sendEnd(b)
+	}
 }
 
 // appendEnd returns the last octets of the body. Token held.
-func (c *Conn) appendEnd(last []byte) []byte {
+func (c *Conn) appendEnd(message []byte) []byte {
 	if c.bare {
-		return last
+		return message
 	}
 	var b []byte
 	if c.chunk.open() {
 		b = c.chunk.appendTail(b)
 	}
-	if len(last) > 0 {
-		k := chunk{size: uint32(len(last))}
-		b = k.appendTail(append(k.appendHead(b), last...))
+	if len(message) > 0 {
+		k := chunk{size: uint32(len(message))}
+		b = k.appendTail(append(k.appendHead(b), message...))
 	}
 	return append(b, "0\r\n\r\n"...)
 }
 
-// sayEnd writes b and ends our direction, now or, when the socket does not
+// sendEnd writes b and ends our direction, now or, when the socket does not
 // take all of it now, on a goroutine of its own.
-func (c *Conn) sayEnd(b []byte) {
-	b, err := c.tryEnd(b)
-	switch {
-	case err != nil:
-		c.drop()
-	case len(b) == 0:
-		c.said()
-	default:
-		c.srv.spawn(func() {
-			c.nc.SetWriteDeadline(time.Time{}) // that of a Write before
-			if _, err := c.nc.Write(b); err != nil {
-				c.drop()
-				return
-			}
-			c.said()
-		})
+func (c *Conn) sendEnd(b []byte) {
+	n, err := c.slot.TryWrite(b)
+	if err != nil || n == len(b) {
+		c.endSent(err)
+		return
 	}
+	c.srv.conns.Go(func() {
+		c.slot.Net.SetWriteDeadline(time.Time{}) // that of a Write before
+		_, err := c.slot.Net.Write(b[n:])
+		c.endSent(err)
+	})
 }
 
-// said ends our direction. The client's end, or the timer, ends the rest.
-func (c *Conn) said() {
-	h, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || h.CloseWrite() != nil {
+// endSent ends our direction. The client's end, or the timer, ends the rest.
+func (c *Conn) endSent(err error) {
+	if err != nil || !c.slot.CloseWrite() {
 		c.drop()
 	}
-}
-
-// tryEnd returns what the socket does not take now.
-func (c *Conn) tryEnd(b []byte) ([]byte, error) {
-	if c.seat.Raw == nil || len(b) == 0 {
-		return b, nil
-	}
-	n, err := socket.TryWrite(c.seat.Raw, b)
-	return b[n:], err
 }

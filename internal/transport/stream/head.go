@@ -13,20 +13,19 @@ const headTimeout = 5 * time.Second
 
 // takeOver answers on a connection that net/http has handed over.
 func (s *Server) takeOver(nc net.Conn, rw *bufio.ReadWriter, h http.Header, r *http.Request, client Client) (*Conn, error) {
-	if !s.enter() {
+	c := &Conn{srv: s, client: client, bare: r.ProtoMinor == 0, discarded: uint32(rw.Reader.Buffered())}
+	if s.conns.Closing() {
 		nc.Close()
 		return nil, ErrClosed
 	}
-	c := &Conn{srv: s, nc: nc, client: client, bare: r.ProtoMinor == 0}
-	err := c.answer(rw.Writer, h)
-	if err == nil && !s.adopt(c, rw.Reader.Buffered()) {
-		err = ErrClosed
-	}
-	if err != nil {
+	if err := c.answer(nc, rw.Writer, h); err != nil {
 		nc.Close()
-		s.leave()
 		return nil, err
 	}
+	if !s.conns.Add((*watched)(c), nc) {
+		return nil, ErrClosed
+	}
+	s.conns.Read((*watched)(c))
 	return c, nil
 }
 
@@ -35,8 +34,8 @@ var ours = map[string]bool{"Connection": true, "Transfer-Encoding": true, "Conte
 
 // answer writes the head. The connection serves nothing after this answer, and
 // says so.
-func (c *Conn) answer(w *bufio.Writer, h http.Header) error {
-	c.nc.SetDeadline(time.Now().Add(c.srv.cfg.headTimeout))
+func (c *Conn) answer(nc net.Conn, w *bufio.Writer, h http.Header) error {
+	nc.SetDeadline(time.Now().Add(c.srv.cfg.headTimeout))
 	if c.bare {
 		w.WriteString("HTTP/1.0 200 OK\r\n")
 	} else {
@@ -51,5 +50,5 @@ func (c *Conn) answer(w *bufio.Writer, h http.Header) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return c.nc.SetDeadline(time.Time{}) // the server's limits for requests end here
+	return nc.SetDeadline(time.Time{}) // the server's limits for requests end here
 }

@@ -16,12 +16,11 @@
 package stream
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"magpie/internal/fault"
@@ -54,16 +53,8 @@ type Config struct {
 
 // Server holds what streams share. All methods are safe for concurrent use.
 type Server struct {
-	// set at construction
-	cfg    Config
-	shards []*socket.Shard[*watched]
-
-	turn atomic.Uint32 // picks the next stream's shard
-	down atomic.Bool   // set under mu
-
-	mu   sync.Mutex // guards what follows
-	live int        // streams that were taken over, and goroutines that serve them
-	idle chan struct{}
+	cfg   Config
+	conns *socket.Conns[*watched] // those that were taken over
 }
 
 // readBuffer is a poller's buffer. Clients have nothing to say while they
@@ -72,31 +63,26 @@ const readBuffer = 4 << 10
 
 // New starts the pollers. Close stops them.
 func New(cfg Config) (*Server, error) {
-	if cfg.WriteTimeout <= 0 {
-		cfg.WriteTimeout = 10 * time.Second
-	}
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
+	cfg.headTimeout = cmp.Or(cfg.headTimeout, headTimeout)
+	cfg.endWait = cmp.Or(cfg.endWait, endWait)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.headTimeout == 0 {
-		cfg.headTimeout = headTimeout
-	}
-	if cfg.endWait == 0 {
-		cfg.endWait = endWait
-	}
-	s := &Server{cfg: cfg, idle: make(chan struct{})}
-	for range runtime.GOMAXPROCS(0) {
-		sh, err := socket.NewShard[*watched](socket.Config{
-			Buffer: readBuffer, Portable: cfg.forcePortable, Closing: s.down.Load, Log: cfg.Log,
-		})
-		if err != nil {
-			s.stopPollers()
-			return nil, err
-		}
-		s.shards = append(s.shards, sh)
-	}
-	return s, nil
+	conns, err := socket.New[*watched](socket.Config{Buffer: readBuffer, Portable: cfg.forcePortable, Log: cfg.Log})
+	return &Server{cfg: cfg, conns: conns}, err
 }
+
+// Close refuses new streams, ends those that were taken over and are left
+// (sessions have been closed before), waits for them and stops the pollers.
+// When ctx ends earlier it closes their sockets and returns its error. Streams
+// that net/http kept are net/http's to wait for. May be called again.
+func (s *Server) Close(ctx context.Context) error {
+	return s.conns.Close(ctx, func(c *watched) { (*Conn)(c).Close() }, func(c *watched) { (*Conn)(c).drop() })
+}
+
+// Len is the number of streams whose connection was taken over and is open.
+func (s *Server) Len() int { return s.conns.Len() }
 
 // Open begins the answer: status 200 with the headers that are set on w so
 // far. The handler then calls Serve and returns. Blocks for as long as a write
@@ -111,45 +97,5 @@ func (s *Server) Open(w http.ResponseWriter, r *http.Request, client Client) (*C
 			return nil, err
 		}
 	}
-	return s.keep(w, client)
-}
-
-// enter counts a stream, unless the server is closing.
-func (s *Server) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.down.Load() {
-		return false
-	}
-	s.live++
-	return true
-}
-
-func (s *Server) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.live--; s.live == 0 && s.down.Load() {
-		close(s.idle)
-	}
-}
-
-// spawn runs f on a goroutine that Close waits for. The caller is counted
-// itself.
-func (s *Server) spawn(f func()) {
-	s.mu.Lock()
-	s.live++
-	s.mu.Unlock()
-	go func() {
-		defer s.leave()
-		f()
-	}()
-}
-
-// Len is the number of streams whose connection was taken over and is open.
-func (s *Server) Len() int {
-	n := 0
-	for _, sh := range s.shards {
-		n += sh.Len()
-	}
-	return n
+	return s.manage(w, client)
 }

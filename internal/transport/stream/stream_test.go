@@ -22,13 +22,13 @@ func TestFramesArriveAtOnce(t *testing.T) {
 		if res.StatusCode != 200 || res.Header.Get("X-Test") != "1" || res.Header.Get("Date") == "" || (res.ProtoMajor == 2) != e.h2 {
 			t.Errorf("%s %s %v", res.Proto, res.Status, res.Header)
 		}
-		if (c.kept != nil) != e.kept {
+		if (c.managed != nil) != e.managed {
 			t.Error("not the way that was meant")
 		}
 		body := bufio.NewReader(res.Body)
 		for _, want := range []string{"one\n", "two\n"} {
 			n, err := c.TryWrite([]byte(want))
-			if direct := !e.kept && !e.portable; err != nil || direct && n != len(want) || !direct && n != 0 {
+			if direct := !e.managed && !e.portable; err != nil || direct && n != len(want) || !direct && n != 0 {
 				t.Errorf("TryWrite took %d, %v", n, err)
 			}
 			if n == 0 {
@@ -119,9 +119,9 @@ func TestAClientThatTakesLittle(t *testing.T) {
 	e := listen(t, ways[0])
 	e.srv.cfg.WriteTimeout = time.Hour
 	c, nc, in := e.ask(t, request)
-	d := &deadlines{TCPConn: c.nc.(*net.TCPConn)}
+	d := &deadlines{TCPConn: c.slot.Net.(*net.TCPConn)}
 	c.mu.Lock()
-	c.nc = d
+	c.slot.Net = d
 	c.mu.Unlock()
 	d.SetWriteBuffer(64 << 10)
 	nc.(*net.TCPConn).SetReadBuffer(64 << 10)

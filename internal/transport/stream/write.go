@@ -2,7 +2,6 @@ package stream
 
 import (
 	"sync"
-	"time"
 
 	"magpie/internal/transport/socket"
 )
@@ -13,7 +12,7 @@ import (
 // so. After a part, the next call must be Write, beginning with the rest. The
 // frame is not kept. An error is final.
 func (c *Conn) TryWrite(frame []byte) (int, error) {
-	if c.kept != nil || c.seat.Raw == nil || !c.token.TryLock() {
+	if c.managed != nil || !c.slot.CanTry() || !c.token.TryLock() {
 		return 0, nil
 	}
 	switch {
@@ -40,7 +39,7 @@ func (c *Conn) tryFrame(frame []byte) (n int, err error) {
 	b := batch{c: c, frames: one[:]}
 	for n < len(frame) {
 		out := b.Fill(buf[:])
-		k, err := socket.TryWrite(c.seat.Raw, out)
+		k, err := c.slot.TryWrite(out)
 		n += b.wrote(k)
 		if err != nil || k < len(out) {
 			return n, err
@@ -55,17 +54,17 @@ func (c *Conn) tryFrame(frame []byte) (n int, err error) {
 // patient, as the session's outbox is bounded. Neither slice is changed or
 // kept. An error is final.
 func (c *Conn) Write(frames [][]byte) error {
-	if c.kept != nil {
-		return c.kept.write(frames)
+	if c.managed != nil {
+		return c.managed.write(frames)
 	}
 	c.token.Lock()
-	if c.shut || c.ending.Load() {
+	if c.shut || c.finishing.Load() {
 		c.release(nil)
 		return ErrClosed
 	}
 	b := batches.Get().(*batch)
 	b.c, b.frames = c, frames
-	err := b.pump.Write(c.nc, c.seat.Raw)
+	err := b.pump.Write(&c.slot, c.srv.cfg.WriteTimeout)
 	*b = batch{pump: b.pump}
 	batches.Put(b)
 	c.release(err)
@@ -79,8 +78,8 @@ func (c *Conn) release(err error) {
 	c.token.Unlock()
 	if err != nil {
 		c.drop()
-	} else if c.ending.Load() {
-		c.conclude()
+	} else if c.finishing.Load() {
+		c.writeEnd()
 	}
 }
 
@@ -110,7 +109,7 @@ func (b *batch) Fill(buf []byte) []byte {
 		if size == 0 {
 			return nil
 		}
-		k.begin(size)
+		k.start(size)
 	}
 	return k.appendTail(b.append(k.appendHead(buf[:0]), k.left()))
 }
@@ -156,7 +155,3 @@ func (b *batch) wrote(n int) int {
 	}
 	return n
 }
-
-// Extend implements socket.Source: a client that has just taken something has
-// another WriteTimeout.
-func (b *batch) Extend() { b.c.nc.SetWriteDeadline(time.Now().Add(b.c.srv.cfg.WriteTimeout)) }

@@ -2,28 +2,28 @@ package ws
 
 import "magpie/internal/fault"
 
-// ending is how a connection ends. There is one: the first.
-type ending struct {
-	info CloseInfo
-	code uint16 // what the close frame says; 0: nothing
-	text string
-	// polite makes the close frame wait until the messages that came before
+// closePlan is how a connection is closed. There is one: the first.
+type closePlan struct {
+	info  CloseInfo
+	frame []byte // the close frame; nil: none is sent
+	// queued makes the close frame wait until the messages that came before
 	// have been handled, so that what they bring about can still be sent.
-	polite bool
-	// mute: no close frame is sent at all.
-	mute bool
+	queued bool
 }
 
-// CloseWith says goodbye: it sends a close frame as soon as the socket stands
-// between two frames, sends nothing after it, waits up to CloseWait for the
-// peer's own and closes the socket. It does not block; only the first call of
-// all that end a connection counts. Messages that were read before still reach
-// the handler. code 0 sends no code; text is cut to what a frame can hold.
-func (c *Conn) CloseWith(code uint16, text string) {
+// CloseWith closes the connection: it sends a close frame as soon as the socket
+// stands between two frames, sends nothing after it, waits up to CloseWait for
+// the peer's own and closes the socket. It does not block; only the first call
+// of all that close a connection counts. Messages that were read before still
+// reach the handler. code 0 sends no code; text is cut to what a frame can
+// hold.
+func (c *Conn) CloseWith(code uint16, text string) { c.closeFor(fault.ReasonClient, code, text) }
+
+func (c *Conn) closeFor(r fault.Reason, code uint16, text string) {
 	text = cut(text)
-	c.finish(ending{
-		info: CloseInfo{Reason: fault.ReasonClient, Code: code, Text: text},
-		code: code, text: text,
+	c.startClose(closePlan{
+		info:  CloseInfo{Reason: r, Code: code, Text: text},
+		frame: appendClose(nil, code, text),
 	})
 }
 
@@ -40,83 +40,84 @@ func cut(text string) string {
 	return text[:n]
 }
 
-// fail ends the connection for something that this package found.
-func (c *Conn) fail(v *violation, polite bool) {
+// fail closes the connection for something that this package found.
+func (c *Conn) fail(v *violation, queued bool) {
 	code, text := v.code, ""
 	if h, ok := c.h.(Codes); ok {
 		if own, says := h.CloseCode(v.reason); own != 0 {
 			code, text = own, cut(says)
 		}
 	}
-	c.finish(ending{
-		info: CloseInfo{Reason: v.reason, Code: code, Text: text, Err: v},
-		code: code, text: text, polite: polite,
+	c.startClose(closePlan{
+		info:   CloseInfo{Reason: v.reason, Code: code, Text: text, Err: v},
+		frame:  appendClose(nil, code, text),
+		queued: queued,
 	})
 }
 
-// finish begins the end, once.
-func (c *Conn) finish(e ending) bool {
+// startClose carries out p, and tells whether it is the first.
+func (c *Conn) startClose(p closePlan) bool {
 	c.mu.Lock()
-	if c.end != nil {
+	if c.closing != nil {
 		c.mu.Unlock()
 		return false
 	}
-	c.end = &e
+	c.closing = &p
 	start := !c.running
 	c.running = true
 	c.mu.Unlock()
 
 	c.due.Store(c.srv.cfg.Wheel.Ticks()) // nothing may move it after this
 	c.srv.cfg.Wheel.Add(&c.timer, c.srv.cfg.CloseWait)
-	if !e.polite && !e.mute {
-		c.sayGoodbye(&e)
+	if !p.queued {
+		c.sendClose(p.frame)
 	}
 	if start {
-		c.srv.crew.add(c)
+		c.srv.workers.add(c)
 	}
 	return true
 }
 
-// tell is the last thing that a worker does for a connection.
-func (c *Conn) tell() {
-	c.mu.Lock()
-	e := c.end
-	c.mu.Unlock()
-	if e.polite {
-		c.sayGoodbye(e)
+// report is the last thing that a worker does for a connection.
+func (c *Conn) report(p *closePlan) {
+	defer c.srv.conns.Release()
+	if p.queued {
+		c.sendClose(p.frame)
 	}
-	defer c.settle(func() { c.settled = true })
-	c.h.Closed(e.info)
+	c.h.Closed(p.info)
 }
 
-// hearGoodbye takes the peer's close frame. The answer carries its own code
+// closeReceived takes the peer's close frame. The answer carries its own code
 // back (RFC 6455 section 5.5.1).
-func (c *Conn) hearGoodbye(ev event) {
+func (c *Conn) closeReceived(ev event) {
 	code := ev.code
 	if code == codeNoStatus {
 		code = 0
 	}
-	info := CloseInfo{Reason: fault.ReasonClient, Code: ev.code, Text: string(ev.payload)}
-	c.deafen()
-	if !c.finish(ending{info: info, code: code, polite: true}) {
-		c.over() // it answers ours
+	c.discardRest()
+	if !c.startClose(closePlan{
+		info:   CloseInfo{Reason: fault.ReasonClient, Code: ev.code, Text: string(ev.payload)},
+		frame:  appendClose(nil, code, ""),
+		queued: true,
+	}) {
+		c.peerDone() // it answers ours
 	}
 }
 
-// over notes that the peer needs nothing but our close frame, and closes the
-// socket if that was sent or will not be.
-func (c *Conn) over() {
+// peerDone notes that the peer needs nothing but our close frame, and closes
+// the socket if that was sent or will not be.
+func (c *Conn) peerDone() {
 	c.mu.Lock()
 	c.done = true
-	wait := !c.sent && !c.end.mute
+	wait := !c.sent && c.closing.frame != nil
 	c.mu.Unlock()
 	if !wait {
 		c.drop()
 	}
 }
 
-// goodbyeSent is called when the close frame is in the kernel's hands.
-func (c *Conn) goodbyeSent() {
+// closeSent is called when the kernel has the close frame.
+func (c *Conn) closeSent() {
 	c.mu.Lock()
 	c.sent = true
 	done := c.done
@@ -127,63 +128,32 @@ func (c *Conn) goodbyeSent() {
 	}
 	// The peer reads our end of stream after the close frame; what it still
 	// sends is thrown away until it ends its own or CloseWait is over.
-	if h, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		h.CloseWrite()
-	}
+	c.slot.CloseWrite()
 }
 
 // lost is called by the reader at the end of the stream.
 func (c *Conn) lost(err error) {
-	if c.polled {
-		c.home.Unwatch((*watched)(c)) // else it would be reported for ever
-	}
+	c.srv.conns.Pause((*watched)(c)) // else it would be reported for ever
 	c.mu.Lock()
-	reply := c.end != nil && c.end.polite && !c.sent
+	answer := c.closing != nil && c.closing.queued && !c.sent
 	c.mu.Unlock()
-	if reply {
-		c.over() // it may have closed one direction only and wait for our answer
+	if answer {
+		c.peerDone() // it may have closed one direction only and wait for our answer
 		return
 	}
-	c.sever(fault.ReasonClient, err)
+	c.abort(fault.ReasonClient, err)
 }
 
-// sever ends a connection that can carry nothing more.
-func (c *Conn) sever(r fault.Reason, err error) {
-	c.finish(ending{info: CloseInfo{Reason: r, Code: codeAbnormal, Err: err}, mute: true})
+// abort closes a connection that can transmit nothing more.
+func (c *Conn) abort(r fault.Reason, err error) {
+	c.startClose(closePlan{info: CloseInfo{Reason: r, Code: codeAbnormal, Err: err}})
 	c.drop()
 }
 
-// drop closes the socket, once. It does not block: nothing holds the
-// descriptor for longer than one system call. Must not be called from inside
-// a RawConn's function.
+// drop closes the socket. It does not block and may be called again. Must not
+// be called from inside a RawConn's function.
 func (c *Conn) drop() {
-	c.mu.Lock()
-	if c.gone {
-		c.mu.Unlock()
-		return
-	}
-	c.gone = true
-	c.mu.Unlock()
-	c.finish(ending{info: CloseInfo{Reason: fault.ReasonClient, Code: codeAbnormal}, mute: true})
-
+	c.startClose(closePlan{info: CloseInfo{Reason: fault.ReasonClient, Code: codeAbnormal}})
 	c.srv.cfg.Wheel.Stop(&c.timer)
-	if c.polled {
-		c.home.Unwatch((*watched)(c))
-	}
-	c.home.Remove((*watched)(c))
-	c.hangUp()
-	c.settle(func() { c.hungUp = true })
-}
-
-// settle notes one of the two last events of a connection, the handler's
-// return from Closed and the socket's close, and after both gives back its
-// place in the Server's count.
-func (c *Conn) settle(note func()) {
-	c.mu.Lock()
-	note()
-	both := c.settled && c.hungUp
-	c.mu.Unlock()
-	if both {
-		c.srv.leave()
-	}
+	c.srv.conns.Drop((*watched)(c))
 }

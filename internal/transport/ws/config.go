@@ -22,8 +22,8 @@ const (
 	// inboxMessages bounds the messages of one connection that wait for the
 	// handler, next to MaxMessage bytes.
 	inboxMessages = 64
-	// maxDiscarded is how much is read and thrown away while waiting for the
-	// peer to see our goodbye.
+	// maxDiscarded is how much is read and thrown away while the peer has not
+	// seen our close frame.
 	maxDiscarded = 1 << 20
 	// readBuffer is a poller's buffer: one read takes at most this much, so
 	// that no connection holds up the others.
@@ -42,7 +42,7 @@ type Config struct {
 	// long anything may then take to come back (10 s). Every octet received
 	// counts as life.
 	PingEvery, PongWait time.Duration
-	// CloseWait is how long the peer has to answer a goodbye (5 s).
+	// CloseWait is how long the peer has to answer a close frame (5 s).
 	CloseWait time.Duration
 	// Workers bounds the goroutines that run Handlers (1024). They wait for
 	// Redis most of the time; at this bound they hold some 8 MB.

@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"net"
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +14,9 @@ import (
 // Locks: token before mu, and neither while calling the handler. mu guards
 // memory only. The token is the right to write to the socket; only Write and a
 // goroutine that finishes a control frame wait for it.
+//
+// It has more than 15 fields because it is one allocation: what an idle
+// connection costs.
 type Conn struct {
 	// What a write looks at comes first, in one cache line.
 	token sync.Mutex
@@ -25,23 +27,20 @@ type Conn struct {
 	pending atomic.Bool // something is in ctl
 
 	// set at construction
-	seat socket.Seat // its Raw is for writes that do not block; nil: there is no such way
+	slot socket.Slot
 	srv  *Server
-	nc   net.Conn
 	h    Handler
-	home *socket.Shard[*watched]
 	sub  string
 
 	timer wheel.Timer
 
-	// owned by the reader: the poller, or whoever keeps the socket unwatched
-	part      *partial // what was begun and is not finished; nil: nothing
-	floodTick uint32
-	floodSeen uint16
-	prompted  uint8 // messages that were handled at once since the last read
-	deaf      bool  // after a fault or the peer's close frame all is discarded
-	polled    bool  // set at construction
-	discarded uint32
+	// owned by the reader: the poller, or whoever has paused it
+	part       *partial // what was begun and is not finished; nil: nothing
+	floodTick  uint32
+	floodSeen  uint16
+	immediate  uint8 // messages that were handled at once since the last read
+	discarding bool  // after a violation or the peer's close frame
+	discarded  uint32
 
 	// written by the reader, read by the timer
 	heard atomic.Uint32 // tick of the last octets
@@ -53,20 +52,17 @@ type Conn struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	running bool // a worker has it, or it waits for one
-	paused  bool // nobody reads: the worker does, when the inbox is empty
-	told    bool // Closed was called, or is being called
-	sent    bool // our close frame was written
-	done    bool // the peer needs nothing more than that
-	gone    bool // the socket is closed
-	hungUp  bool // hangUp has returned
-	settled bool // Closed has returned
-	started bool
-	inbox   *inbox
-	ctl     *controls
-	end     *ending
+	running  bool // a worker has it, or it waits for one
+	paused   bool // nobody reads: the worker does, when the inbox is empty
+	reported bool // Closed was called, or is being called
+	sent     bool // our close frame was written
+	done     bool // the peer needs nothing more than that
+	started  bool
+	inbox    *inbox
+	ctl      *controls
+	closing  *closePlan // nil: open; what it points to does not change
 
-	next *Conn // guarded by crew.mu
+	next *Conn // guarded by workers.mu
 }
 
 // partial is what a connection keeps between reads.
@@ -88,26 +84,15 @@ func (c *Conn) Start() {
 }
 
 // RemoteAddr is the peer's address, as the socket knows it.
-func (c *Conn) RemoteAddr() string { return c.nc.RemoteAddr().String() }
+func (c *Conn) RemoteAddr() string { return c.slot.Net.RemoteAddr().String() }
 
 // Subprotocol is what was agreed on in the handshake, "" for none.
 func (c *Conn) Subprotocol() string { return c.sub }
 
-// watched is a Conn as its poller sees it.
+// watched is a Conn as its reader sees it.
 type watched Conn
 
-func (c *watched) Seat() *socket.Seat  { return &c.seat }
-func (c *watched) Received(buf []byte) { (*Conn)(c).received(buf) }
-func (c *watched) Lost(err error)      { (*Conn)(c).lost(err) }
-
-// netConner is a net.Conn over another one, as in package tls.
-type netConner interface{ NetConn() net.Conn }
-
-// hangUp closes the socket at once. A TLS goodbye could wait for the peer.
-func (c *Conn) hangUp() {
-	if t, ok := c.nc.(netConner); ok {
-		t.NetConn().Close()
-		return
-	}
-	c.nc.Close()
-}
+func (c *watched) Slot() *socket.Slot       { return &c.slot }
+func (c *watched) Received(buf []byte) bool { return (*Conn)(c).received(buf) }
+func (c *watched) Lost(err error)           { (*Conn)(c).lost(err) }
+func (c *watched) Inside() bool             { return c.part != nil || c.discarding }

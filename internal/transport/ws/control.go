@@ -1,11 +1,6 @@
 package ws
 
-import (
-	"time"
-
-	"magpie/internal/fault"
-	"magpie/internal/transport/socket"
-)
+import "time"
 
 // controls are the control frames that wait for the socket to stand between
 // two frames: at most one of each kind, whatever the peer does.
@@ -13,7 +8,7 @@ type controls struct {
 	ping    bool
 	hasPong bool
 	pong    []byte
-	bye     *ending
+	close   []byte // the whole frame; nil: none
 }
 
 // pong answers a ping. Only the latest is answered when several wait
@@ -27,7 +22,12 @@ func (c *Conn) pong(payload []byte) {
 
 func (c *Conn) ping() { c.queue(func(out *controls) { out.ping = true }) }
 
-func (c *Conn) sayGoodbye(e *ending) { c.queue(func(out *controls) { out.bye = e }) }
+// sendClose sends a close frame; nil: none.
+func (c *Conn) sendClose(frame []byte) {
+	if frame != nil {
+		c.queue(func(out *controls) { out.close = frame })
+	}
+}
 
 func (c *Conn) queue(put func(*controls)) {
 	c.mu.Lock()
@@ -57,16 +57,13 @@ func (c *Conn) takeControls() (b []byte, last bool) {
 	if out.ping {
 		b = appendHeader(b, opPing, 0)
 	}
-	if out.bye != nil {
-		b = appendClose(b, out.bye.code, out.bye.text)
-	}
-	return b, out.bye != nil
+	return append(b, out.close...), out.close != nil
 }
 
 // flushControls sends what waits, unless somebody else has the token or the
 // socket stands inside a frame. It does not block. Whoever gives the token
 // back looks for what waits after doing so, and a Write follows every part of
-// a frame: so nothing is left lying.
+// a frame: so nothing is left behind.
 func (c *Conn) flushControls() {
 	for c.pending.Load() {
 		if !c.token.TryLock() {
@@ -76,8 +73,7 @@ func (c *Conn) flushControls() {
 			c.token.Unlock()
 			return
 		}
-		b, last := c.takeControls()
-		if !c.sendControls(b, last) {
+		if b, last := c.takeControls(); !c.sendControls(b, last) {
 			return
 		}
 	}
@@ -87,49 +83,41 @@ func (c *Conn) flushControls() {
 // does not take all of it now, on a goroutine of its own. False: there is
 // nothing more to do here.
 func (c *Conn) sendControls(b []byte, last bool) bool {
-	if c.seat.Raw != nil && len(b) > 0 {
-		n, err := socket.TryWrite(c.seat.Raw, b)
-		if err != nil {
-			c.shut = true
-			c.token.Unlock()
-			c.sever(fault.ReasonClient, err)
-			return false
-		}
-		b = b[n:]
-	}
-	if len(b) > 0 {
-		c.srv.spawn(func() {
-			if c.drain(b, last) {
-				c.flushControls()
-			}
-		})
+	n, err := c.slot.TryWrite(b)
+	switch {
+	case err != nil:
+		c.failWrite(err)
 		return false
+	case n == len(b):
+		return c.unlockAfter(last)
 	}
-	return c.afterControls(last)
+	c.srv.conns.Go(func() {
+		if c.drain(b[n:], last) {
+			c.flushControls()
+		}
+	})
+	return false
 }
 
 // drain blocks until b is written. Token held; given back.
 func (c *Conn) drain(b []byte, last bool) bool {
-	c.nc.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
-	_, err := c.nc.Write(b)
-	c.nc.SetWriteDeadline(time.Time{})
+	c.slot.Net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
+	_, err := c.slot.Net.Write(b)
+	c.slot.Net.SetWriteDeadline(time.Time{})
 	if err != nil {
-		c.shut = true
-		c.token.Unlock()
-		c.severWrite(err)
+		c.failWrite(err)
 		return false
 	}
-	return c.afterControls(last)
+	return c.unlockAfter(last)
 }
 
-// afterControls gives the token back after control frames were written.
-func (c *Conn) afterControls(last bool) bool {
-	if last {
-		c.shut = true
-	}
+// unlockAfter gives the token back after frames were written; last: the close
+// frame was the last of them. It tells whether more may be written.
+func (c *Conn) unlockAfter(last bool) (open bool) {
+	c.shut = last
 	c.token.Unlock()
 	if last {
-		c.goodbyeSent()
+		c.closeSent()
 	}
 	return !last
 }

@@ -1,5 +1,5 @@
 // Package ws is the server side of WebSocket (RFC 6455): the handshake, frames
-// in, frames out, the goodbye. It carries bytes for the doors and knows none
+// in, frames out, the close handshake. It carries bytes for the doors and knows none
 // of their protocols.
 //
 // It refuses compression and every other extension: a shared frame is made

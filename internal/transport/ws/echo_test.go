@@ -92,7 +92,7 @@ type echo struct {
 	closed chan CloseInfo
 }
 
-// Now implements Prompt: short texts of even length are answered at once, so
+// Now implements Immediate: short texts of even length are answered at once, so
 // that every test of the echo mixes both ways, and their order counts.
 func (e *echo) Now(op Op, payload []byte) []byte {
 	if len(payload) > 100 || len(payload)%2 != 0 {

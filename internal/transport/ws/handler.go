@@ -19,10 +19,10 @@ type Handler interface {
 	Closed(CloseInfo)
 }
 
-// Prompt is what a Handler may implement to handle at once what takes no
+// Immediate is what a Handler may implement to handle at once what needs no
 // waiting, on the goroutine that read it: waking a worker for it costs more
 // than most messages do.
-type Prompt interface {
+type Immediate interface {
 	// Now handles as much of the message as it can without blocking, and returns
 	// what is left for Message: nil, nothing. It is called in order with Message
 	// and never beside it.

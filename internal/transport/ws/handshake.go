@@ -37,7 +37,7 @@ func (s *Server) Check(r *http.Request) error {
 		return fault.New(fault.HandshakeVersion, "Only WebSocket version 13 is spoken here.")
 	case !validKey(r.Header["Sec-Websocket-Key"]):
 		return fault.New(fault.Handshake, "Sec-WebSocket-Key must be 16 bytes in base64.")
-	case s.closing():
+	case s.conns.Closing():
 		return &fault.Fault{Kind: fault.HandshakeShutdown, Message: "The server is shutting down.", Wait: time.Second}
 	}
 	return nil

@@ -41,19 +41,19 @@ func (in *inbox) release() {
 	inboxes.Put(in)
 }
 
-// push handles a message at once, if that takes no waiting and none is before
+// push handles a message at once, if that needs no waiting and none is before
 // it, or else hands it to the workers. It tells whether the inbox is full
 // then. After the connection's end messages are dropped.
 func (c *Conn) push(it item) (full bool) {
-	h, prompt := c.h.(Prompt)
+	h, immediate := c.h.(Immediate)
 	c.mu.Lock()
-	if c.end != nil {
+	if c.closing != nil {
 		c.mu.Unlock()
 		return false
 	}
-	if prompt && !c.running && c.prompted < fairShare {
-		c.prompted++
-		c.running = true // the handler is ours, as it is a worker's else
+	if immediate && !c.running && c.immediate < fairShare {
+		c.immediate++
+		c.running = true // the handler is ours now, as it is a worker's otherwise
 		c.mu.Unlock()
 		it.payload = c.now(h, it)
 		c.mu.Lock()
@@ -67,7 +67,7 @@ func (c *Conn) push(it item) (full bool) {
 }
 
 // now runs the handler on the reader's goroutine.
-func (c *Conn) now(h Prompt, it item) (rest []byte) {
+func (c *Conn) now(h Immediate, it item) (rest []byte) {
 	defer c.caught()
 	return h.Now(it.op, it.payload)
 }
@@ -75,11 +75,11 @@ func (c *Conn) now(h Prompt, it item) (rest []byte) {
 // yieldLocked gives the handler back, to a worker if there is something for
 // it. It unlocks mu.
 func (c *Conn) yieldLocked() {
-	c.running = c.inbox != nil || c.paused || c.end != nil && !c.told
+	c.running = c.inbox != nil || c.paused || c.closing != nil && !c.reported
 	more := c.running
 	c.mu.Unlock()
 	if more {
-		c.srv.crew.add(c)
+		c.srv.workers.add(c)
 	}
 }
 
@@ -96,7 +96,7 @@ func (c *Conn) queueLocked(it item) (full bool) {
 	c.running = true
 	c.mu.Unlock()
 	if start {
-		c.srv.crew.add(c)
+		c.srv.workers.add(c)
 	}
 	return full
 }
@@ -142,10 +142,10 @@ func (c *Conn) step() bool {
 		c.readOn()
 		return true
 	}
-	if c.end != nil && !c.told {
-		c.told = true
+	if c.closing != nil && !c.reported {
+		c.reported = true
 		c.mu.Unlock()
-		c.tell()
+		c.report(c.closing)
 		return true
 	}
 	c.running = false

@@ -2,21 +2,21 @@ package ws
 
 import "time"
 
-// Tick looks after the connection on the wheel's goroutine: it asks the silent
-// for a sign of life, ends messages that take too long, and closes the socket
-// when the wait for a goodbye is over. One timer does for all three, because
-// each looks at what is so now and not at what was when it was set.
+// Tick is called on the wheel's goroutine: it pings a silent peer, ends a
+// message that takes too long, and closes the socket when the wait for the
+// peer's close frame is over. One timer serves all three, because each looks at
+// what is so now and not at what was so when the timer was set.
 func (c *Conn) Tick(time.Time) time.Duration {
 	c.mu.Lock()
-	ended, paused := c.end != nil, c.paused
+	closing, paused := c.closing != nil, c.paused
 	c.mu.Unlock()
-	if ended {
+	if closing {
 		c.drop()
 		return 0
 	}
 	now := c.srv.cfg.Wheel.Ticks()
 	if paused {
-		c.heard.Store(now) // we do not listen: the peer is not to blame
+		c.heard.Store(now) // we do not read: the peer is not silent
 	}
 	age, ok := c.age(now)
 	if !ok {
@@ -29,8 +29,8 @@ func (c *Conn) Tick(time.Time) time.Duration {
 		return 0
 	}
 	next := min(age, life)
-	// Tell first when Tick comes again, then look once more: a message that
-	// was begun meanwhile is seen here, or watchAge sees what is told.
+	// First say when Tick comes again, then look once more: a message that was
+	// begun meanwhile is seen here, or watchAge sees what was said.
 	c.due.Store(now + next)
 	if age, ok = c.age(now); ok {
 		next = min(next, age)
@@ -72,7 +72,7 @@ func (c *Conn) life(now uint32) (left uint32, ok bool) {
 }
 
 // watchAge makes sure that Tick is called when the message just begun is too
-// old. Mostly it is due before that anyway.
+// old. Usually it is due before that.
 func (c *Conn) watchAge() {
 	most := c.srv.ages.message
 	limit := c.begun.Load() + most

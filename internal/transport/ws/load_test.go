@@ -123,8 +123,8 @@ func TestPausedIsNotSilent(t *testing.T) {
 	case <-time.After(500 * time.Millisecond): // many times the patience
 	}
 	c.mu.Lock()
-	if c.end != nil {
-		t.Errorf("ended with %+v", c.end.info)
+	if c.closing != nil {
+		t.Errorf("ended with %+v", c.closing.info)
 	}
 	c.mu.Unlock()
 	close(release)
@@ -176,11 +176,10 @@ func TestChurn(t *testing.T) {
 			})
 		}
 		all.Wait()
-		eventually(t, "the end of all", func() bool { return e.Len() == 0 && e.live.Load() == 0 })
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if n := len(e.conns); n < 100 || closed.Load() != int64(n) {
-			t.Errorf("%d opened, %d handlers told", n, closed.Load())
+		opened := func() int64 { e.mu.Lock(); defer e.mu.Unlock(); return int64(len(e.conns)) }
+		eventually(t, "the end of all", func() bool { return e.Len() == 0 && closed.Load() == opened() })
+		if n := opened(); n < 100 {
+			t.Errorf("%d opened only", n)
 		}
 		if late.Load() != 0 {
 			t.Errorf("%d calls after Closed", late.Load())

@@ -88,13 +88,13 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 	}
 }
 
-// header collects a frame's header and judges each part as soon as it is whole.
+// header collects a frame's header and checks each part as soon as it is whole.
 func (p *parser) header(buf []byte, limit int) (n int, ready bool, f *violation) {
 	if p.nhdr < 2 {
 		if n += p.collect(buf, 2); p.nhdr < 2 {
 			return n, false, nil
 		}
-		if f := p.judgeStart(); f != nil {
+		if f := p.checkStart(); f != nil {
 			return n, false, f
 		}
 	}
@@ -103,14 +103,14 @@ func (p *parser) header(buf []byte, limit int) (n int, ready bool, f *violation)
 		if n += p.collect(buf[n:], size); p.nhdr < size {
 			return n, false, nil
 		}
-		if f := p.judgeLength(limit); f != nil {
+		if f := p.checkLength(limit); f != nil {
 			return n, false, f
 		}
 	}
 	if n += p.collect(buf[n:], size+4); p.nhdr < size+4 {
 		return n, false, nil
 	}
-	p.begin(size)
+	p.startFrame(size)
 	return n, true, nil
 }
 
@@ -131,25 +131,21 @@ func (p *parser) lengthEnd() uint8 {
 	return 2
 }
 
-func (p *parser) judgeStart() *violation {
-	op, fin := p.hdr[0]&bitsOp, p.hdr[0]&bitFIN != 0
-	switch {
-	case p.hdr[0]&bitsRSV != 0:
-		return notProtocol("reserved bit set, no extension was agreed on")
-	case op > byte(Binary) && op < opClose || op > opPong:
-		return notProtocol("reserved opcode")
-	case p.hdr[1]&bitMask == 0:
-		return notProtocol("frame is not masked")
-	case op >= opClose && !fin:
-		return notProtocol("fragmented control frame")
-	case op >= opClose && p.hdr[1]&^bitMask > maxControl:
-		return notProtocol("control frame is too long")
-	case op == opContinuation && p.msgOp == 0:
-		return notProtocol("continuation of nothing")
-	case op == opContinuation && p.frags == maxFragments:
+// checkStart checks the first two octets, which is all that RFC 6455 section 5
+// has rules for but the form of a length.
+func (p *parser) checkStart() *violation {
+	op, state := p.hdr[0]&bitsOp, gobwas.StateServerSide
+	if p.msgOp != 0 {
+		state |= gobwas.StateFragmented
+	}
+	if err := gobwas.CheckHeader(gobwas.Header{
+		Fin: p.hdr[0]&bitFIN != 0, Rsv: p.hdr[0] & bitsRSV >> 4, OpCode: gobwas.OpCode(op),
+		Masked: p.hdr[1]&bitMask != 0, Length: int64(p.hdr[1] &^ bitMask), // over 125: a longer form follows
+	}, state); err != nil {
+		return notProtocol(err.Error())
+	}
+	if op == opContinuation && p.frags == maxFragments {
 		return errFragments
-	case op != opContinuation && op < opClose && p.msgOp != 0:
-		return notProtocol("new message inside a fragmented one")
 	}
 	return nil
 }
@@ -167,7 +163,7 @@ func (p *parser) length() (n uint64, minimal bool) {
 	}
 }
 
-func (p *parser) judgeLength(limit int) *violation {
+func (p *parser) checkLength(limit int) *violation {
 	n, minimal := p.length()
 	switch {
 	case n>>63 != 0:
@@ -180,7 +176,7 @@ func (p *parser) judgeLength(limit int) *violation {
 	return nil
 }
 
-func (p *parser) begin(lengthEnd uint8) {
+func (p *parser) startFrame(lengthEnd uint8) {
 	n, _ := p.length()
 	p.op, p.fin = p.hdr[0]&bitsOp, p.hdr[0]&bitFIN != 0
 	p.mask = [4]byte(p.hdr[lengthEnd:])
@@ -234,7 +230,7 @@ func (p *parser) complete() event {
 	case p.op == opPong:
 		return event{kind: evPong}
 	case p.op == opClose:
-		return p.goodbye()
+		return p.closeFrame()
 	case !p.fin:
 		return event{}
 	}

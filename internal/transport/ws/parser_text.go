@@ -34,8 +34,8 @@ func cutOff(b []byte) int {
 	return 0
 }
 
-// goodbye reads a close frame (RFC 6455 section 5.5.1).
-func (p *parser) goodbye() event {
+// closeFrame reads a close frame (RFC 6455 section 5.5.1).
+func (p *parser) closeFrame() event {
 	body := p.ctl[:p.nctl]
 	switch {
 	case len(body) == 0:

@@ -8,16 +8,16 @@ import (
 var partials = sync.Pool{New: func() any { return new(partial) }}
 
 // received takes octets from the reader, which owns buf and may use it again
-// afterwards. It returns false when the reader must stop: a worker owns the
-// reading then and watches the socket again when there is room.
+// afterwards. It returns false when the reader must stop: a worker is the
+// reader then and lets the socket be read again when there is room.
 func (c *Conn) received(buf []byte) bool {
 	c.heard.Store(c.srv.cfg.Wheel.Ticks())
-	c.prompted = 0
+	c.immediate = 0
 	return c.feed(buf)
 }
 
 func (c *Conn) feed(buf []byte) bool {
-	if c.deaf {
+	if c.discarding {
 		return c.discard(len(buf))
 	}
 	p := c.part
@@ -43,10 +43,10 @@ func (c *Conn) feed(buf []byte) bool {
 		case evPing, evPong:
 			c.control(ev)
 		case evClose:
-			c.hearGoodbye(ev)
+			c.closeReceived(ev)
 			return true
 		case evViolation:
-			c.deafen()
+			c.discardRest()
 			c.fail(ev.violation, true)
 			return true
 		}
@@ -81,12 +81,12 @@ func (c *Conn) control(ev event) {
 	}
 }
 
-// deafen makes the reader throw away whatever else comes (RFC 6455 section
-// 7.1.7 after a fault, 5.5.1 after a close frame). It goes on reading, so that
-// the socket's end is seen and unread octets do not turn our goodbye into a
-// reset.
-func (c *Conn) deafen() {
-	c.deaf = true
+// discardRest makes the reader throw away whatever else comes (RFC 6455 section
+// 7.1.7 after a violation, 5.5.1 after a close frame). It goes on reading, so
+// that the socket's end is seen and unread octets do not turn our close frame
+// into a reset.
+func (c *Conn) discardRest() {
+	c.discarding = true
 	c.begun.Store(0)
 	c.part = nil
 }
@@ -100,16 +100,14 @@ func (c *Conn) discard(n int) bool {
 
 // pause stops the reading until the inbox is empty.
 func (c *Conn) pause() {
-	if c.polled {
-		c.home.Unwatch((*watched)(c))
-	}
+	c.srv.conns.Pause((*watched)(c))
 	c.mu.Lock()
 	c.paused = true // from here on a worker is the reader
 	start := !c.running
 	c.running = true
 	c.mu.Unlock()
 	if start {
-		c.srv.crew.add(c)
+		c.srv.workers.add(c)
 	}
 }
 
@@ -124,47 +122,5 @@ func (c *Conn) readOn() {
 			return
 		}
 	}
-	if !c.home.Holds((*watched)(c)) {
-		return
-	}
-	if !c.polled {
-		c.srv.spawn(c.readLoop)
-		return
-	}
-	if err := c.home.Watch((*watched)(c)); err != nil {
-		c.lost(err) // closed meanwhile, or out of kernel memory
-	}
-}
-
-// readLoop reads on a goroutine of its own. While nothing has been begun it
-// waits with room for a header, and takes a buffer only for what follows.
-func (c *Conn) readLoop() {
-	head := make([]byte, 16)
-	for {
-		on, err := c.readSome(head)
-		if !on {
-			return
-		}
-		if err != nil {
-			c.lost(err)
-			return
-		}
-	}
-}
-
-// loopBuffers are shared by the readers that are in the middle of a frame.
-var loopBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
-
-// readSome returns false when a worker has taken over.
-func (c *Conn) readSome(buf []byte) (bool, error) {
-	if c.part != nil || c.deaf {
-		pooled := loopBuffers.Get().(*[4 << 10]byte)
-		defer loopBuffers.Put(pooled)
-		buf = pooled[:]
-	}
-	n, err := c.nc.Read(buf)
-	if n > 0 && !c.received(buf[:n]) {
-		return false, nil // the error, if any, comes again
-	}
-	return true, err
+	c.srv.conns.Read((*watched)(c))
 }

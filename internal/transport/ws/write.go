@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"time"
 
 	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
@@ -19,19 +18,17 @@ func (c *Conn) TryWrite(b []byte) (int, error) {
 	if !c.token.TryLock() {
 		return 0, nil // a control frame is being written
 	}
-	if c.shut {
+	switch {
+	case c.shut:
 		c.token.Unlock()
 		return 0, ErrClosed
-	}
-	if c.seat.Raw == nil || c.mid {
+	case c.mid:
 		c.token.Unlock()
 		return 0, nil
 	}
-	n, err := socket.TryWrite(c.seat.Raw, b)
+	n, err := c.slot.TryWrite(b)
 	if err != nil {
-		c.shut = true
-		c.token.Unlock()
-		c.sever(fault.ReasonClient, err)
+		c.failWrite(err)
 		return n, err
 	}
 	c.mid = n > 0 && n < len(b)
@@ -44,7 +41,7 @@ func (c *Conn) TryWrite(b []byte) (int, error) {
 // be the rest of what TryWrite began. It blocks until the kernel has them or
 // the peer has taken nothing for WriteTimeout; of a slow peer that keeps
 // taking something it is patient, as the session's outbox is bounded. Waiting
-// frames of control go between. Neither slice is changed or kept. An error is
+// control frames go between. Neither slice is changed or kept. An error is
 // final: Closed follows.
 func (c *Conn) Write(frames [][]byte) error {
 	c.token.Lock()
@@ -53,27 +50,28 @@ func (c *Conn) Write(frames [][]byte) error {
 		return ErrClosed
 	}
 	last, err := c.writeBatch(frames)
-	c.mid = false
-	c.shut = last || err != nil
-	c.token.Unlock()
-	switch {
-	case err != nil:
-		c.severWrite(err)
+	if err != nil {
+		c.failWrite(err)
 		return err
-	case last:
-		c.goodbyeSent()
+	}
+	c.mid = false
+	if !c.unlockAfter(last) {
 		return ErrClosed
 	}
 	c.flushControls()
 	return nil
 }
 
-func (c *Conn) severWrite(err error) {
+// failWrite gives the token back after a write that failed, and ends the
+// connection.
+func (c *Conn) failWrite(err error) {
+	c.shut = true
+	c.token.Unlock()
 	r := fault.ReasonClient
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		r = fault.ReasonSlow
 	}
-	c.sever(r, err)
+	c.abort(r, err)
 }
 
 // batch is one Write under way.
@@ -99,17 +97,11 @@ var batches = sync.Pool{New: func() any {
 func (c *Conn) writeBatch(frames [][]byte) (last bool, err error) {
 	b := batches.Get().(*batch)
 	b.c, b.frames, b.boundary = c, frames, !c.mid
-	err = b.pump.Write(c.nc, c.seat.Raw)
+	err = b.pump.Write(&c.slot, c.srv.cfg.WriteTimeout)
 	last = b.last
 	*b = batch{pump: b.pump}
 	batches.Put(b)
 	return last, err
-}
-
-// Extend implements socket.Source: a peer that has just taken something has
-// another WriteTimeout.
-func (b *batch) Extend() {
-	b.c.nc.SetWriteDeadline(time.Now().Add(b.c.srv.cfg.WriteTimeout))
 }
 
 // Fill implements socket.Source: what comes next, put together in buf or, when

@@ -42,7 +42,7 @@ func (e *endpoint) conn(t testing.TB, peer *client) *Conn {
 }
 
 // smallBuffers makes the kernel take little at once.
-func smallBuffers(c *Conn) { c.nc.(*net.TCPConn).SetWriteBuffer(4 << 10) }
+func smallBuffers(c *Conn) { c.slot.Net.(*net.TCPConn).SetWriteBuffer(4 << 10) }
 
 // fillUp writes until the socket takes only a part of a frame, and returns the
 // frames that were begun and the rest of the last.
@@ -347,7 +347,7 @@ func TestWriteIsPatientWithProgress(t *testing.T) {
 	peer := dial(t, e.addr)
 	peer.Conn.(*net.TCPConn).SetReadBuffer(32 << 10)
 	c := e.conn(t, peer)
-	c.nc.(*net.TCPConn).SetWriteBuffer(32 << 10)
+	c.slot.Net.(*net.TCPConn).SetWriteBuffer(32 << 10)
 	const size = 1 << 20
 	done := make(chan error, 1)
 	start := time.Now()

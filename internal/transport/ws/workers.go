@@ -1,14 +1,18 @@
 package ws
 
-import "sync"
+import (
+	"sync"
 
-// crew runs handlers: a queue of connections that have something to handle,
-// and workers that are started when one is added and end when it is empty. A
+	"magpie/internal/transport/socket"
+)
+
+// workers run handlers: a queue of connections that have something to handle,
+// and goroutines that are started when one is added and end when it is empty. A
 // goroutine that would wait for work costs more than one that is started.
-type crew struct {
+type workers struct {
 	// set at construction
-	max int
-	srv *Server
+	max   int
+	conns *socket.Conns[*watched]
 
 	mu sync.Mutex
 	// guarded by mu
@@ -17,7 +21,7 @@ type crew struct {
 }
 
 // add queues c. The caller has set c.running, so that c is queued once.
-func (w *crew) add(c *Conn) {
+func (w *workers) add(c *Conn) {
 	w.mu.Lock()
 	w.pushLocked(c)
 	start := w.running < w.max
@@ -26,12 +30,12 @@ func (w *crew) add(c *Conn) {
 	}
 	w.mu.Unlock()
 	if start {
-		w.srv.live.Add(1)
+		w.conns.Acquire()
 		go w.run()
 	}
 }
 
-func (w *crew) pushLocked(c *Conn) {
+func (w *workers) pushLocked(c *Conn) {
 	if w.tail == nil {
 		w.head = c
 	} else {
@@ -42,8 +46,8 @@ func (w *crew) pushLocked(c *Conn) {
 
 // run works through the queue. A connection with much to do goes to its end
 // again and again, so that the others have their turn.
-func (w *crew) run() {
-	defer w.srv.leave()
+func (w *workers) run() {
+	defer w.conns.Release()
 	var again *Conn
 	for {
 		c := w.swap(again)
@@ -59,7 +63,7 @@ func (w *crew) run() {
 
 // swap queues again, if it is not nil, and takes the first in the queue; nil
 // ends the worker.
-func (w *crew) swap(again *Conn) *Conn {
+func (w *workers) swap(again *Conn) *Conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if again != nil {

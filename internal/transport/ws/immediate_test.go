@@ -10,18 +10,18 @@ import (
 	"magpie/internal/fault"
 )
 
-// prompt is a Handler whose two ways are given.
-type prompt struct {
+// immediate is a Handler whose two ways are given.
+type immediate struct {
 	now     func(string) []byte
 	message func(string)
 	closed  func(CloseInfo)
 }
 
-func (p *prompt) Now(_ Op, payload []byte) []byte { return p.now(string(payload)) }
-func (p *prompt) Message(_ Op, payload []byte)    { p.message(string(payload)) }
-func (p *prompt) Closed(info CloseInfo)           { p.closed(info) }
-func (p *prompt) as() func(func() *Conn) Handler  { return func(func() *Conn) Handler { return p } }
-func (p *prompt) unexpected(t *testing.T) *prompt {
+func (p *immediate) Now(_ Op, payload []byte) []byte { return p.now(string(payload)) }
+func (p *immediate) Message(_ Op, payload []byte)    { p.message(string(payload)) }
+func (p *immediate) Closed(info CloseInfo)           { p.closed(info) }
+func (p *immediate) as() func(func() *Conn) Handler  { return func(func() *Conn) Handler { return p } }
+func (p *immediate) unexpected(t *testing.T) *immediate {
 	p.message = func(s string) { t.Errorf("%q came to Message", s) }
 	p.closed = func(CloseInfo) {}
 	return p
@@ -29,7 +29,7 @@ func (p *prompt) unexpected(t *testing.T) *prompt {
 
 // What a handler takes at once never comes to a worker; what it leaves does,
 // before all that comes after it.
-func TestPromptMessagesStayInOrder(t *testing.T) {
+func TestImmediateMessagesStayInOrder(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		var mu sync.Mutex
 		var seen []string
@@ -46,7 +46,7 @@ func TestPromptMessagesStayInOrder(t *testing.T) {
 				close(done)
 			}
 		}
-		p := &prompt{closed: func(CloseInfo) {}}
+		p := &immediate{closed: func(CloseInfo) {}}
 		p.message = func(s string) {
 			for part := range strings.SplitSeq(s, "|") { // whole, when a worker was at it
 				take(part)
@@ -86,10 +86,10 @@ func TestPromptMessagesStayInOrder(t *testing.T) {
 }
 
 // A panic at once costs the connection as one on a worker does, and no other.
-func TestPromptHandlerPanics(t *testing.T) {
+func TestImmediateHandlerPanics(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		ended := make(chan CloseInfo, 2)
-		p := new(prompt).unexpected(t)
+		p := new(immediate).unexpected(t)
 		p.now = func(string) []byte { panic("a fault of ours") }
 		p.closed = func(info CloseInfo) { ended <- info }
 		e := listen(t, Config{forcePortable: portable}, p.as())
@@ -107,11 +107,11 @@ func TestPromptHandlerPanics(t *testing.T) {
 }
 
 // An end that comes while a message is handled at once is told after it, once.
-func TestPromptHandlerEndsTheConnection(t *testing.T) {
+func TestImmediateHandlerEndsTheConnection(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		ended := make(chan CloseInfo, 2)
 		var e *endpoint
-		p := new(prompt).unexpected(t)
+		p := new(immediate).unexpected(t)
 		p.closed = func(info CloseInfo) { ended <- info }
 		p.now = func(string) []byte {
 			e.mu.Lock()
@@ -136,11 +136,11 @@ func TestPromptHandlerEndsTheConnection(t *testing.T) {
 
 // Who sends much at once does not keep the others from the reader: after its
 // share, workers have the rest.
-func TestPromptMessagesOfOneAreBounded(t *testing.T) {
+func TestImmediateMessagesOfOneAreBounded(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		var now, later atomic.Int32
 		done := make(chan struct{})
-		p := new(prompt).unexpected(t)
+		p := new(immediate).unexpected(t)
 		p.now = func(string) []byte { now.Add(1); return nil }
 		p.message = func(s string) {
 			if later.Add(1); s == "end" {

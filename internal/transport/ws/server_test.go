@@ -50,9 +50,9 @@ func TestWorkersAreBounded(t *testing.T) {
 	}
 	eventually(t, "three at work", at(3))
 	waiting := func() (n int) {
-		e.crew.mu.Lock()
-		defer e.crew.mu.Unlock()
-		for c := e.crew.head; c != nil; c = c.next {
+		e.workers.mu.Lock()
+		defer e.workers.mu.Unlock()
+		for c := e.workers.head; c != nil; c = c.next {
 			n++
 		}
 		return n
