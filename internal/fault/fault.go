@@ -77,9 +77,6 @@ func Newf(k Kind, format string, args ...any) *Fault { return New(k, fmt.Sprintf
 // Wrap returns a fault with the kind's own sentence and a cause for the log.
 func Wrap(k Kind, cause error) *Fault { return &Fault{Kind: k, Cause: cause} }
 
-// Wrapf is Wrap with a formatted cause; %w wraps.
-func Wrapf(k Kind, format string, args ...any) *Fault { return Wrap(k, fmt.Errorf(format, args...)) }
-
 // Error is the text for a log.
 func (f *Fault) Error() string {
 	switch {

@@ -11,13 +11,13 @@ import (
 	"testing"
 
 	"github.com/centrifugal/protocol"
+	fdelta "github.com/shadowspore/fossil-delta"
 
 	"magpie/internal/auth"
 	"magpie/internal/engine"
 	"magpie/internal/message"
 	"magpie/internal/node"
 	"magpie/internal/protocol/centrifuge"
-	"magpie/internal/protocol/centrifuge/fossil"
 	"magpie/internal/session"
 )
 
@@ -218,7 +218,7 @@ func undelta(p *protocol.Publication, last []byte, asJSON bool) ([]byte, error) 
 	if !p.Delta {
 		return bytes.Clone(data), nil
 	}
-	return fossil.Apply(last, data, 1<<20)
+	return fdelta.Apply(last, data)
 }
 
 // D8: a client that takes nothing is ended as slow; others go on.
