@@ -121,12 +121,17 @@ func TestFlagsWinOverEnvironmentOverFileOverDefault(t *testing.T) {
 	}
 }
 
+// MAGPIE_CONFIG names a file, but not when --config does.
 func TestFileFromEnvironment(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "m.yaml")
 	if err := os.WriteFile(name, []byte("prefix: filed"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c := mustLoad(t, "", []string{"MAGPIE_CONFIG=" + name}, nil); c.Prefix != "filed" {
+	env := []string{"MAGPIE_CONFIG=" + name}
+	if c := mustLoad(t, "", env, nil); c.Prefix != "filed" {
+		t.Fatalf("prefix %q", c.Prefix)
+	}
+	if c := mustLoad(t, "prefix: flagged", env, nil); c.Prefix != "flagged" {
 		t.Fatalf("prefix %q", c.Prefix)
 	}
 }
@@ -267,11 +272,32 @@ func TestOpenModeOnlyOnLoopbackOrWhenAsked(t *testing.T) {
 	}
 }
 
-// A secret that is too short must be reported as that, not as missing.
-func TestBrokenSecretIsNotAlsoMissing(t *testing.T) {
-	_, err := load(t, "", nil, []string{"--addr=:80", "--token-secret=short"})
-	if got := lines(err); len(got) != 1 || !strings.Contains(got[0], "needs 32") {
-		t.Fatalf("%q", got)
+// A setting that is broken must be reported as that alone: neither as missing
+// nor together with others that would be fine beside a good one.
+func TestBrokenSettingIsReportedOnce(t *testing.T) {
+	for _, test := range []struct {
+		file string
+		args []string
+		want string
+	}{
+		{"", []string{"--addr=:80", "--token-secret=short"}, "needs 32"},
+		{"", []string{"--addr=:80", "--token-jwks=x.json"}, "is no URL"},
+		{"", []string{"--addr=:80", "--open=maybe"}, "neither true nor false"},
+		{"addr: :80", []string{"--addr=80"}, "is not host:port"},
+		{"", []string{"--outbox=1TB", "--max-payload=4MB"}, "is not a size"},
+		{"", []string{"--outbox=100KB", "--max-payload=1TB"}, "is not a size"},
+		{"", []string{"--redis=localhost", "--ingest-streams=jobs"}, "begins with none of redis://"},
+		{"", []string{"--token-secret=short", "--token-issuer=me"}, "needs 32"},
+	} {
+		_, err := load(t, test.file, nil, test.args)
+		if got := lines(err); len(got) != 1 || !strings.Contains(got[0], test.want) {
+			t.Errorf("%q: %q, want only %q", test.args, got, test.want)
+		}
+	}
+	// A later source mends it, and is then checked like any other.
+	_, err := load(t, "addr: 8080", nil, []string{"--addr=:80"})
+	if got := lines(err); len(got) != 2 || !strings.Contains(got[1], "nobody has to show a token") {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -287,9 +313,17 @@ func TestVariablesThatPlatformsInject(t *testing.T) {
 	}, nil)
 }
 
+// An outbox holds two of the longest messages, by itself or by refusal.
 func TestOutboxGrowsWithThePayload(t *testing.T) {
 	if c := mustLoad(t, "", nil, []string{"--max-payload=4MB"}); c.Limits.Outbox != 8<<20 {
 		t.Fatalf("outbox %d", c.Limits.Outbox)
+	}
+	if c := mustLoad(t, "", nil, []string{"--outbox=128KB"}); c.Limits.Outbox != 128<<10 {
+		t.Fatalf("outbox %d", c.Limits.Outbox)
+	}
+	_, err := load(t, "", nil, []string{"--outbox=131071"})
+	if got := lines(err); len(got) != 1 || !strings.Contains(got[0], "raise it to 128KB") {
+		t.Fatalf("%q", got)
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"magpie/internal/channel"
 )
@@ -95,6 +97,28 @@ func TestKeyFiles(t *testing.T) {
 		if !strings.Contains(got[i], want[i]) || !strings.HasPrefix(got[i], "--token-public-keys: ") {
 			t.Errorf("%s, want %s", got[i], want[i])
 		}
+	}
+}
+
+// A certificate is tried with its key before anything listens.
+func TestCertificateAndKey(t *testing.T) {
+	one, other := newECDSA(t), newECDSA(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, one.Public(), one)
+	certificate := keyFile(t, "CERTIFICATE", der, err)
+	private := func(k *ecdsa.PrivateKey) string {
+		der, err := x509.MarshalECPrivateKey(k)
+		return keyFile(t, "EC PRIVATE KEY", der, err)
+	}
+	if c := mustLoad(t, "", nil, []string{"--tls-cert", certificate, "--tls-key", private(one)}); !c.TLS() {
+		t.Error("no TLS with a certificate")
+	}
+	if mustLoad(t, "", nil, nil).TLS() {
+		t.Error("TLS without a certificate")
+	}
+	_, err = load(t, "", nil, []string{"--tls-cert", certificate, "--tls-key", private(other)})
+	if got := lines(err); len(got) != 1 || !strings.Contains(got[0], "give PEM files that belong together") {
+		t.Errorf("another certificate's key: %q", got)
 	}
 }
 
