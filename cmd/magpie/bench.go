@@ -76,7 +76,7 @@ func checkBench(p *bench.Plan) error {
 	return nil
 }
 
-// benching is one run as somebody sees it.
+// benching is one run and what it prints.
 type benching struct {
 	plan     bench.Plan
 	client   *client

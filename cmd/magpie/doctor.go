@@ -100,8 +100,8 @@ func readiness(ctx context.Context, url string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Its own certificate need not be for the name localhost; nothing secret
-	// is sent and only a status is believed.
+	// The server's certificate need not be for the name localhost. Nothing
+	// secret is sent, and only the status is used.
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {

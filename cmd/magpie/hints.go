@@ -62,8 +62,8 @@ func publishHint(cfg *config.Config, base string) string {
 	return "curl" + who + ` -d '{"content":"hi"}' ` + base + "/publish/chat"
 }
 
-// redisCLI is the command that reaches the Redis of this URL. A password is
-// asked for, never shown.
+// redisCLI is the command that reaches the Redis of this URL. It asks for the
+// password, which is never shown.
 func redisCLI(address string) string {
 	words := []string{"redis-cli"}
 	u, err := url.Parse(address)

@@ -76,8 +76,8 @@ func until(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// show prints what the token says of itself, one claim a line, times in words
-// beside their numbers.
+// show prints the token's claims, one a line, with times as dates beside their
+// numbers.
 func (c *command) show(i auth.Inspection) {
 	fmt.Fprintf(c.out, "algorithm: %s\n", printable(i.Algorithm))
 	if i.KeyID != "" {

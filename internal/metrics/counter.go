@@ -1,7 +1,7 @@
-// Package metrics counts what happens and shows it at /metrics.
+// Package metrics has the counters that packages hold in small structs.
 //
-// Packages hold their counters in small structs whose zero value counts; only
-// this package knows the exposition. No goroutine is started.
+// It knows neither names nor /metrics, which internal/app gives them, and it
+// starts no goroutine.
 package metrics
 
 import "sync/atomic"

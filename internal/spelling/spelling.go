@@ -31,7 +31,7 @@ func fold(s string) string {
 	return strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToLower(s))
 }
 
-// beginsLike tells whether a begins with b, give or take one character.
+// beginsLike tells whether a begins with b, or with b but for one character.
 func beginsLike(a, b string) bool {
 	for n := len(b) - 1; n <= len(b) && n < len(a); n++ {
 		if distance(a[:n], b) <= 1 {
@@ -41,8 +41,8 @@ func beginsLike(a, b string) bool {
 	return false
 }
 
-// distance counts the insertions, deletions, replacements and swaps of
-// neighbours that lead from a to b.
+// distance is the number of insertions, deletions, replacements and swaps of
+// adjacent bytes that lead from a to b.
 func distance(a, b string) int {
 	before, last, now := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
