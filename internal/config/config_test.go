@@ -213,6 +213,41 @@ func TestBrokenValues(t *testing.T) {
 	}
 }
 
+// Flags that nobody defined are found wherever they stand, but a value that
+// begins with dashes is no flag, and neither is what follows "--".
+func TestUnknownFlags(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string // the sources of all problems
+	}{
+		{[]string{"--opne"}, "--opne"},
+		{[]string{"--open", "--opne", "--adr=x", "-o"}, "--opne --adr -o"},
+		{[]string{"--prefix=a", "--opne"}, "--opne"},
+		{[]string{"--token-issuer", "--opne", "--token-secret", secret}, ""},
+		{[]string{"--open", "--", "--opne"}, ""},
+		{[]string{"--", "-h", "--help"}, ""},
+	} {
+		_, err := load(t, "", nil, test.args)
+		var sources []string
+		if p, ok := errors.AsType[Problems](err); ok {
+			for _, one := range p {
+				sources = append(sources, one.Source)
+			}
+		}
+		if got := strings.Join(sources, " "); got != test.want {
+			t.Errorf("%q: problems with %q, want %q", test.args, got, test.want)
+		}
+	}
+}
+
+// Bounds are allowed themselves; words in any case; empty entries are none.
+func TestValuesAtTheEdge(t *testing.T) {
+	c := mustLoad(t, "", []string{"MAGPIE_PREFIX= padded ", "MAGPIE_API_KEY=" + key + ", ,"}, []string{"--max-payload=1", "--outbox=1GB", "--log-level=WARN", "--coalesce", " 1s "})
+	if c.Limits.MaxPayload != 1 || c.Limits.Outbox != 1<<30 || c.Log.Level != "warn" || c.Times.Coalesce != time.Second || c.Prefix != "padded" || len(c.APIKeys) != 1 {
+		t.Errorf("%+v", c)
+	}
+}
+
 // Twice the same flag is an accident, unless the setting is a list.
 func TestRepeatedFlags(t *testing.T) {
 	if _, err := load(t, "", nil, []string{"--prefix=a", "--prefix=b"}); err == nil {
