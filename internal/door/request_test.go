@@ -1,12 +1,16 @@
 package door_test
 
 import (
+	"fmt"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"magpie/internal/door"
 	"magpie/internal/fault"
+	"magpie/internal/problem"
 )
 
 func TestAParameterThatNobodyKnowsIsRefused(t *testing.T) {
@@ -23,6 +27,44 @@ func TestAParameterThatNobodyKnowsIsRefused(t *testing.T) {
 		_, err := door.Query(httptest.NewRequest("GET", "/?"+query, nil), "channel", "since")
 		if err == nil && want != "" || err != nil && (err.Error() != want || fault.KindOf(err) != fault.BadParameter) {
 			t.Errorf("%q: %v, want %q", query, err, want)
+		}
+	}
+}
+
+// A body is read up to its limit, said or not, and refused beyond it.
+func TestBody(t *testing.T) {
+	tooBig := fault.New(fault.TooBig, "at most 4")
+	for body, want := range map[string]fault.Kind{"": "", "1234": "", "12345": fault.TooBig} {
+		for _, chunked := range []bool{false, true} {
+			r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+			if chunked {
+				r.ContentLength = -1
+			}
+			got, err := door.Body(httptest.NewRecorder(), r, 4, tooBig)
+			if fault.KindOf(err) != want || err == nil && string(got) != body {
+				t.Errorf("%q, chunked %v: %q, %v", body, chunked, got, err)
+			}
+		}
+	}
+	r := httptest.NewRequest("POST", "/", iotest.ErrReader(io.ErrUnexpectedEOF))
+	if _, err := door.Body(httptest.NewRecorder(), r, 4, tooBig); err == nil || problem.Of(err).Code != "bad_body" {
+		t.Errorf("a body that breaks off: %v", err)
+	}
+}
+
+func TestFormat(t *testing.T) {
+	for query, want := range map[string]string{"": "false", "format=envelope": "true", "format=xml": "bad_format"} {
+		values, err := door.Query(httptest.NewRequest("GET", "/?"+query, nil), "format")
+		if err != nil {
+			t.Fatal(err)
+		}
+		envelope, err := door.Envelope(values)
+		got := fmt.Sprint(envelope)
+		if err != nil {
+			got = problem.Of(err).Code
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", query, got, want)
 		}
 	}
 }

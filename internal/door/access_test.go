@@ -1,0 +1,126 @@
+package door_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/door"
+	"magpie/internal/fault"
+)
+
+func request(method, target string, header ...string) *http.Request {
+	r := httptest.NewRequest(method, target, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+func TestToken(t *testing.T) {
+	for _, c := range []struct {
+		target, authorization, token string
+		kind                         fault.Kind
+	}{
+		{"/", "", "", ""},
+		{"/?token=a.b.c", "", "a.b.c", ""},
+		{"/?token=a.b.c", "Bearer d.e.f", "d.e.f", ""},
+		{"/", "bearer  d.e.f ", "d.e.f", ""},
+		{"/?token=a.b.c", "Basic eDp5", "a.b.c", ""}, // a proxy's
+		{"/?token=a.b.c", "d.e.f", "", fault.BadToken},
+		{"/", "dep", "", ""},
+	} {
+		token, err := door.Token(request("GET", c.target, "Authorization", c.authorization))
+		if token != c.token || fault.KindOf(err) != c.kind {
+			t.Errorf("%s with %q: %q, %v", c.target, c.authorization, token, err)
+		}
+	}
+}
+
+func TestKey(t *testing.T) {
+	for _, c := range []struct{ header, value, key string }{
+		{"X-API-Key", "k", "k"}, {"Authorization", "apikey k", "k"}, {"Authorization", "APIKEY k", "k"},
+		{"Authorization", "apikey ", ""}, {"Authorization", "Bearer k", ""}, {"Accept", "k", ""},
+	} {
+		if key := door.Key(request("GET", "/", c.header, c.value)); key != c.key {
+			t.Errorf("%s: %s gives %q", c.header, c.value, key)
+		}
+	}
+}
+
+func access(t *testing.T, allowed ...string) door.Access {
+	t.Helper()
+	rules, err := channel.NewRules(nil, channel.Default(channel.Anyone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return door.Access{Auth: auth.New(auth.Config{Rules: rules, Keys: []string{"a-key"}}), Origins: auth.Origins{Allowed: allowed}}
+}
+
+// Pages of foreign origins are refused, those of allowed ones may read the
+// answer, and caches are told that it depends on the origin.
+func TestOriginsAreAdmitted(t *testing.T) {
+	a := access(t, "https://app.example")
+	for origin, allowed := range map[string]bool{"": true, "https://app.example": true, "https://evil.example": false, "null": false} {
+		w := httptest.NewRecorder()
+		r := request("GET", "http://push.example/sse")
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		err := a.Admit(w, r)
+		if (err == nil) != allowed || err != nil && fault.KindOf(err) != fault.Forbidden {
+			t.Errorf("%q: %v", origin, err)
+		}
+		if got := w.Header().Get("Access-Control-Allow-Origin"); allowed && got != origin || !allowed && got != "" {
+			t.Errorf("%q: answers may be read by %q", origin, got)
+		}
+		if w.Header().Get("Vary") != "Origin" {
+			t.Errorf("%q: Vary is %q", origin, w.Header().Get("Vary"))
+		}
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	a := access(t, "https://app.example")
+	for origin, status := range map[string]int{"https://app.example": 204, "https://evil.example": 0, "": 0} {
+		w := httptest.NewRecorder()
+		r := request("OPTIONS", "http://push.example/publish/chat")
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		err := a.Preflight(w, r)
+		if status == 0 {
+			if fault.KindOf(err) != fault.Forbidden || w.Header().Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%q: %v, %v", origin, err, w.Header())
+			}
+			continue
+		}
+		if err != nil || w.Code != status || w.Header().Get("Access-Control-Allow-Origin") != origin || w.Header().Get("Access-Control-Allow-Headers") == "" {
+			t.Errorf("%q: %v, %d %v", origin, err, w.Code, w.Header())
+		}
+	}
+}
+
+func TestWhoAsks(t *testing.T) {
+	a := access(t)
+	for _, c := range []struct {
+		key, token string
+		kind       auth.Kind
+		fault      fault.Kind
+	}{
+		{"", "", auth.Guest, ""}, {"a-key", "", auth.Server, ""}, {"another", "", "", fault.BadKey}, {"", "x.y.z", "", fault.BadToken},
+	} {
+		r := request("GET", "/?token="+c.token)
+		r.Header.Set("X-API-Key", c.key)
+		who, err := a.Caller(r)
+		if who.Kind != c.kind || fault.KindOf(err) != c.fault {
+			t.Errorf("key %q, token %q: %v, %v", c.key, c.token, who.Kind, err)
+		}
+	}
+	r := request("GET", "/", "X-API-Key", "a-key") // a client's door knows no keys
+	if who, err := a.Client(r); err != nil || who.Kind != auth.Guest {
+		t.Errorf("%v, %v", who.Kind, err)
+	}
+}
