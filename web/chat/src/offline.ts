@@ -1,6 +1,5 @@
-// Registers the worker that keeps the page itself, so that a reload without a
-// network still shows it. The page's policy lets this one script address be
-// made and no other.
+// Registers the service worker, so that a reload without a network still shows
+// the page. The page's policy allows this one script address.
 
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): unknown };

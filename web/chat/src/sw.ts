@@ -1,8 +1,9 @@
-// Keeps the page and its assets, so that a reload without a network shows the
-// app, which then waits for the server. Nothing that anyone said is kept here.
+// The service worker: caches the page and its assets, so that a reload without a
+// network shows the app, which then waits for the server. Messages are not
+// cached.
 //
-// A page is asked from the server first, and shown from here when there is no
-// response. An asset under its hash never changes, and is shown from here first.
+// A page comes from the server, or from the cache when the server does not
+// answer. An asset under its hash never changes, and comes from the cache first.
 
 interface Extendable { waitUntil(p: Promise<unknown>): void }
 interface Fetching extends Extendable { readonly request: Request; respondWith(r: Promise<Response>): void }
@@ -18,7 +19,7 @@ const worker = globalThis as unknown as Worker;
 const cacheName = "magpie-1";
 const shell = "/";
 const match = { ignoreVary: true } as const; // compressed or not, it is the same file
-const timeout = 4_000; // milliseconds until a page is shown from here
+const timeout = 4_000; // milliseconds until a page comes from the cache
 
 worker.addEventListener("install", (e) => e.waitUntil(worker.skipWaiting()));
 worker.addEventListener("activate", (e) => e.waitUntil(worker.clients.claim().then(fillCache)));
@@ -30,7 +31,7 @@ worker.addEventListener("fetch", (e) => {
   else if (url.pathname.startsWith("/assets/")) e.respondWith(asset(request));
 });
 
-// The first visit was made without this worker: take what it needs.
+// The first visit was made without this worker, so its files are fetched here.
 async function fillCache(): Promise<void> {
   const cache = await caches.open(cacheName);
   await cache.add(new Request(shell, { cache: "no-cache" })).catch(() => {});
@@ -40,12 +41,12 @@ async function fillCache(): Promise<void> {
   await removeOthers(cache, new Set([shell, ...assets]));
 }
 
-// Old versions are not kept.
+// Files of older versions are removed.
 async function removeOthers(cache: Cache, wanted: ReadonlySet<string>): Promise<void> {
   for (const key of await cache.keys()) if (!wanted.has(new URL(key.url).pathname)) await cache.delete(key);
 }
 
-// Every room has the same page.
+// All rooms have the same page.
 async function page(request: Request): Promise<Response> {
   try {
     const response = await fetch(request, { signal: AbortSignal.timeout(timeout) });

@@ -2,13 +2,13 @@
 // http, https and mailto; nothing takes long.
 
 import { expect, test } from "vitest";
-import { hrefOf, isOnlyEmoji, type Mark, parse } from "../src/text/markup.ts";
+import { hrefOf, isOnlyEmoji, type MarkupNode, parse } from "../src/text/markup.ts";
 
-const flat = (marks: readonly Mark[]): string => marks.map((m) => {
+const flat = (nodes: readonly MarkupNode[]): string => nodes.map((m) => {
   switch (m.type) {
     case "text": return m.text;
-    case "bold": return `<b>${flat(m.marks)}</b>`;
-    case "italic": return `<i>${flat(m.marks)}</i>`;
+    case "bold": return `<b>${flat(m.nodes)}</b>`;
+    case "italic": return `<i>${flat(m.nodes)}</i>`;
     case "code": return `<c>${m.text}</c>`;
     case "block": return `<pre>${m.text}</pre>`;
     case "link": return `<a ${m.href}>${m.text}</a>`;
@@ -60,7 +60,7 @@ test("hostile texts take no time (X2)", () => {
 });
 
 test("nothing is lost or made up", () => {
-  const text = (marks: readonly Mark[]): string => marks.map((m) => ("marks" in m ? text(m.marks) : m.text)).join("");
+  const text = (nodes: readonly MarkupNode[]): string => nodes.map((m) => ("nodes" in m ? text(m.nodes) : m.text)).join("");
   for (const s of ["<img src=x onerror=alert(1)>", "a <b>c</b>", "\u202Egnirts", "👩‍👩‍👧‍👦 x", "x\n\ny", "&lt;"]) expect(text(parse(s))).toBe(s);
 });
 

@@ -1,11 +1,11 @@
-// The script for other people's pages:
+// The script for pages of other sites:
 //
 //   <script src="https://magpie.example/embed.js" data-room="support" defer></script>
 //
 // puts a round button into the corner. A click opens the room in a frame from
-// Magpie's origin; nothing of the frame can reach the page, and nothing of the
-// page the frame, but for the messages below. data-mode="bell" shows the bell.
-// The page may hand over its user's token: window.magpie = { token } before
+// Magpie's origin. The page and the frame cannot reach each other, except by the
+// messages below. data-mode="bell" shows the bell. The page may give its user's
+// token: window.magpie = { token } before
 // the script, or { token: () => Promise<string> }.
 
 interface Settings { token?: string | (() => Promise<string> | string) }
@@ -15,7 +15,7 @@ function start(script: HTMLScriptElement): void {
   const mode = script.dataset.mode === "bell" ? "bell" : "room";
   const label = script.dataset.label ?? (mode === "bell" ? "Notifications" : "Chat");
   const host = document.createElement("div");
-  const root = host.attachShadow({ mode: "open" }); // the page's styles stay out
+  const root = host.attachShadow({ mode: "open" }); // the page's styles do not apply
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(style);
   root.adoptedStyleSheets = [sheet];
@@ -98,6 +98,6 @@ iframe.open { display: block; }
 @media (max-width: 480px) { iframe { inset: 0; width: 100%; height: 100%; border: 0; border-radius: 0; } iframe.open { height: calc(100% - 76px); } }
 `;
 
-// At the end, when all that stands above is there.
+// Last, because it uses the constants above.
 const script = document.currentScript as HTMLScriptElement | null;
 if (script) start(script);

@@ -1,20 +1,20 @@
-// The app inside of a frame on somebody else's page. It speaks to one origin
-// alone: the one that embeds it, which the server's policy has let in.
+// The page that embeds the app in a frame. Messages go to its origin only, which
+// the server's policy has allowed.
 //
 // Messages, all {magpie: 1, type: …}. To the page: "ready", "token" (send a
-// new one), "unread" {count}. From the page: "token" {token}, "open" {open}.
+// new one), "unread" {count}. From the page: "token" {token}.
 
 import { effect } from "@preact/signals";
 import type { App } from "../control/app.ts";
 import { unreadCount } from "../state/bell.ts";
 
-const timeout = 5_000; // milliseconds that the page has to send a token
+const timeout = 5_000; // milliseconds in which the page has to send a token
 
 export interface Host {
-  /** The page's token, or "" when it has none to give. */
+  /** The page's token, or "" when it has none. */
   firstToken(): Promise<string>;
   newToken(): Promise<string>;
-  /** Tells the page what is unread, and takes new tokens, for the page's life. */
+  /** Tells the page how much is unread, and takes new tokens from it. */
   follow(app: App): void;
 }
 

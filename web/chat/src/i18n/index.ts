@@ -1,5 +1,5 @@
-// The app's words in the reader's language. Reading a word in a view makes the
-// view follow the language.
+// The app's texts in the reader's language. A view that reads one is drawn again
+// when the language changes.
 
 import { computed, effect, signal } from "@preact/signals";
 import { type Catalogue, en, type Key } from "./en.ts";
@@ -9,7 +9,7 @@ export type Language = "en" | "zh-CN";
 
 export const catalogues: Readonly<Record<Language, Catalogue>> = { en, "zh-CN": zh };
 
-/** The language for these preferences of a browser. */
+/** The language for a browser's list of preferences. */
 export const languageFor = (preferred: readonly string[]): Language =>
   preferred.map((l) => l.toLowerCase()).find((l) => l.startsWith("zh") || l.startsWith("en"))?.startsWith("zh") ? "zh-CN" : "en";
 
@@ -17,7 +17,7 @@ export const language = signal<Language>("en");
 
 type Args<K extends Key> = Catalogue[K] extends (...args: infer A) => string ? A : [];
 
-/** The words for a key. */
+/** The text for a key. */
 export function t<K extends Key>(key: K, ...args: Args<K>): string {
   const entry = catalogues[language.value][key] as string | ((...args: unknown[]) => string);
   return typeof entry === "string" ? entry : entry(...args);
@@ -34,7 +34,7 @@ const formats = computed(() => ({
 
 export const timeOf = (ms: number): string => formats.value.time.format(ms);
 export const fullTimeOf = (ms: number): string => formats.value.full.format(ms);
-/** The time for today, the day and the time for any other. */
+/** The time for today; the day and the time for any other day. */
 export const shortTimeOf = (ms: number, now: number): string =>
   new Date(ms).toDateString() === new Date(now).toDateString() ? timeOf(ms) : formats.value.short.format(ms);
 export const compare = (a: string, b: string): number => formats.value.compare(a, b);
@@ -46,7 +46,7 @@ export function dayOf(ms: number, now: number): string {
   return (now - ms < 300 * 86_400_000 ? formats.value.day : formats.value.oldDay).format(ms);
 }
 
-/** Keeps <html lang> right. Runs for the page's life. */
+/** Keeps <html lang> at the language, as long as the page is open. */
 export const followLanguage = (root: HTMLElement): void => {
   effect(() => { root.lang = language.value; });
 };

@@ -7,7 +7,7 @@ const firstOf = (name: string): string => {
   return (first ?? "?").toUpperCase();
 };
 
-/** A person's letter on their colour. The name stands beside it, so it is not read out. */
+/** The first letter of a person's name on their colour. Screen readers read the name beside it instead. */
 export function Avatar({ author, name, small = false }: { author: Author; name: string; small?: boolean }) {
   const tone = author.stamped ? author.color : colorOf(name);
   return <span class={`avatar${small ? " small" : ""}${author.stamped ? "" : " program"}`} data-tone={tone} aria-hidden="true">{firstOf(name)}</span>;

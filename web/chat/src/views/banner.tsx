@@ -1,5 +1,5 @@
-// What stands between the room's name and its messages when something is not
-// as it should be, and what is only heard.
+// What is shown above or below the messages when something is wrong, and what
+// is only for screen readers.
 
 import { signal, useSignalEffect } from "@preact/signals";
 import { useMemo } from "preact/hooks";
@@ -22,14 +22,15 @@ export function ConnectionBanner() {
   const show = b.say !== "nothing" && !locked;
   return (
     <div class={`banner${show ? " shown" : ""}${b.say === "stopped" ? " bad" : ""}`} id="banner" role="status">
-      {show && <><span class="spinner" aria-hidden="true" /><Said banner={b} />
+      {show && <><span class="spinner" aria-hidden="true" /><BannerText banner={b} />
         {b.say !== "offline" && b.retry && <button type="button" class="link" id="retry" onClick={() => app.connection.retry()}>{t("line.retry")}</button>}</>}
     </div>
   );
 }
 
-// The seconds are shown and not said: nobody wants to hear a countdown.
-function Said({ banner: b }: { banner: ReturnType<typeof bannerFor> }) {
+// The seconds are shown, but not read out: a countdown would interrupt the
+// reader every second.
+function BannerText({ banner: b }: { banner: ReturnType<typeof bannerFor> }) {
   switch (b.say) {
     case "waiting": return <><span aria-hidden="true">{t("line.waiting", b.seconds)}</span><span class="visually-hidden">{t("line.reconnecting")}</span></>;
     case "nothing": return null;
@@ -37,7 +38,7 @@ function Said({ banner: b }: { banner: ReturnType<typeof bannerFor> }) {
   }
 }
 
-/** A failure that is not a message's own. */
+/** Why a change of a message failed. */
 export function FailureNotice() {
   const app = useApp();
   return (
@@ -47,13 +48,13 @@ export function FailureNotice() {
   );
 }
 
-/** New messages of others, for those who listen. */
+/** New messages of others, for screen readers. */
 export function Announcer() {
   const app = useApp();
   return <p class="visually-hidden" id="announcer" aria-live="polite">{app.announcer.text.value}</p>;
 }
 
-/** Asks for a token where the server lets no guest in. */
+/** Asks for a token where the server admits no guest. */
 export function TokenForm() {
   const app = useApp();
   const locked = app.identity.locked.value;

@@ -1,5 +1,5 @@
-// Where the reader writes. Works with and without a connection; what is
-// written but not sent is kept for each room.
+// The text field for a new message. It works with and without a connection;
+// each room keeps its draft.
 
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
@@ -11,7 +11,7 @@ import { isComposing } from "./keys.ts";
 import { nameOf } from "./message.tsx";
 import { withoutExpired } from "../state/typing.ts";
 
-const overhead = 400; // bytes of a payload around its words
+const overhead = 400; // bytes of a payload besides its text
 
 export function Composer() {
   const { app, facts } = useAppContext();
@@ -23,8 +23,7 @@ export function Composer() {
 
   useLayoutEffect(() => {
     composerField.current = area.current;
-    const kept = app.options.local.get(draft) ?? "";
-    area.current!.value = text.value = kept;
+    area.current!.value = text.value = app.options.local.get(draft) ?? "";
     fit(area.current!);
     if (!isTouch() && document.activeElement === document.body) area.current!.focus();
   }, [room]);
@@ -39,16 +38,16 @@ export function Composer() {
   };
   const send = () => {
     const a = area.current!;
-    const words = a.value.trim();
-    if (words === "" || tooLong(words, facts.maxPayload) > 0) return;
+    const content = a.value.trim();
+    if (content === "" || tooLong(content, facts.maxPayload) > 0) return;
     app.failure.value = "";
-    app.send(words);
+    app.send(content);
     a.value = "";
     changed(a);
     a.focus();
   };
   const onKeyDown = (e: KeyboardEvent) => {
-    if (isComposing(e)) return; // first of all: the key is the input method's
+    if (isComposing(e)) return; // the key belongs to the input method
     if (e.key === "Enter" && !e.shiftKey && !e.altKey && (e.ctrlKey || e.metaKey || !isTouch())) {
       e.preventDefault();
       send();

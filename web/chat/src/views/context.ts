@@ -1,4 +1,4 @@
-// What every view can reach: the app, the page's facts, and which window is open.
+// What every view can reach: the app, the page's facts, and which dialog is open.
 
 import { signal } from "@preact/signals";
 import { createContext } from "preact";
@@ -31,15 +31,15 @@ export function useAppContext(): AppContextValue {
 }
 export const useApp = (): App => useAppContext().app;
 
-/** The window over the page, one at a time. */
+/** The dialog that is open; one at a time. */
 export const openDialog = signal<"" | "switch" | "help" | "settings" | "bell" | "rooms" | "panel" | "delete">("");
 
-/** Whether the right panel stands beside the room, where there is space. */
+/** Whether the right panel is shown beside the room, where there is space. */
 export const panelBeside = signal(true);
 
-/** The text composerField, for those who send the reader back to it. */
+/** The composer's text field, for views that give it the focus. */
 export const composerField: { current: HTMLTextAreaElement | null } = { current: null };
 export const focusComposer = (): void => composerField.current?.focus();
 
-/** Enter is a new line where keys are on the glass. */
+/** Whether the only keyboard is on the screen: there Enter is a new line. */
 export const isTouch = (): boolean => matchMedia("(pointer: coarse)").matches && !matchMedia("(any-pointer: fine)").matches;

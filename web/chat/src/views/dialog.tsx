@@ -1,5 +1,5 @@
-// A window over the page: the browser's own dialog, which keeps the focus in
-// and gives it back.
+// A dialog over the page: the browser's own, which keeps the focus inside and
+// gives it back.
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
@@ -11,7 +11,7 @@ interface Props {
   readonly name: typeof openDialog.value;
   readonly title: string;
   readonly class?: string;
-  readonly bare?: boolean; // without a title that shows
+  readonly bare?: boolean; // without a visible title
   readonly children: ComponentChildren;
   onClose?(): void;
 }

@@ -1,5 +1,5 @@
-// The windows: rooms, shortcuts, settings, the bell, and on small screens what
-// stands beside the room on large ones.
+// The dialogs: rooms, shortcuts, settings, the bell, and on small screens what
+// is beside the room on large ones.
 
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
@@ -9,15 +9,15 @@ import { roomName } from "../state/names.ts";
 import { focusComposer, openDialog, useApp, useAppContext } from "./context.ts";
 import { Bell } from "./icons.tsx";
 import { isComposing } from "./keys.ts";
-import { go } from "./navigate.ts";
+import { navigate } from "./navigate.ts";
 import { Panel } from "./panel.tsx";
 import { Settings } from "./settings.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { toDelete } from "./tools.tsx";
 import { Dialog } from "./dialog.tsx";
 
-// The keys make each window a dialog of its own: one that has just been closed
-// must not be taken for the next.
+// The keys make each dialog an element of its own: one that was just closed must
+// not be reused for the next.
 export function Dialogs() {
   switch (openDialog.value) {
     case "": return null;
@@ -47,7 +47,7 @@ function Switcher() {
     } else if (e.key === "Enter") {
       e.preventDefault();
       const name = list[here];
-      if (name) go(app, name);
+      if (name) navigate(app, name);
     }
   };
   return (
@@ -60,7 +60,7 @@ function Switcher() {
         }} />
       <ul class="switcher-list" id="switcher-list" role="listbox" aria-label={t("rooms")}>
         {list.map((name, i) => (
-          <li key={name} id={`switch-${i}`} role="option" aria-selected={i === here} class="switcher-room" onClick={() => go(app, name)}>
+          <li key={name} id={`switch-${i}`} role="option" aria-selected={i === here} class="switcher-room" onClick={() => navigate(app, name)}>
             <span class="hash" aria-hidden="true">#</span><bdi>{name}</bdi>{!app.rooms.value.has(name) && <span class="hint">{t("rooms.add")}</span>}
           </li>
         ))}
@@ -79,7 +79,7 @@ function Shortcuts() {
   return <dl class="shortcuts">{all.map(([what, keys]) => <div key={what}><dt>{what}</dt><dd>{keys.map((k) => <kbd key={k}>{k}</kbd>)}</dd></div>)}</dl>;
 }
 
-/** What the user was told, newest first. */
+/** The user's notices, newest first. */
 export function BellList() {
   const { app } = useAppContext();
   const bell = app.bell.bell.value;

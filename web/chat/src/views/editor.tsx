@@ -1,4 +1,4 @@
-// Editing a message where it stands.
+// Editing a message in its place.
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { App } from "../control/app.ts";
@@ -45,7 +45,7 @@ export function Editor({ app, message: m }: { app: App; message: Message }) {
   );
 }
 
-/** Makes a text field as high as its text, up to what its style allows. */
+/** Makes a text field as high as its text, up to the maximum of its style. */
 export function fit(area: HTMLTextAreaElement): void {
   area.style.height = "auto";
   area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;

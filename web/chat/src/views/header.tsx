@@ -14,7 +14,7 @@ export function Header() {
     <header class="room-head">
       {!app.options.only && <button type="button" class="icon head-menu" aria-label={t("rooms.open")} onClick={() => { openDialog.value = "rooms"; }}><Menu />{others > 0 && <span class="pip" />}</button>}
       <h1 id="room-name"><span class="hash" aria-hidden="true">#</span><bdi>{room.name}</bdi></h1>
-      <Light />
+      <ConnectionLight />
       {!facts.embedded && people > 0 && (
         <button type="button" class="people-button" id="people-count" aria-label={t("people.count", people)} title={t("people.count", people)} aria-expanded={panelBeside.value} onClick={togglePanel}><People /><span>{people}</span></button>
       )}
@@ -30,8 +30,8 @@ function togglePanel(): void {
   else openDialog.value = "panel";
 }
 
-// The banner speaks; this only shows.
-function Light() {
+// For sighted readers; screen readers have the banner.
+function ConnectionLight() {
   const { app } = useAppContext();
   const online = app.state.value.name === "online";
   return <span class="light" id="line" data-line={app.state.value.name} title={online ? t("line.online") : t("line.reconnecting")} />;

@@ -1,5 +1,5 @@
-// Drawn here, so that nothing is loaded. Each is 20 by 20 and takes the ink of
-// what it stands in; none is read out.
+// Icons as elements, so that nothing is loaded. Each is 20 by 20, in the text's
+// colour, and hidden from screen readers.
 
 import type { ComponentChildren } from "preact";
 

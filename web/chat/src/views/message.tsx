@@ -9,13 +9,13 @@ import type { Author, Message, Via } from "../state/message.ts";
 import { Avatar } from "./avatar.tsx";
 import { Editor } from "./editor.tsx";
 import { Alert, Clock, Reply } from "./icons.tsx";
-import { Words } from "./text.tsx";
+import { MessageText } from "./text.tsx";
 import { Tools } from "./tools.tsx";
 
 /** The message under the pointer or the focus. */
 export const activeKey = signal("");
 
-const longest = 4_000; // characters shown before the reader asks for all
+const maxShown = 4_000; // characters; a button shows the rest
 
 interface Props {
   readonly app: App;
@@ -27,7 +27,7 @@ interface Props {
   readonly focusable: boolean;
 }
 
-/** The name to show for whoever published this. */
+/** The name to show for who published this. */
 export function nameOf(author: Author, via: Via | null): string {
   if (author.name !== null) return author.name;
   if (via === "plain" || via === "fcall" || via === "xadd") return t("author.redis");
@@ -39,7 +39,7 @@ export class MessageRow extends Component<Props> {
   #all = signal(false);
   #activeKey = computed(() => activeKey.value === this.props.message.key);
 
-  // A new state is a signal's doing: the language, or the pointer.
+  // A new state comes from a signal: the language, or the pointer.
   override shouldComponentUpdate(next: Props, state: unknown): boolean {
     const p = this.props;
     return state !== this.state || next.message !== p.message || next.head !== p.head || next.own !== p.own || next.editing !== p.editing ||
@@ -70,9 +70,9 @@ export class MessageRow extends Component<Props> {
   #body(m: Message) {
     if (m.deleted) return <p class="deleted">{t("deleted")}</p>;
     if (m.format === "binary") return <p class="text binary">{t("binary", m.bytes)}</p>;
-    if (m.format === "data") return <pre class="text data" tabIndex={0}><code>{m.text.slice(0, longest)}</code></pre>;
-    if (this.#all.value || m.text.length <= longest) return <Words text={m.text} />;
-    return <><Words text={m.text.slice(0, longest)} /><button type="button" class="link" onClick={() => { this.#all.value = true; }}>{t("more")}</button></>;
+    if (m.format === "data") return <pre class="text data" tabIndex={0}><code>{m.text.slice(0, maxShown)}</code></pre>;
+    if (this.#all.value || m.text.length <= maxShown) return <MessageText text={m.text} />;
+    return <><MessageText text={m.text.slice(0, maxShown)} /><button type="button" class="link" onClick={() => { this.#all.value = true; }}>{t("more")}</button></>;
   }
 }
 
@@ -119,4 +119,3 @@ function Reactions({ app, message: m }: { app: App; message: Message }) {
     </div>
   );
 }
-

@@ -4,15 +4,15 @@ import type { App } from "../control/app.ts";
 import { pathOf, roomAt } from "../state/names.ts";
 import { openDialog } from "./context.ts";
 
-/** Goes to a room and writes its address. */
-export function go(app: App, name: string): void {
+/** Opens a room and puts its address into the address bar. */
+export function navigate(app: App, name: string): void {
   app.openRoom(name);
   openDialog.value = "";
   const path = pathOf(name);
   if (!app.options.only && location.pathname !== path) history.pushState(null, "", path);
 }
 
-/** Follows the browser's own back and forward. Runs for the page's life. */
+/** Follows the browser's back and forward buttons, as long as the page is open. */
 export function followHistory(app: App): void {
   window.addEventListener("popstate", () => app.openRoom(roomAt(location.pathname)));
 }

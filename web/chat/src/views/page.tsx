@@ -1,4 +1,4 @@
-// The whole page.
+// The page: the room list, the open room and the right panel.
 
 import { computed, type Signal, signal, untracked, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
@@ -9,7 +9,7 @@ import { Composer } from "./composer.tsx";
 import { openDialog, panelBeside, useAppContext } from "./context.ts";
 import { Header } from "./header.tsx";
 import { isComposing } from "./keys.ts";
-import { go } from "./navigate.ts";
+import { navigate } from "./navigate.ts";
 import { Panel } from "./panel.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { Timeline } from "./timeline.tsx";
@@ -20,18 +20,18 @@ export function Page() {
   const atBottom = useMemo(() => signal(true), []);
   const visible = useMemo(() => signal(!document.hidden), []);
   useEffect(() => {
-    const seen = () => {
+    const visibilityChanged = () => {
       visible.value = !document.hidden;
     };
-    document.addEventListener("visibilitychange", seen);
+    document.addEventListener("visibilitychange", visibilityChanged);
     const keys = (e: KeyboardEvent) => shortcut(e, app);
     document.addEventListener("keydown", keys);
     return () => {
-      document.removeEventListener("visibilitychange", seen);
+      document.removeEventListener("visibilitychange", visibilityChanged);
       document.removeEventListener("keydown", keys);
     };
   }, []);
-  // What stands at the end in a tab that is looked at is read.
+  // In a visible tab, with the list at its end, everything is read.
   useSignalEffect(() => {
     if (!app.room.value.room.value.loaded) return;
     if (visible.value && atBottom.value) app.readToEnd();
@@ -59,7 +59,7 @@ export function Page() {
   );
 }
 
-/** The bell alone, in a frame on somebody else's page. */
+/** The bell alone, in a frame on another site's page. */
 export function BellPage() {
   return (
     <main class="bell-page" aria-label={t("bell")}>
@@ -87,7 +87,7 @@ function shortcut(e: KeyboardEvent, app: ReturnType<typeof useAppContext>["app"]
     openDialog.value = "switch";
   } else if (e.altKey && (e.key === "ArrowUp" || e.key === "ArrowDown") && !app.options.only) {
     e.preventDefault();
-    go(app, app.neighbour(e.key === "ArrowUp" ? -1 : 1));
+    navigate(app, app.neighbour(e.key === "ArrowUp" ? -1 : 1));
   } else if (e.key === "Escape" && openDialog.value === "") {
     app.markRead();
   } else if (e.key === "?" && (!typing || (e.target as HTMLTextAreaElement).value === "" && (e.target as HTMLElement).id === "text")) {

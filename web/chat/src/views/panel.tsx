@@ -1,4 +1,4 @@
-// Beside the room: who is there, and the ways to publish.
+// Beside the room: who is there, and examples of how to publish.
 
 import { compare, t } from "../i18n/index.ts";
 import { sorted } from "../state/presence.ts";

@@ -1,4 +1,4 @@
-// The ways to publish into a room, with buttons that copy them.
+// Commands that publish into a room, each with a button that copies it.
 
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
@@ -14,14 +14,14 @@ export interface ExampleTarget {
   hello(from: string): string;
 }
 
-// One shell command over several lines, short enough not to be wrapped.
+// A shell command over several lines, each short enough to be shown whole.
 const lines = (...parts: string[]) => parts.join(" \\\n  ");
-// Some names mean something else to a shell. No channel name has a quote.
+// A shell would interpret some names. No channel name has a quote.
 const quoted = (name: string) => (/^[\w.:-]+$/.test(name) ? name : `'${name}'`);
 
 /** The commands by name. Pure. */
 export function commands({ origin, channel, redisCLI, open, hello }: ExampleTarget): Record<"redis" | "curl" | "js" | "serve", string> {
-  // Stands in single quotes of a shell; hello has none.
+  // It is put between single quotes of a shell, and hello has none.
   const json = (from: string) => JSON.stringify({ content: hello(from) });
   const key = open ? [] : ["-H 'X-API-Key: YOUR_KEY'"];
   const query = new URLSearchParams(channel === "chat" ? {} : { channel });
@@ -64,7 +64,7 @@ function Copy({ what, text }: { what: string; text: string }) {
   const state = useMemo(() => signal<"" | "done" | "failed">(""), []);
   const copy = async (button: HTMLElement) => {
     try {
-      await navigator.clipboard.writeText(text); // there only where the page is secure
+      await navigator.clipboard.writeText(text); // exists only where the page is secure
       state.value = "done";
     } catch {
       const code = button.closest(".example")?.querySelector("code");

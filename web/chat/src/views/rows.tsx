@@ -1,4 +1,4 @@
-// What stands between messages.
+// The rows of the list that are not messages, and what is shown above them.
 
 import type { RoomControl } from "../control/room.ts";
 import { dayOf, t } from "../i18n/index.ts";
@@ -13,9 +13,9 @@ export const UnreadRow = () => <li class="unread-divider"><span>{t("divider.unre
 
 export const GapRow = ({ id }: { id: string }) => <li class="gap" data-key={id}><span>{t("gap")}</span></li>;
 
-const named = 3; // names said before "and n others"
+const maxNames = 3; // longer lists end with "and n others"
 const condense = (names: readonly string[]): readonly [readonly string[], number] =>
-  names.length <= named ? [names, 0] : [names.slice(0, named - 1), names.length - named + 1];
+  names.length <= maxNames ? [names, 0] : [names.slice(0, maxNames - 1), names.length - maxNames + 1];
 
 /** "Ann, Bo and 3 others joined". */
 export function PresenceNoteRow({ item }: { item: PresenceNote }) {
@@ -24,7 +24,7 @@ export function PresenceNoteRow({ item }: { item: PresenceNote }) {
   return <li class="presence-note" data-key={item.key}><bdi>{[joined, left].filter((s) => s !== "").join(" · ")}</bdi></li>;
 }
 
-/** What stands above the first message. */
+/** What is shown above the first message. */
 export function Start({ control, room }: { control: RoomControl; room: Room }) {
   if (room.error === "forbidden") return <div class="notice"><Lock /><p class="notice-title">{t(room.loaded && room.items.length > 0 ? "history.forbidden" : "forbidden.title")}</p><p>{t("forbidden.text")}</p></div>;
   if (room.error === "history") {

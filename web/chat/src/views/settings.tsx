@@ -7,7 +7,7 @@ import { type Language, language, t } from "../i18n/index.ts";
 import { focusComposer, openDialog, useAppContext } from "./context.ts";
 import { Help } from "./icons.tsx";
 
-/** The reader's name and how the app looks and sounds. */
+/** The reader's name, and how the app looks, sounds and notifies. */
 export function Settings() {
   const { app, facts } = useAppContext();
   const s = app.options.settings;
@@ -70,7 +70,7 @@ function Notify() {
   const state = useMemo(() => signal(permission()), []);
   const denied = state.value === "denied";
   const set = async (on: boolean) => {
-    if (on && state.value === "default") state.value = await askPermission(); // a click has just been made
+    if (on && state.value === "default") state.value = await askPermission(); // allowed now, because of the click
     s.notify.value = on && state.value === "granted";
   };
   return (

@@ -1,4 +1,4 @@
-// The rooms, and who the reader is.
+// The list of rooms, and who the reader is.
 
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
@@ -8,9 +8,9 @@ import { lobby, pathOf, roomName } from "../state/names.ts";
 import { Avatar } from "./avatar.tsx";
 import { focusComposer, openDialog, useAppContext } from "./context.ts";
 import { Close, Gear, Plus, Search } from "./icons.tsx";
-import { go } from "./navigate.ts";
+import { navigate } from "./navigate.ts";
 
-/** id tells the one beside the room from the one in a window. */
+/** id: the input's; the list beside the room and the one in a dialog differ in it. */
 export function Sidebar({ id = "add-room" }: { id?: string }) {
   const { app, facts } = useAppContext();
   return (
@@ -36,7 +36,7 @@ function RoomLink({ control }: { control: RoomControl }) {
       <a class={`room-link${n > 0 ? " has-unread" : ""}`} href={pathOf(control.name)} aria-current={here ? "page" : undefined} onClick={(e) => {
         if (e.ctrlKey || e.metaKey || e.shiftKey) return;
         e.preventDefault();
-        go(app, control.name);
+        navigate(app, control.name);
         focusComposer();
       }}>
         <span class="hash" aria-hidden="true">#</span><bdi class="room-name">{control.name}</bdi>
@@ -44,7 +44,7 @@ function RoomLink({ control }: { control: RoomControl }) {
       </a>
       {control.name !== lobby && <button type="button" class="icon room-leave" aria-label={t("rooms.leave", control.name)} title={t("rooms.leave", control.name)} onClick={() => {
         app.closeRoom(control.name);
-        go(app, app.current.value);
+        navigate(app, app.current.value);
       }}><Close /></button>}
     </li>
   );
@@ -61,7 +61,7 @@ function AddRoom({ id }: { id: string }) {
       bad.value = name === null;
       if (name === null) return;
       input.value = "";
-      go(app, name);
+      navigate(app, name);
       focusComposer();
     }}>
       <label class="visually-hidden" for={id}>{t("rooms.add")}</label>

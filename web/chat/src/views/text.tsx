@@ -1,39 +1,39 @@
-// Text as nodes. Whatever a message says, it reaches the page as text nodes in
-// elements of ours; there is no other way.
+// A message's text as nodes. Whatever it says, it gets into the page as text
+// nodes in elements that are made here.
 
-import { hrefOf, isOnlyEmoji, type Mark, parse } from "../text/markup.ts";
+import { hrefOf, isOnlyEmoji, type MarkupNode, parse } from "../text/markup.ts";
 
-const cache = new Map<string, readonly Mark[]>();
+const cache = new Map<string, readonly MarkupNode[]>();
 const maxCached = 500;
 
-function marksOf(text: string): readonly Mark[] {
-  let marks = cache.get(text);
-  if (!marks) {
+function parsed(text: string): readonly MarkupNode[] {
+  let nodes = cache.get(text);
+  if (!nodes) {
     if (cache.size >= maxCached) cache.clear();
-    marks = parse(text);
-    cache.set(text, marks);
+    nodes = parse(text);
+    cache.set(text, nodes);
   }
-  return marks;
+  return nodes;
 }
 
-const show = (marks: readonly Mark[]) => marks.map((m) => {
+const render = (nodes: readonly MarkupNode[]) => nodes.map((m) => {
   switch (m.type) {
     case "text": return m.text;
     case "code": return <code>{m.text}</code>;
     case "block": return <pre tabIndex={0}><code>{m.text}</code></pre>;
-    case "bold": return <strong>{show(m.marks)}</strong>;
-    case "italic": return <em>{show(m.marks)}</em>;
+    case "bold": return <strong>{render(m.nodes)}</strong>;
+    case "italic": return <em>{render(m.nodes)}</em>;
     case "link": return <Link href={m.href} text={m.text} />;
   }
 });
 
-// Asked again at the door: an address that is none of ours is shown as text.
+// Checked again here: an address with another scheme is shown as text.
 function Link({ href, text }: { href: string; text: string }) {
   const safe = hrefOf(href);
   return safe === null ? <>{text}</> : <a href={safe} target="_blank" rel="noopener noreferrer nofollow ugc">{text}</a>;
 }
 
-/** A message's words with their marks. */
-export function Words({ text }: { text: string }) {
-  return <div class={`text${isOnlyEmoji(text) ? " emoji" : ""}`} dir="auto">{show(marksOf(text))}</div>;
+/** A message's text with its markup. */
+export function MessageText({ text }: { text: string }) {
+  return <div class={`text${isOnlyEmoji(text) ? " emoji" : ""}`} dir="auto">{render(parsed(text))}</div>;
 }

@@ -1,5 +1,5 @@
-// The list of messages: at most 300 rows of a list of any length, and a
-// reading position that does not move, whatever comes in above or below.
+// The list of messages. It has at most 300 rows in the page, and the row in
+// sight does not move when messages are added above or below.
 
 import { type Signal, signal } from "@preact/signals";
 import { Component, createRef, type VNode } from "preact";
@@ -15,8 +15,8 @@ import { Down } from "./icons.tsx";
 import { activeKey, MessageRow } from "./message.tsx";
 import { DayRow, EmptyRoom, GapRow, Start, PresenceNoteRow, UnreadRow } from "./rows.tsx";
 
-const margin = 800; // px from an edge of what is drawn at which more is drawn
-const ask = 600; // px from the top at which older messages are asked for
+const windowMargin = 800; // px from an edge of the window at which it is moved
+const loadMargin = 600; // px from the top at which older messages are loaded
 
 interface Props {
   readonly app: App;
@@ -28,7 +28,7 @@ interface Props {
 }
 
 interface Drawn {
-  readonly of: readonly unknown[]; // what it was made of
+  readonly inputs: readonly unknown[]; // what the rows were made of
   readonly rows: readonly VNode[];
   readonly empty: boolean;
 }
@@ -41,19 +41,19 @@ export class Timeline extends Component<Props> {
   #window: Window = atEnd;
   #scroll: Scroll = pinned;
   #move: Move = "follow";
-  #sight: ResizeObserver | null = null;
+  #resizes: ResizeObserver | null = null;
   #unseen = signal(0);
   #away = signal(false);
   #drawn: Drawn | null = null;
 
   override componentDidMount(): void {
-    this.#sight = new ResizeObserver(() => { if (this.#scroll.at !== "reading") this.#toEnd(); });
-    this.#sight.observe(this.#box.current!);
-    this.#sight.observe(this.#list.current!);
+    this.#resizes = new ResizeObserver(() => { if (this.#scroll.at !== "reading") this.#toEnd(); });
+    this.#resizes.observe(this.#box.current!);
+    this.#resizes.observe(this.#list.current!);
     this.#toEnd();
   }
 
-  override componentWillUnmount(): void { this.#sight?.disconnect(); }
+  override componentWillUnmount(): void { this.#resizes?.disconnect(); }
 
   override shouldComponentUpdate(next: Props): boolean {
     this.#move = this.#scroll.at === "reading" ? "hold" : "follow";
@@ -61,15 +61,15 @@ export class Timeline extends Component<Props> {
       this.#window = atEnd;
       this.#scroll = pinned;
       this.#move = "follow";
-      this.#tell();
+      this.#publishState();
     } else {
-      this.#absorb(this.props.room, next.room);
+      this.#roomChanged(this.props.room, next.room);
     }
     return true;
   }
 
-  // What the new state of the room means for who reads it.
-  #absorb(before: Room, after: Room): void {
+  // Moves the window and the scroll state over what was added to the room.
+  #roomChanged(before: Room, after: Room): void {
     const added = addedAtEnd(before.items, after.items);
     const fresh = after.items.slice(after.items.length - added);
     const others = fresh.filter((i) => i.kind === "message" && !this.props.app.isOwn(i)).length;
@@ -87,11 +87,11 @@ export class Timeline extends Component<Props> {
     const [scroll, move] = step(this.#scroll, e);
     this.#scroll = scroll;
     if (move === "follow") this.#move = "follow";
-    this.#tell();
+    this.#publishState();
   }
 
-  // Signals, so that the button changes without the list.
-  #tell(): void {
+  // In signals, so that the button is drawn without the list.
+  #publishState(): void {
     this.#unseen.value = this.#scroll.at === "reading" ? this.#scroll.unseen : 0;
     this.#away.value = this.#scroll.at === "reading";
     this.props.atBottom.value = this.#scroll.at !== "reading";
@@ -112,7 +112,7 @@ export class Timeline extends Component<Props> {
   override componentDidUpdate(_p: Props, _s: unknown, anchor: Anchor | null): void {
     if (this.#move === "follow") this.#toEnd();
     else if (anchor) this.#holdAt(anchor);
-    this.#more();
+    this.#fillAbove();
   }
 
   #holdAt(anchor: Anchor): void {
@@ -133,24 +133,24 @@ export class Timeline extends Component<Props> {
     const fromEnd = this.#window.fromEnd > 0 ? Infinity : below;
     this.#apply({ type: "scrolled", fromEnd });
     this.#move = "hold";
-    if (below < margin && box.scrollTop >= margin) this.#shift(pageDown(this.#window));
-    this.#more();
+    if (below < windowMargin && box.scrollTop >= windowMargin) this.#moveWindow(pageDown(this.#window));
+    this.#fillAbove();
   };
 
-  // Draws, or asks for, what stands above before the reader gets there. Also
-  // after a page has come in: at the very top no scroll event would tell.
-  #more(): void {
+  // Shows or loads what is above before the reader gets there. Also called after
+  // a page was loaded: at the very top there is no further scroll event.
+  #fillAbove(): void {
     const box = this.#box.current!;
     const total = this.props.room.items.length;
-    const short = box.scrollHeight <= box.clientHeight; // nothing to scroll by
+    const short = box.scrollHeight <= box.clientHeight; // it cannot be scrolled
     if (this.#scroll.at !== "reading" && !short) return;
-    // After a failure only the reader, or the next connection, tries again.
-    if (box.scrollTop < ask && range(this.#window, total)[0] === 0 && this.props.room.error === null) void this.props.control.older();
-    if (box.scrollTop < margin) this.#shift(pageUp(this.#window, total));
+    // A page that failed is retried by the room, or when the reader asks.
+    if (box.scrollTop < loadMargin && range(this.#window, total)[0] === 0 && this.props.room.error === null) void this.props.control.older();
+    if (box.scrollTop < windowMargin) this.#moveWindow(pageUp(this.#window, total));
   }
 
-  // Redraws at once: the scroll position is corrected before it is painted.
-  #shift(to: Window): void {
+  // Draws at once, so that the scroll position is corrected before it is painted.
+  #moveWindow(to: Window): void {
     if (to === this.#window) return;
     const anchor = this.#anchor();
     this.#window = to;
@@ -158,7 +158,7 @@ export class Timeline extends Component<Props> {
     this.forceUpdate(() => { if (anchor) this.#holdAt(anchor); });
   }
 
-  /** To the newest message, on the reader's word. */
+  /** The reader wants to see the newest message. */
   jump = (): void => {
     this.#apply({ type: "jump" });
     this.#window = atEnd;
@@ -201,14 +201,14 @@ export class Timeline extends Component<Props> {
     );
   }
 
-  // The same rows as the last time are the same nodes, and not looked at again.
+  // The same inputs give the same nodes, which Preact does not compare again.
   #draw(app: App, room: Room, start: number, end: number, unread: string | null, editing: string | null): Drawn {
-    const of = [room.items, room.pending, start, end, unread, editing, app.identity.me.value.user];
-    if (this.#drawn?.of.every((v, i) => v === of[i])) return this.#drawn;
+    const inputs = [room.items, room.pending, start, end, unread, editing, app.identity.me.value.user];
+    if (this.#drawn?.inputs.every((v, i) => v === inputs[i])) return this.#drawn;
     const rows = [...rowsOf(room.items, start, end, unread), ...(end === room.items.length ? pendingRows(room) : [])];
     const last = rows.findLast((r) => r.type === "message")?.key;
     this.#drawn = {
-      of,
+      inputs,
       rows: rows.map((row) => this.#row(app, room, row, editing, row.key === last)),
       empty: rows.every((r) => r.type === "other" && r.item.kind === "presence"),
     };
@@ -233,7 +233,7 @@ const findMessage = (room: Room, key: string): Message | null => {
   return found?.kind === "message" ? found : null;
 };
 
-// How many items the list has gained at its end.
+// How many items were appended.
 function addedAtEnd(before: readonly Item[], after: readonly Item[]): number {
   const last = before.at(-1);
   if (before === after) return 0;

@@ -1,4 +1,4 @@
-// What can be done with a message: stands over the one in hand.
+// Buttons for one message, shown over the message under the pointer or focus.
 
 import { signal } from "@preact/signals";
 import type { App } from "../control/app.ts";
@@ -7,17 +7,17 @@ import type { Message } from "../state/message.ts";
 import { focusComposer, openDialog } from "./context.ts";
 import { Bin, Pencil, Reply } from "./icons.tsx";
 
-const quick = ["👍", "❤️", "😂", "🎉"];
+const emojis = ["👍", "❤️", "😂", "🎉"];
 
-/** The message that the reader is asked about. */
+/** The message that the reader is asked whether to delete. */
 export const toDelete = signal<Message | null>(null);
 
 export function Tools({ app, message: m }: { app: App; message: Message }) {
-  if (m.offset === 0) return null; // without a place in a log nothing can refer to it
+  if (m.offset === 0) return null; // without a position nothing can refer to it
   const may = app.mayChange(m);
   return (
     <div class="tools" role="group" aria-label={t("act.menu")}>
-      {quick.map((emoji) => <button key={emoji} type="button" class="tool" aria-label={t("act.reactWith", emoji)} onClick={() => void app.react(m, emoji)}>{emoji}</button>)}
+      {emojis.map((emoji) => <button key={emoji} type="button" class="tool" aria-label={t("act.reactWith", emoji)} onClick={() => void app.react(m, emoji)}>{emoji}</button>)}
       <button type="button" class="tool" aria-label={t("act.reply")} title={t("act.reply")} onClick={() => {
         app.replying.value = m;
         focusComposer();
