@@ -2,7 +2,7 @@
 // http, https and mailto; nothing takes long.
 
 import { expect, test } from "vitest";
-import { hrefOf, isOnlyEmoji, type MarkupNode, parse } from "../src/text/markup.ts";
+import { hrefOf, isOnlyEmoji, type MarkupNode, parse } from "../../src/text/markup.ts";
 
 const flat = (nodes: readonly MarkupNode[]): string => nodes.map((m) => {
   switch (m.type) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { add, failed, interrupted, load, next, type Outbox, save, sending, remove, unsure, waiting } from "../src/state/outbox.ts";
+import { add, failed, interrupted, load, next, type Outbox, save, sending, remove, unsure, waiting } from "../../src/state/outbox.ts";
 
 const entry = (id: string, room = "lobby") => ({ id, room, content: id, re: null, written: 1 });
 const box = (...ids: string[]): Outbox => ids.reduce<Outbox>((b, id) => add(b, entry(id)), []);
@@ -46,4 +46,21 @@ test("anything else on the shelf is an empty outbox", () => {
 test("removing what is not there changes nothing", () => {
   const b = box("a");
   expect(remove(b, "x")).toBe(b);
+});
+
+test("a room that cannot be sent to is passed over", () => {
+  const b = add(add([], entry("a", "closed")), entry("b", "open"));
+  expect(next(b, (room) => room === "open")?.id).toBe("b");
+  expect(next(b, () => false)).toBe(null);
+});
+
+test("the newest 200 are kept over a reload", () => {
+  const b = load(save(box(...Array.from({ length: 210 }, (_, i) => `${i}`))));
+  expect([b.length, b[0]!.id]).toEqual([200, "10"]);
+});
+
+test("marks change the entry with that id and no other", () => {
+  const b = box("a", "b");
+  for (const changed of [sending(b, "b", place), unsure(b, "b"), waiting(b, "b"), failed(b, "b", "x")]) expect(changed[0]).toEqual(b[0]);
+  expect(interrupted(b)).toBe(b);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { pinned, type Scroll, type ScrollEvent, step } from "../src/state/scroll.ts";
-import { atEnd, afterAppend, pageDown, range, pageUp, type Window } from "../src/state/window.ts";
+import { pinned, type Scroll, type ScrollEvent, step } from "../../src/state/scroll.ts";
+import { atEnd, afterAppend, pageDown, range, pageUp, type Window } from "../../src/state/window.ts";
 
 const run = (from: Scroll, ...events: ScrollEvent[]) => events.reduce<readonly [Scroll, string]>(([s], e) => step(s, e), [from, ""]);
 const reading: Scroll = { at: "reading", unseen: 0 };
@@ -69,4 +69,17 @@ test("near the end the window grows until it is full, then what comes waits", ()
   }
   expect(size(w, 1_300)).toBe(160);
   expect(afterAppend(w, 5, true).fromEnd).toBe(0);
+});
+
+test("a page further is 40 items, and what is left when there are fewer", () => {
+  expect(range(pageUp(atEnd, 1_000), 1_000)).toEqual([880, 1_000]);
+  expect(range(pageUp(atEnd, 90), 90)).toEqual([0, 90]);
+  expect(pageDown({ fromEnd: 10, size: 100 })).toEqual({ fromEnd: 0, size: 110 });
+  expect(afterAppend(atEnd, 0, false)).toBe(atEnd);
+  expect(range(atEnd, 5)).toEqual([0, 5]);
+});
+
+test("nothing new, and what comes while jumping, does not change the state", () => {
+  expect(run({ at: "jumping" }, news(2))).toEqual([{ at: "jumping" }, "follow"]);
+  expect(run(pinned, news(0))[0]).toBe(pinned);
 });

@@ -1,22 +1,10 @@
 // Promises of a room's state: order, once each, marks for what is missing.
 
 import { expect, test } from "vitest";
-import { type Message, read, type WireMessage } from "../src/state/message.ts";
-import { emptyRoom, type Room, withChange, withGap, withMessages, withOlder, withPending, withPresenceNote } from "../src/state/room.ts";
+import { type Message, read } from "../../src/state/message.ts";
+import { emptyRoom, type Room, withChange, withGap, withMessages, withOlder, withPending, withPosition, withPresenceNote } from "../../src/state/room.ts";
+import { ann, bob, change, message } from "../messages.ts";
 
-const ann = { user: "ann", connInfo: { name: "Ann", color: 1 } };
-const bob = { user: "bob", connInfo: { name: "Bob", color: 2 } };
-
-const message = (offset: number, more: Partial<WireMessage> & { data?: unknown } = {}): Message => {
-  const r = read({ data: { content: `m${offset}` }, epoch: "e", offset, info: ann, ...more }, `live ${offset}`, 1_000);
-  if (!("message" in r)) throw new Error("not a message");
-  return r.message;
-};
-const change = (offset: number, data: object, info = ann) => {
-  const r = read({ data, epoch: "e", offset, info }, "", 0);
-  if (!("change" in r)) throw new Error("not a change");
-  return r.change;
-};
 const texts = (room: Room) => room.items.map((i) => (i.kind === "message" ? i.text : i.kind));
 const room = (...messages: Message[]) => withMessages(emptyRoom("lobby"), messages);
 
@@ -136,4 +124,74 @@ test("ten thousand messages are no burden", () => {
   for (let i = 0; i < 250; i++) r = withOlder(r, Array.from({ length: 40 }, (_, j) => message(10_000 - (i + 1) * 40 + j + 1)), false);
   expect(r.items.length).toBe(10_000);
   expect((performance.now() - began) / 250).toBeLessThan(40);
+});
+
+test("the same change twice counts once", () => {
+  const react = change(2, { type: "reaction", of: "e.1", emoji: "👍" });
+  const takeBack = change(3, { type: "reaction", of: "e.1", emoji: "👍", on: false });
+  let r = [react, takeBack].reduce(withChange, room(message(1)));
+  expect(withChange(r, react)).toBe(r);
+  expect(r.items[0]).toMatchObject({ reactions: [] });
+  // Also when it waits for its message.
+  r = [react, takeBack, react].reduce(withChange, room(message(9)));
+  r = withOlder(r, [message(1)], true);
+  expect(r.items[0]).toMatchObject({ key: "e.1", reactions: [] });
+});
+
+test("a change of something that is not there changes no item, and its position is known", () => {
+  const r = withChange(room(message(1)), change(2, { type: "delete", of: "e.9" }));
+  expect(texts(r)).toEqual(["m1"]);
+  expect(r.keys.has("e.2")).toBe(true);
+});
+
+test("a gap that is filled puts its messages in their place, also around other items (D1)", () => {
+  let r = room(message(1), message(2));
+  r = withMessages(r, [message(8)]);
+  r = withPresenceNote(r, ["Cy"], []);
+  r = withMessages(r, [message(5), message(4), message(6)]);
+  expect(texts(r)).toEqual(["m1", "m2", "m4", "m5", "m6", "m8", "presence"]);
+});
+
+test("older messages of a live batch stand in front, in order", () => {
+  expect(texts(withMessages(room(message(5)), [message(3), message(6), message(2)]))).toEqual(["m2", "m3", "m5", "m6"]);
+});
+
+test("a gap is marked once, and only behind a message", () => {
+  const r = withGap(room(message(1)));
+  expect(withGap(r)).toBe(r);
+  const note = withPresenceNote(emptyRoom("x"), ["Ann"], []);
+  expect(withGap(note)).toBe(note);
+});
+
+test("the position is the newest entry's: not an older one's, not an older epoch's, not that of a message without a log", () => {
+  let r = room(message(5));
+  for (const entry of [{ epoch: "e", offset: 3 }, { epoch: "old", offset: 9 }, { epoch: "", offset: 0 }]) expect(withPosition(r, [entry])).toBe(r);
+  r = withPosition(r, [{ epoch: "e", offset: 6 }]);
+  expect([r.epoch, r.top]).toEqual(["e", 6]);
+  r = withPosition(withGap(r), [{ epoch: "f", offset: 1 }]); // behind a gap a new epoch goes on
+  expect([r.epoch, r.top]).toEqual(["f", 1]);
+  expect(withPosition(emptyRoom("x"), [{ epoch: "e", offset: 2 }])).toMatchObject({ epoch: "e", top: 2 });
+});
+
+test("only the message with that id leaves what waits", () => {
+  const waiting = (id: string) => ({ ...message(0, { data: { content: id, id } }), key: id, sendState: "waiting" as const });
+  const r = withMessages(withPending(room(), [waiting("a"), waiting("b")]), [message(1, { data: { content: "a", id: "a" } }), message(2)]);
+  expect(r.pending.map((m) => m.id)).toEqual(["b"]);
+});
+
+test("details do not overwrite what is known", () => {
+  const r = withMessages(room(message(1, { via: "http", time: 5 })), [message(1, { via: "plain", time: 9 })]);
+  expect(r.items[0]).toMatchObject({ via: "http", time: 5 });
+});
+
+test("people are named once in a note; a new note begins behind a message", () => {
+  let r = withPresenceNote(room(message(1)), ["Ann", "Ann"], []);
+  expect(withPresenceNote(r, [], [])).toBe(r);
+  expect(r.items.at(-1)).toMatchObject({ joined: ["Ann"], left: [] });
+  const { key } = r.items.at(-1)!;
+  r = withPresenceNote(r, ["Bo"], []);
+  expect(r.items.at(-1)!.key).toBe(key);
+  r = withPresenceNote(withMessages(r, [message(2)]), ["Cy"], []);
+  expect(r.items.filter((i) => i.kind === "presence").map((i) => i.joined)).toEqual([["Ann", "Bo"], ["Cy"]]);
+  expect(new Set(r.items.map((i) => i.key)).size).toBe(r.items.length);
 });
