@@ -108,6 +108,83 @@ func TestMay(t *testing.T) {
 	}
 }
 
+// The whole cube: every word of a rule × action × kind of name × who asks, 2,240
+// cells, against two tables: what the name lets in, and what the rule lets in.
+// The columns are askers: a guest, user 7 and user 42, each
+//
+//	as they are, subscribed, with a grant, named in channels, named in subs,
+//
+// and last a server.
+func TestAuthorizeCube(t *testing.T) {
+	names := []struct{ channel, in string }{
+		//          guest 7     42    server
+		{"x", "yyyyy yyyyy yyyyy y"},
+		{"$x", "nyyyy nyyyy nyyyy y"},
+		{"x#42", "nynyy nynyy yyyyy y"},  // a grant does not add to the list
+		{"$x#42", "nynyy nynyy nyyyy y"}, // both promises hold
+		{"user:42", "nyyyy nyyyy yyyyy y"},
+		{"user:", "nyyyy nyyyy nyyyy y"}, // no user's
+		{"x#", "nynyy nynyy nynyy y"},    // for no user
+	}
+	rules := []struct {
+		allowed         channel.Allowed
+		subscribe, rest string
+	}{
+		{channel.Anyone, "yyyyy yyyyy yyyyy y", "yyyyy yyyyy yyyyy y"},
+		{channel.Users, "ttyyy yyyyy yyyyy y", "ttttt yyyyy yyyyy y"},
+		{channel.Subscribers, "fyyyy fyyyy fyyyy y", "fyfff fyfff fyfff y"},
+		{channel.Server, "ffyyy ffyyy ffyyy y", "fffff fffff fffff y"},
+		{channel.Nobody, "fffff fffff fffff f", "fffff fffff fffff f"},
+	}
+	for _, rule := range rules {
+		for _, action := range []auth.Action{auth.Subscribe, auth.Publish, auth.History, auth.Presence} {
+			a := onlyKey(t, action, rule.allowed)
+			ruled := rule.rest
+			if action == auth.Subscribe {
+				ruled = rule.subscribe
+			}
+			for _, name := range names {
+				for i, r := range cubeAskers(name.channel) {
+					want := strings.ReplaceAll(ruled, " ", "")[i]
+					letterBox := action == auth.Publish && rule.allowed == channel.Anyone && strings.HasPrefix(name.channel, "user:")
+					if strings.ReplaceAll(name.in, " ", "")[i] == 'n' && !letterBox {
+						want = 'f'
+					}
+					r.Action, r.Channel = action, name.channel
+					if err := a.Authorize(r); fault.KindOf(err) != words[want] {
+						t.Errorf("%s: %s, %s in %q, asker %d (%+v): %v", action, rule.allowed, action, name.channel, i, r, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// cubeAskers are the columns of the cube for a channel of this name.
+func cubeAskers(name string) (all []auth.Request) {
+	for _, id := range []auth.Identity{{Kind: auth.Guest, User: "g:1"}, user("7"), user("42")} {
+		inChannels, inSubs := id, id
+		inChannels.Channels = []string{"other", name}
+		inSubs.Subs = map[string]auth.SubOptions{name: {}}
+		all = append(all, auth.Request{Identity: id}, auth.Request{Identity: id, Subscribed: true}, auth.Request{Identity: id, Granted: true},
+			auth.Request{Identity: inChannels}, auth.Request{Identity: inSubs})
+	}
+	return append(all, auth.Request{Identity: auth.Identity{Kind: auth.Server}})
+}
+
+// onlyKey is an authorizer whose one rule has the word for this action alone.
+// Its other keys say the opposite, so that a key taken for another shows.
+func onlyKey(t *testing.T, action auth.Action, allowed channel.Allowed) *auth.Authorizer {
+	t.Helper()
+	other := channel.Nobody
+	if allowed == channel.Nobody {
+		other = channel.Anyone
+	}
+	rule := channel.Rule{Match: "*", Subscribe: other, Publish: other, History: other, Members: other}
+	*map[auth.Action]*channel.Allowed{auth.Subscribe: &rule.Subscribe, auth.Publish: &rule.Publish, auth.History: &rule.History, auth.Presence: &rule.Members}[action] = allowed
+	return auth.New(auth.Config{Rules: must(channel.NewRules(nil, rule)), Personal: "user:"})
+}
+
 var words = map[byte]fault.Kind{'y': "", 't': fault.TokenNeeded, 'f': fault.Forbidden}
 
 func check(t *testing.T, r auth.Request, role string, want byte) {
