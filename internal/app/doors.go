@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"magpie/internal/api"
-	"magpie/internal/auth"
 	"magpie/internal/build"
 	"magpie/internal/config"
 	"magpie/internal/door"
@@ -82,8 +81,8 @@ func (a *App) newServer() *http.Server {
 
 // origins says whose pages may come. Open only because the address is this
 // machine's: then it must stay so.
-func (a *App) origins() auth.Origins {
-	return auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: a.cfg.OpenMode() && !a.cfg.Open}
+func (a *App) origins() door.Origins {
+	return door.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: a.cfg.OpenMode() && !a.cfg.Open}
 }
 
 // newServerAPI builds the API for servers. Without a key it is open where the
@@ -93,7 +92,7 @@ func (a *App) newServerAPI() *api.Server {
 	open := a.cfg.OpenMode() && !a.cfg.Open && len(a.cfg.APIKeys) == 0
 	return api.NewServer(api.ServerConfig{
 		Gate: a.core.gate, Peers: a.core.peers, Log: a.log, Open: open,
-		Access: door.Access{Auth: a.core.auth, Origins: auth.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: open}},
+		Access: door.Access{Auth: a.core.auth, Origins: door.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: open}},
 	})
 }
 

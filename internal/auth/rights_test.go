@@ -108,7 +108,7 @@ func TestMay(t *testing.T) {
 	}
 }
 
-// The whole cube: every word of a rule × action × kind of name × who asks, 2,240
+// The whole cube: every word of a rule × action × kind of name × who asks, 2,560
 // cells, against two tables: what the name lets in, and what the rule lets in.
 // The columns are askers: a guest, user 7 and user 42, each
 //
@@ -125,6 +125,7 @@ func TestAuthorizeCube(t *testing.T) {
 		{"user:42", "nyyyy nyyyy yyyyy y"},
 		{"user:", "nyyyy nyyyy nyyyy y"}, // no user's
 		{"x#", "nynyy nynyy nynyy y"},    // for no user
+		{"#42", "nynyy nynyy yyyyy y"},
 	}
 	rules := []struct {
 		allowed         channel.Allowed

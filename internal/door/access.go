@@ -11,7 +11,7 @@ import (
 // Access says whose pages a door answers, and finds out who asks.
 type Access struct {
 	Auth    *auth.Authorizer
-	Origins auth.Origins
+	Origins Origins
 }
 
 // Admit refuses requests that a page of a foreign origin makes a browser send,

@@ -56,7 +56,7 @@ func access(t *testing.T, allowed ...string) door.Access {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return door.Access{Auth: auth.New(auth.Config{Rules: rules, Keys: []string{"a-key"}}), Origins: auth.Origins{Allowed: allowed}}
+	return door.Access{Auth: auth.New(auth.Config{Rules: rules, Keys: []string{"a-key"}}), Origins: door.Origins{Allowed: allowed}}
 }
 
 // Pages of foreign origins are refused, those of allowed ones may read the

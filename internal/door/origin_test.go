@@ -1,11 +1,11 @@
-package auth_test
+package door_test
 
 import (
 	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"magpie/internal/auth"
+	"magpie/internal/door"
 	"magpie/internal/fault"
 )
 
@@ -43,23 +43,23 @@ func TestOrigins(t *testing.T) {
 		if c.origin != "" {
 			r.Header.Set("Origin", c.origin)
 		}
-		if err := (auth.Origins{Allowed: allowed}).Check(r); (err == nil) != c.want || err != nil && fault.KindOf(err) != fault.Forbidden {
+		if err := (door.Origins{Allowed: allowed}).Check(r); (err == nil) != c.want || err != nil && fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("%q from %.60q: %v", c.host, c.origin, err)
 		}
 	}
 	two := httptest.NewRequest("GET", "/", nil)
 	two.Header["Origin"] = []string{"https://good.com", "https://good.com"}
-	if (auth.Origins{Allowed: allowed}).Check(two) == nil {
+	if (door.Origins{Allowed: allowed}).Check(two) == nil {
 		t.Error("two Origin headers passed")
 	}
 	cross := httptest.NewRequest("POST", "/", nil)
 	cross.Header.Set("Sec-Fetch-Site", "cross-site")
-	if (auth.Origins{}).Check(cross) == nil {
+	if (door.Origins{}).Check(cross) == nil {
 		t.Error("a cross-site request without Origin passed")
 	}
 	any := httptest.NewRequest("GET", "/", nil)
 	any.Header.Set("Origin", "null")
-	if err := (auth.Origins{Allowed: []string{"*"}}).Check(any); err != nil {
+	if err := (door.Origins{Allowed: []string{"*"}}).Check(any); err != nil {
 		t.Errorf("* does not allow all: %v", err)
 	}
 }
@@ -67,7 +67,7 @@ func TestOrigins(t *testing.T) {
 // A foreign page whose name was made to resolve to 127.0.0.1 sends its own
 // name as Host and Origin: a server open to everyone must not take it.
 func TestRebindingIsRefused(t *testing.T) {
-	o := auth.Origins{LocalOnly: true}
+	o := door.Origins{LocalOnly: true}
 	for host, want := range map[string]bool{
 		"localhost:8080": true, "127.0.0.1:8080": true, "[::1]:8080": true, "LOCALHOST": true,
 		"evil.com:8080": false, "127.0.0.1.evil.com": false, "": false, "10.0.0.1:8080": false,

@@ -1,0 +1,76 @@
+package door
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"magpie/internal/fault"
+)
+
+// Origins says from which pages browsers may come. Clients that are no
+// browsers send no Origin and are let through: what they may do is the
+// Authorizer's to say.
+type Origins struct {
+	// Allowed are origins in the form scheme://host[:port], lower case, without
+	// the scheme's own port. "*" allows all.
+	Allowed []string
+	// LocalOnly says that the server is meant for this machine alone: requests
+	// must name it as localhost, so that a foreign page that resolves its own
+	// name to 127.0.0.1 (DNS rebinding) is no same origin.
+	LocalOnly bool
+}
+
+// Check answers nil when the request may come from where it says, else a fault
+// of kind Forbidden. Allowed are the same origin, localhost pages on a server
+// that is itself addressed as localhost, and the configured ones.
+func (o Origins) Check(r *http.Request) error {
+	if o.LocalOnly && !isLocal(r.Host) {
+		return &fault.Fault{Kind: fault.Forbidden, Setting: "open",
+			Message: "not allowed: this server is open to everyone and so answers only as localhost; to use it under another name set token_secret, or start it with --open"}
+	}
+	values := r.Header["Origin"]
+	switch {
+	case len(values) == 0 && r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		return fault.New(fault.Forbidden, "not allowed: the request comes from a page of another site")
+	case len(values) == 0, len(values) == 1 && o.allows(values[0], r.Host):
+		return nil
+	}
+	return &fault.Fault{Kind: fault.Forbidden, Setting: "allowed_origins",
+		Message: "not allowed: pages of this origin may not connect; add it to allowed_origins"}
+}
+
+// allows tells whether pages of origin may use a server addressed as host.
+func (o Origins) allows(origin, host string) bool {
+	if slices.Contains(o.Allowed, "*") {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return false // null, file: and the like
+	}
+	return strings.EqualFold(u.Host, host) || isLocal(u.Host) && isLocal(host) || slices.Contains(o.Allowed, normal(u))
+}
+
+// normal is an origin as Origins.Allowed has it.
+func normal(u *url.URL) string {
+	port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), port)
+}
+
+// isLocal tells whether host[:port] names this machine.
+func isLocal(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
