@@ -72,7 +72,7 @@ func TestBadCalls(t *testing.T) {
 		{"unsubscribe", `{"user":"42","channel":"no space"}`, bad, "channel name"},
 		{"disconnect", `{}`, bad, "user is missing"},
 		{"disconnect", `{"whitelist":["a"]}`, bad, "user is missing"},
-		{"disconnect", `{"user":42}`, bad, "user must be a string"},
+		{"disconnect", `{"user":42}`, bad, "bad request: user must be a string"},
 		{"disconnect", `{"user":"42","disconnect":{"code":1000}}`, bad, "disconnect.code"},
 		{"disconnect", `{"user":"42","disconnect":{"code":5000}}`, bad, "disconnect.code"},
 		{"disconnect", `{"user":"42","disconnect":{"code":4000,"reason":"` + long + `"}}`, bad, "disconnect.reason"},

@@ -23,19 +23,18 @@ const (
 
 // target says whose sessions are meant: those that fit all that is given.
 type target struct {
-	user, client, session string
+	User    string `json:"user"`
+	Client  string `json:"client"`
+	Session string `json:"session"`
 }
 
-func (t target) order(a node.Action) node.Order {
-	return node.Order{Action: a, User: t.user, Client: t.client, Session: t.session}
-}
-
-// check refuses an order to nobody: without a name it would mean all guests.
-func (t target) check() error {
+// order begins an order to the target. It refuses one to nobody: without a name
+// it would mean all guests.
+func (t target) order(a node.Action) (node.Order, error) {
 	if t == (target{}) {
-		return bad("user is missing; a guest is named by client or session")
+		return node.Order{}, bad("user is missing; a guest is named by client or session")
 	}
-	return nil
+	return node.Order{Action: a, User: t.User, Client: t.Client, Session: t.Session}, nil
 }
 
 func (s *Server) order(ctx context.Context, o node.Order) (any, error) {
@@ -58,9 +57,7 @@ func (b *boolean) or(otherwise bool) bool {
 }
 
 type subscribeRequest struct {
-	User         string          `json:"user"`
-	Client       string          `json:"client"`
-	Session      string          `json:"session"`
+	target
 	Channel      string          `json:"channel"`
 	ExpireAt     int64           `json:"expire_at"`
 	Info         json.RawMessage `json:"info"`
@@ -78,8 +75,8 @@ type subscribeRequest struct {
 }
 
 func (s *Server) subscribe(ctx context.Context, q subscribeRequest) (any, error) {
-	to := target{q.User, q.Client, q.Session}
-	if err := to.check(); err != nil {
+	o, err := q.order(node.Subscribe)
+	if err != nil {
 		return nil, err
 	}
 	if q.Channel == "" {
@@ -92,7 +89,6 @@ func (s *Server) subscribe(ctx context.Context, q subscribeRequest) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	o := to.order(node.Subscribe)
 	o.Channel, o.Subscription = q.Channel, sub
 	return s.order(ctx, o)
 }
@@ -136,15 +132,13 @@ func jsonOf(name string, data json.RawMessage, b64 string) ([]byte, error) {
 }
 
 type unsubscribeRequest struct {
-	User    string `json:"user"`
-	Client  string `json:"client"`
-	Session string `json:"session"`
+	target
 	Channel string `json:"channel"`
 }
 
 func (s *Server) unsubscribe(ctx context.Context, q unsubscribeRequest) (any, error) {
-	to := target{q.User, q.Client, q.Session}
-	if err := to.check(); err != nil {
+	o, err := q.order(node.Unsubscribe)
+	if err != nil {
 		return nil, err
 	}
 	if q.Channel == "" {
@@ -153,15 +147,12 @@ func (s *Server) unsubscribe(ctx context.Context, q unsubscribeRequest) (any, er
 	if err := channel.Check(q.Channel); err != nil {
 		return nil, err
 	}
-	o := to.order(node.Unsubscribe)
 	o.Channel, o.Code, o.Reason = q.Channel, unsubscribeCode, unsubscribeWords
 	return s.order(ctx, o)
 }
 
 type disconnectRequest struct {
-	User       string   `json:"user"`
-	Client     string   `json:"client"`
-	Session    string   `json:"session"`
+	target
 	Whitelist  []string `json:"whitelist"`
 	Disconnect *struct {
 		Code   uint32 `json:"code"`
@@ -170,11 +161,10 @@ type disconnectRequest struct {
 }
 
 func (s *Server) disconnect(ctx context.Context, q disconnectRequest) (any, error) {
-	to := target{q.User, q.Client, q.Session}
-	if err := to.check(); err != nil {
+	o, err := q.order(node.Disconnect)
+	if err != nil {
 		return nil, err
 	}
-	o := to.order(node.Disconnect)
 	o.Except, o.Code, o.Reason = q.Whitelist, disconnectCode, disconnectWords
 	if d := q.Disconnect; d != nil {
 		if d.Code < 3000 || d.Code > 4999 {
@@ -189,17 +179,15 @@ func (s *Server) disconnect(ctx context.Context, q disconnectRequest) (any, erro
 }
 
 type refreshRequest struct {
-	User     string          `json:"user"`
-	Client   string          `json:"client"`
-	Session  string          `json:"session"`
+	target
 	Expired  bool            `json:"expired"`
 	ExpireAt int64           `json:"expire_at"`
 	Info     json.RawMessage `json:"info"`
 }
 
 func (s *Server) refresh(ctx context.Context, q refreshRequest) (any, error) {
-	to := target{q.User, q.Client, q.Session}
-	if err := to.check(); err != nil {
+	o, err := q.order(node.Refresh)
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -208,7 +196,6 @@ func (s *Server) refresh(ctx context.Context, q refreshRequest) (any, error) {
 	case q.ExpireAt < 0:
 		return nil, bad("expire_at is a Unix time in seconds")
 	}
-	o := to.order(node.Refresh)
 	o.Expired, o.ExpireAt = q.Expired, q.ExpireAt
 	return s.order(ctx, o)
 }

@@ -247,7 +247,8 @@ func decode(body []byte, into any) error {
 	case errors.As(err, &typed) && typed.Field == "":
 		return bad("the body must be a JSON object")
 	case errors.As(err, &typed):
-		return bad(typed.Field + " must be " + kindOf(typed.Type))
+		// The library names the embedded struct, too; callers know only the field.
+		return bad(strings.TrimPrefix(typed.Field, "target.") + " must be " + kindOf(typed.Type))
 	case errors.As(err, &syntax):
 		return bad(fmt.Sprintf("the body is not JSON (byte %d)", syntax.Offset))
 	}
