@@ -1,34 +1,11 @@
 package attack
 
 import (
-	"context"
-	"net/http"
+	"magpie/test/kit"
 	"strings"
 	"testing"
 	"time"
 )
-
-// ask sends a request with headers given as "Name: value" and returns the
-// answer without its body, which it ends.
-func (n *node) ask(method, path, body string, headers ...string) *http.Response {
-	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, n.url(path), strings.NewReader(body))
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		req.Header.Add(name, value)
-	}
-	res, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		n.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	res.Body.Close()
-	return res
-}
 
 // doors are the requests that a page can make, each with the status that a
 // page of a good origin gets.
@@ -37,8 +14,8 @@ var doors = []struct {
 	headers            []string
 	good               int
 }{
-	{"GET", "/websocket", "", upgrade, 101},
-	{"GET", "/connection/websocket", "", upgrade, 101},
+	{"GET", "/websocket", "", kit.Upgrade, 101},
+	{"GET", "/connection/websocket", "", kit.Upgrade, 101},
 	{"GET", "/sse?channel=a", "", nil, 200},
 	{"GET", "/connection/sse?cf_connect=%7B%22id%22:1,%22connect%22:%7B%7D%7D", "", nil, 200},
 	{"POST", "/connection/http_stream", `{"id":1,"connect":{}}`, nil, 200},
@@ -48,16 +25,14 @@ var doors = []struct {
 	{"POST", "/guest", "{}", []string{"Content-Type: application/json"}, 200},
 }
 
-var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
-
 // H14, S14: every door looks at the origin in the same way, byte for byte, and
 // lets exactly the pages that may connect read the answer.
 func TestEveryDoorKnowsItsPages(t *testing.T) {
 	t.Parallel()
-	n := start(t, "--open", "--allowed-origins", "https://app.example")
+	n := kit.Start(t, "--open", "--allowed-origins", "https://app.example")
 	for _, d := range doors {
 		for _, origin := range []string{"https://app.example", "HTTPS://APP.example", "https://app.example:443"} {
-			res := n.ask(d.method, d.path, d.body, append([]string{"Origin: " + origin}, d.headers...)...)
+			res := ask(n, d.method, d.path, d.body, append([]string{"Origin: " + origin}, d.headers...)...)
 			if res.StatusCode != d.good {
 				t.Errorf("%s of %s: %d", d.path, origin, res.StatusCode)
 			}
@@ -77,12 +52,12 @@ func TestEveryDoorKnowsItsPages(t *testing.T) {
 			"file://", "https://", "app.example", "https://app.example https://evil.example", "https://xn--pp-xka.example",
 			"https://" + strings.Repeat("a", 10<<10),
 		} {
-			res := n.ask(d.method, d.path, d.body, append([]string{"Origin: " + origin}, d.headers...)...)
+			res := ask(n, d.method, d.path, d.body, append([]string{"Origin: " + origin}, d.headers...)...)
 			if res.StatusCode != 403 || res.Header.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s of %.40s: %d, read by %q", d.path, origin, res.StatusCode, res.Header.Get("Access-Control-Allow-Origin"))
 			}
 		}
-		if res := n.ask(d.method, d.path, d.body, append([]string{"Origin: https://app.example", "Origin: https://evil.example"}, d.headers...)...); res.StatusCode != 403 {
+		if res := ask(n, d.method, d.path, d.body, append([]string{"Origin: https://app.example", "Origin: https://evil.example"}, d.headers...)...); res.StatusCode != 403 {
 			t.Errorf("%s of two origins: %d", d.path, res.StatusCode)
 		}
 	}
@@ -93,11 +68,11 @@ func TestEveryDoorKnowsItsPages(t *testing.T) {
 func TestGuesses(t *testing.T) {
 	t.Parallel()
 	const key, secret = "the-key-of-this-server-0123456789", "a secret of at least thirty-two bytes"
-	n := start(t, "--api-key", key, "--token-secret", secret)
+	n := kit.Start(t, "--api-key", key, "--token-secret", secret)
 	uniform := ""
 	for i, guess := range []string{"", "x", key[:len(key)-1], key + "x", strings.ToUpper(key), strings.Repeat("guess", 1000), " " + key[:5]} {
 		began := time.Now()
-		status, body := n.post("/api/info", "{}", "X-API-Key: "+guess, "Content-Type: application/json")
+		status, body := n.Post("/api/info", "{}", "X-API-Key: "+guess, "Content-Type: application/json")
 		if status != 401 || i > 0 && body != uniform {
 			t.Errorf("guess %d: %d %s", i, status, body)
 		}
@@ -107,20 +82,20 @@ func TestGuesses(t *testing.T) {
 	}
 	for _, token := range []string{"guess-1", "....", strings.Repeat(".", 8000), "eyJhbGciOiJub25lIn0.e30.", strings.Repeat("A", 9000)} {
 		for _, path := range []string{"/websocket", "/sse", "/history/chat"} {
-			if res := n.ask("GET", path+"?token="+token, "", upgrade...); res.StatusCode != 401 {
+			if res := ask(n, "GET", path+"?token="+token, "", kit.Upgrade...); res.StatusCode != 401 {
 				t.Errorf("%s with %.20s: %d", path, token, res.StatusCode)
 			}
 		}
 	}
-	if status, body := n.post("/api/info", "{}", "X-API-Key: "+key, "Content-Type: application/json"); status != 200 {
+	if status, body := n.Post("/api/info", "{}", "X-API-Key: "+key, "Content-Type: application/json"); status != 200 {
 		t.Errorf("the key itself: %d %s", status, body)
 	}
-	if got := n.measure("magpie_api_bad_keys_total"); got != 7 {
+	if got := measure(t, n, "magpie_api_bad_keys_total"); got != 7 {
 		t.Errorf("%v bad keys are counted", got)
 	}
-	_, measures := n.get("/metrics")
+	_, measures := n.Get("/metrics")
 	for _, text := range []string{key, secret, "guess", "eyJhbGciOiJub25lIn0"} {
-		if strings.Contains(n.out.String()+measures, text) {
+		if strings.Contains(n.Output()+measures, text) {
 			t.Errorf("%q is in the log or the measures", text)
 		}
 	}
@@ -130,18 +105,18 @@ func TestGuesses(t *testing.T) {
 // label of a measure.
 func TestStrangersWriteNoLog(t *testing.T) {
 	t.Parallel()
-	n := start(t)
-	_, before := n.get("/metrics")
+	n := kit.Start(t)
+	_, before := n.Get("/metrics")
 	for range 50 {
-		n.say("GET /nowhere%0d%0a{\"level\":\"ERROR\"}%1b[31m HTTP/1.1\r\nHost: " + n.addr + "\r\nUser-Agent: " + strings.Repeat("\x1b[31mevil", 100) + "\r\n\r\n")
-		n.say("\x1b[31mevil\r\n\r\n")
-		n.say(n.handshake("/websocket?channel=evil%0d%0a"))
-		n.say(n.handshake("/connection/websocket", "Origin: http://evil.example/\x1b[31m"))
+		say(n, "GET /nowhere%0d%0a{\"level\":\"ERROR\"}%1b[31m HTTP/1.1\r\nHost: "+n.Addr+"\r\nUser-Agent: "+strings.Repeat("\x1b[31mevil", 100)+"\r\n\r\n")
+		say(n, "\x1b[31mevil\r\n\r\n")
+		say(n, n.Handshake("/websocket?channel=evil%0d%0a"))
+		say(n, n.Handshake("/connection/websocket", "Origin: http://evil.example/\x1b[31m"))
 	}
-	if lines := strings.Count(n.out.String(), "\n"); lines > 4 || strings.Contains(n.out.String(), "evil") {
-		t.Errorf("%d lines:\n%s", lines, tail(n.out.String()))
+	if lines := strings.Count(n.Output(), "\n"); lines > 4 || strings.Contains(n.Output(), "evil") {
+		t.Errorf("%d lines:\n%s", lines, n.Output())
 	}
-	_, after := n.get("/metrics")
+	_, after := n.Get("/metrics")
 	if a, b := strings.Count(before, "\n"), strings.Count(after, "\n"); b > a+5 || strings.Contains(after, "evil") {
 		t.Errorf("%d lines of measures became %d", a, b)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"magpie/test/kit"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,9 +16,9 @@ import (
 // gets the status that convention has for it, or none.
 func TestWhatIsNoRequest(t *testing.T) {
 	t.Parallel()
-	n := start(t)
+	n := kit.Start(t)
 	long := strings.Repeat("a", 20<<10)
-	host := "Host: " + n.addr + "\r\n"
+	host := "Host: " + n.Addr + "\r\n"
 	for name, c := range map[string]struct {
 		text string
 		want []int
@@ -29,10 +30,10 @@ func TestWhatIsNoRequest(t *testing.T) {
 		"no Host":                {"GET /livez HTTP/1.1\r\n\r\n", []int{400}},
 		"two Hosts":              {"GET /livez HTTP/1.1\r\n" + host + host + "\r\n", []int{400}},
 		"garbage":                {"\x00\x01\x02\x03\r\n\r\n", []int{400}},
-		"upgrade in HTTP/1.0":    {strings.Replace(n.handshake("/websocket"), "HTTP/1.1", "HTTP/1.0", 1), []int{400, 505}},
+		"upgrade in HTTP/1.0":    {strings.Replace(n.Handshake("/websocket"), "HTTP/1.1", "HTTP/1.0", 1), []int{400, 505}},
 		"2,000 headers":          {"GET /livez HTTP/1.1\r\n" + host + strings.Repeat("X-A: 0123456789\r\n", 2000) + "\r\n", []int{431}},
 		"20 KB header":           {"GET /livez HTTP/1.1\r\n" + host + "X: " + long + "\r\n\r\n", []int{431}},
-		"20 KB of subprotocols":  {n.handshake("/connection/websocket", "Sec-WebSocket-Protocol: b"+strings.Repeat(" ", 20<<10)+"x"), []int{431}},
+		"20 KB of subprotocols":  {n.Handshake("/connection/websocket", "Sec-WebSocket-Protocol: b"+strings.Repeat(" ", 20<<10)+"x"), []int{431}},
 		"20 KB URI":              {"GET /livez?" + long + " HTTP/1.1\r\n" + host + "\r\n", []int{431, 414}},
 		"header folding":         {"GET /livez HTTP/1.1\r\n" + host + "X: a\r\n b\r\n\r\n", []int{400, 200}},
 		"space before colon":     {"GET /livez HTTP/1.1\r\n" + host + "X : a\r\n\r\n", []int{400}},
@@ -48,17 +49,17 @@ func TestWhatIsNoRequest(t *testing.T) {
 		"gzip as transfer":       {"POST /publish/chat HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", []int{501, 400}},
 		"TRACE":                  {"TRACE /livez HTTP/1.1\r\n" + host + "\r\n", []int{405}},
 		"TRACE of a page":        {"TRACE / HTTP/1.1\r\n" + host + "\r\n", []int{405}},
-		"CONNECT":                {"CONNECT " + n.addr + " HTTP/1.1\r\n" + host + "\r\n", []int{404, 405}},
+		"CONNECT":                {"CONNECT " + n.Addr + " HTTP/1.1\r\n" + host + "\r\n", []int{404, 405}},
 		"method override":        {"GET /publish/chat HTTP/1.1\r\n" + host + "X-HTTP-Method-Override: POST\r\n\r\n", []int{405}},
 		"another's method":       {"FLUSHALL / HTTP/1.1\r\n" + host + "\r\n", []int{405}},
 		"expects the impossible": {"POST /publish/chat HTTP/1.1\r\n" + host + "Expect: 200-wonders\r\nContent-Length: 1\r\n\r\nx", []int{417}},
 		"CR in a header":         {"POST /publish/chat HTTP/1.1\r\n" + host + "Idempotency-Key: a\rX-Evil: b\r\nContent-Length: 1\r\n\r\nx", []int{400}},
 		"NUL in a header":        {"POST /publish/chat HTTP/1.1\r\n" + host + "Idempotency-Key: a\x00b\r\nContent-Length: 1\r\n\r\nx", []int{400}},
 		"many parameters":        {"GET /history/chat?" + strings.Repeat("a&", 7<<10) + " HTTP/1.1\r\n" + host + "\r\n", []int{200}},
-		"body in a handshake":    {n.handshake("/websocket", "Content-Length: 5") + "hello", []int{400}},
-		"chunked handshake":      {n.handshake("/websocket", "Transfer-Encoding: chunked") + "0\r\n\r\n", []int{400}},
+		"body in a handshake":    {n.Handshake("/websocket", "Content-Length: 5") + "hello", []int{400}},
+		"chunked handshake":      {n.Handshake("/websocket", "Transfer-Encoding: chunked") + "0\r\n\r\n", []int{400}},
 	} {
-		got := n.say(c.text)
+		got := say(n, c.text)
 		ok := false
 		for _, w := range c.want {
 			ok = ok || got == w
@@ -67,7 +68,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 			t.Errorf("%s: %d, want %v", name, got, c.want)
 		}
 	}
-	if status, body := n.get("/history/chat"); status != 200 || strings.Contains(body, "hello") {
+	if status, body := n.Get("/history/chat"); status != 200 || strings.Contains(body, "hello") {
 		t.Errorf("something got in: %d %s", status, body)
 	}
 }
@@ -75,14 +76,14 @@ func TestWhatIsNoRequest(t *testing.T) {
 // P1, P2: there is no file system behind a path, however it is written.
 func TestPathsLeadNowhere(t *testing.T) {
 	t.Parallel()
-	n := start(t)
+	n := kit.Start(t)
 	for _, path := range []string{
 		"/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%5c..%5cetc/passwd", "/%252e%252e/etc/passwd",
 		"//evil.example/", "/\\evil.example", "/etc/passwd%00.html", "/assets/", "/assets/../", "/assets/x/../../", "/.git/config", "/.env",
 		"/debug/pprof/", "/debug/vars", "/r/../../etc/passwd", "/r/", "/r/a/b", "/assets/0000000000000000/..%2f..%2fweb.go",
 		"/index.html", "/app.js.map", "/" + strings.Repeat("a/", 5000), "/api/../publish/chat", "/./websocket/../.git",
 	} {
-		got := n.say("GET " + path + " HTTP/1.1\r\nHost: " + n.addr + "\r\nConnection: close\r\n\r\n")
+		got := say(n, "GET "+path+" HTTP/1.1\r\nHost: "+n.Addr+"\r\nConnection: close\r\n\r\n")
 		if got != 404 && got != 400 && got != 301 && got != 307 && got != 308 {
 			t.Errorf("%.60s: %d", path, got)
 		}
@@ -92,11 +93,10 @@ func TestPathsLeadNowhere(t *testing.T) {
 // A redirect that cleans a path must not lead to another host.
 func TestNoRedirectLeavesTheHost(t *testing.T) {
 	t.Parallel()
-	n := start(t)
+	n := kit.Start(t)
 	for _, path := range []string{"//evil.example/..", "//evil.example/../", "/.//evil.example", "/%2f/evil.example", "/\\/evil.example", "///evil.example/a/.."} {
-		c := n.connect()
-		_ = c.SetDeadline(time.Now().Add(patience))
-		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, n.addr)
+		c := n.Connect()
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, n.Addr)
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
 			continue
@@ -111,10 +111,10 @@ func TestNoRedirectLeavesTheHost(t *testing.T) {
 // longer than the bounds say, and meanwhile nobody else waits.
 func TestSlowSenders(t *testing.T) {
 	t.Parallel()
-	n := start(t)
+	n := kit.Start(t)
 	var all sync.WaitGroup
 	slow := func(name, begin, drip string, limit time.Duration) {
-		c := n.connect()
+		c := n.Connect()
 		began := time.Now()
 		io.WriteString(c, begin)
 		over := make(chan struct{})
@@ -139,7 +139,7 @@ func TestSlowSenders(t *testing.T) {
 			}
 		})
 	}
-	host := "Host: " + n.addr + "\r\n"
+	host := "Host: " + n.Addr + "\r\n"
 	for range 5 {
 		slow("nothing", "", "", 7*time.Second)
 		slow("headers", "GET /livez HTTP/1.1\r\n"+host+"X: ", "a", 7*time.Second)
@@ -150,10 +150,10 @@ func TestSlowSenders(t *testing.T) {
 		slow("guest", "POST /guest HTTP/1.1\r\n"+host+"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n", " ", 13*time.Second)
 		slow("body that nobody reads", "GET /livez HTTP/1.1\r\n"+host+"Content-Length: 1000\r\n\r\n", "a", 18*time.Second)
 		slow("refused body", "POST /livez HTTP/1.1\r\n"+host+"Transfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", 18*time.Second)
-		slow("never connects", n.handshake("/connection/websocket"), "", 18*time.Second)
+		slow("never connects", n.Handshake("/connection/websocket"), "", 18*time.Second)
 	}
 	for range 20 {
-		if status, _ := n.get("/livez"); status != 200 {
+		if status, _ := n.Get("/livez"); status != 200 {
 			t.Errorf("others: %d", status)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"magpie/test/kit"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,21 +32,21 @@ func nasty() map[string]string {
 // that takes JSON, and leaves the server as it was.
 func TestNastyJSON(t *testing.T) {
 	t.Parallel()
-	n := start(t)
-	witness := n.listen("")
+	n := kit.Start(t)
+	witness := n.Dial("")
 	began := time.Now()
 	for name, text := range nasty() {
 		for _, path := range []string{"/api/publish", "/api/batch", "/api", "/guest", "/emulation"} {
-			if status, body := n.post(path, text, "Content-Type: application/json"); status == 0 || status >= 500 || strings.Contains(body, "goroutine") {
+			if status, body := n.Post(path, text, "Content-Type: application/json"); status == 0 || status >= 500 || strings.Contains(body, "goroutine") {
 				t.Errorf("%s to %s: %d %.100s", name, path, status, body)
 			}
 		}
-		res := n.ask("POST", "/connection/http_stream", text)
+		res := ask(n, "POST", "/connection/http_stream", text)
 		if res.StatusCode != 200 { // it says why in the stream
 			t.Errorf("%s as a stream: %d", name, res.StatusCode)
 		}
 		if text == "" || !strings.HasPrefix(text, "{\"id\":1,\"connect\"") {
-			n.endsSession(name, websocket.MessageText, []byte(text))
+			endsSession(t, n, name, websocket.MessageText, []byte(text))
 		}
 	}
 	for name, frame := range map[string][]byte{
@@ -53,35 +54,35 @@ func TestNastyJSON(t *testing.T) {
 		"deep groups": append(binary.AppendUvarint(nil, 60_000), []byte(strings.Repeat("\x0b", 60_000))...),
 		"long field":  {0x07, 0x22, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
 	} {
-		n.endsSession(name, websocket.MessageBinary, frame)
+		endsSession(t, n, name, websocket.MessageBinary, frame)
 	}
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("took %s", took)
 	}
-	n.publish("chat", "fence")
-	witness.hears("fence")
-	if got := witness.all(); len(got) != 1 {
+	n.Publish("chat", "fence")
+	witness.WaitFor("fence")
+	if got := witness.All(); len(got) != 1 {
 		t.Errorf("something got in: %q", got)
 	}
 }
 
 // endsSession sends one frame on a new connection and expects its end.
-func (n *node) endsSession(name string, kind websocket.MessageType, frame []byte) {
-	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func endsSession(t *testing.T, n *kit.Node, name string, kind websocket.MessageType, frame []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), kit.Patience)
 	defer cancel()
 	var o websocket.DialOptions
 	if kind == websocket.MessageBinary {
 		o.Subprotocols = []string{"centrifuge-protobuf"}
 	}
-	c, _, err := websocket.Dial(ctx, "ws://"+n.addr+"/connection/websocket", &o)
+	c, _, err := websocket.Dial(ctx, "ws://"+n.Addr+"/connection/websocket", &o)
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer c.CloseNow()
 	_ = c.Write(ctx, kind, frame)
 	if _, answer, err := c.Read(ctx); websocket.CloseStatus(err) == -1 {
-		n.t.Errorf("%s: answered %.80q, %v", name, answer, err)
+		t.Errorf("%s: answered %.80q, %v", name, answer, err)
 	}
 }
 
@@ -89,8 +90,8 @@ func (n *node) endsSession(name string, kind websocket.MessageType, frame []byte
 // ends in time and cleanly, and no client is left without a word.
 func TestDrainUnderArrivals(t *testing.T) {
 	t.Parallel()
-	n := start(t, "--drain-timeout", "8s")
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	n := kit.Start(t, "--drain-timeout", "8s")
+	ctx, cancel := context.WithTimeout(context.Background(), kit.Patience)
 	defer cancel()
 	var all sync.WaitGroup
 	var came, silent atomic.Int64
@@ -101,10 +102,10 @@ func TestDrainUnderArrivals(t *testing.T) {
 				if i%2 == 1 {
 					path = "/connection/websocket"
 				}
-				c, _, err := websocket.Dial(ctx, "ws://"+n.addr+path, nil)
+				c, _, err := websocket.Dial(ctx, "ws://"+n.Addr+path, nil)
 				if err != nil {
 					select {
-					case <-n.gone:
+					case <-n.Gone():
 						return
 					case <-time.After(time.Millisecond):
 						continue
@@ -128,30 +129,29 @@ func TestDrainUnderArrivals(t *testing.T) {
 	all.Go(func() {
 		for ctx.Err() == nil {
 			select {
-			case <-n.gone:
+			case <-n.Gone():
 				return
 			default:
 			}
 			for i := range 8 {
-				n.post(fmt.Sprint("/publish/c", i), "x")
+				n.Post(fmt.Sprint("/publish/c", i), "x")
 			}
-			n.post("/publish/c", "1")
+			n.Post("/publish/c", "1")
 		}
 	})
-	eventually(t, "many came", func() bool { return came.Load() > 60 })
+	kit.Eventually(t, "many came", func() bool { return came.Load() > 60 })
 	began := time.Now()
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	<-n.gone
+	n.Signal(syscall.SIGTERM)
+	err := n.Wait()
 	cancel()
 	all.Wait()
 	if took := time.Since(began); took > 12*time.Second {
 		t.Errorf("the drain took %s", took)
 	}
-	if code := n.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit %d:\n%s", code, tail(n.out.String()))
+	if err != nil {
+		t.Errorf("exit: %v\n%s", err, n.Output())
 	}
 	if k := silent.Load(); k > 0 {
 		t.Errorf("%d of %d clients heard no close code", k, came.Load())
 	}
-	n.expected = true
 }

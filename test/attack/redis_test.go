@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"magpie/test/kit"
 	"magpie/test/kit/redistest"
 )
 
@@ -28,11 +29,11 @@ var commands = []string{
 func TestNothingIsTakenForACommand(t *testing.T) {
 	t.Parallel()
 	r := redistest.Start(t)
-	n := start(t, "--redis", r.URL)
+	n := kit.Start(t, "--redis", r.URL)
 	r.Do("SET", "witness", "1")
-	l := n.listen("format=envelope")
+	l := n.Dial("format=envelope")
 	for i, text := range commands {
-		if status, body := n.post("/publish/chat", text); status != 200 {
+		if status, body := n.Post("/publish/chat", text); status != 200 {
 			t.Errorf("payload %q: %d %s", text, status, body)
 		}
 		// Header values are what HTTP lets through; the JSON API takes any.
@@ -41,21 +42,21 @@ func TestNothingIsTakenForACommand(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if status, answer := n.post("/api/publish", string(body), "Content-Type: application/json"); status != 200 || !strings.Contains(answer, `"result"`) {
+			if status, answer := n.Post("/api/publish", string(body), "Content-Type: application/json"); status != 200 || !strings.Contains(answer, `"result"`) {
 				t.Logf("key %q: %d %s", text, status, answer) // refused is as good
 			}
 		}
 		for _, name := range []string{"a" + text, text, "{" + text + "}"} {
 			b, _ := json.Marshal(map[string]any{"channel": name, "data": 1})
-			if _, answer := n.post("/api/publish", string(b), "Content-Type: application/json"); !strings.Contains(answer, `"error"`) {
+			if _, answer := n.Post("/api/publish", string(b), "Content-Type: application/json"); !strings.Contains(answer, `"error"`) {
 				t.Errorf("name %q: %s", name, answer)
 			}
 		}
 	}
-	n.publish("chat", "fence")
-	l.hears("fence")
+	n.Publish("chat", "fence")
+	l.WaitFor("fence")
 	seen := map[string]bool{}
-	for _, f := range l.all() {
+	for _, f := range l.All() {
 		var e struct{ Data json.RawMessage }
 		var text string
 		if json.Unmarshal([]byte(f), &e) == nil && json.Unmarshal(e.Data, &text) == nil {
@@ -79,35 +80,35 @@ func TestInternalNamesAreOrdinary(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--ingest-channels", "*"}} {
 		r := redistest.Start(t, "--notify-keyspace-events", "KEA")
-		n := start(t, append([]string{"--redis", r.URL}, args...)...)
-		victim := n.listen("channel=chat")
+		n := kit.Start(t, append([]string{"--redis", r.URL}, args...)...)
+		victim := n.Dial("channel=chat")
 		names := []string{"magpie:bus", "magpie:probe:x", "__keyspace@0__:x", "__keyevent@0__:set", "__sentinel__:hello", "magpie:rejected"}
 		for _, line := range strings.Fields(r.Do("PUBSUB", "CHANNELS", "magpie:*")) {
 			if !strings.Contains(line, "{") {
 				names = append(names, line)
 			}
 		}
-		var ears []*listener
+		var ears []*kit.Socket
 		for _, name := range names {
-			ears = append(ears, n.listen("channel="+name))
+			ears = append(ears, n.Dial("channel="+name))
 		}
 		order := `{"v":1,"k":"order","from":"x"}` + "\n" + `{"action":"disconnect","user":"","client":"","code":4999}`
 		for _, name := range names {
-			n.publish(name, order)
+			n.Publish(name, order)
 			r.Do("SET", "x", "1")
 		}
-		eventually(t, "some probes", func() bool { return n.measure("magpie_redis_probe_seconds_count") > 4 })
-		n.publish("chat", "fence")
-		victim.hears("fence")
+		kit.Eventually(t, "some probes", func() bool { return measure(t, n, "magpie_redis_probe_seconds_count") > 4 })
+		n.Publish("chat", "fence")
+		victim.WaitFor("fence")
 		for i, ear := range ears {
-			for _, f := range ear.all() {
+			for _, f := range ear.All() {
 				if f != order {
 					t.Errorf("%v: at %s somebody hears %q", args, names[i], f)
 				}
 			}
 		}
-		if len(victim.all()) != 1 {
-			t.Errorf("%v: the victim hears %q", args, victim.all())
+		if len(victim.All()) != 1 {
+			t.Errorf("%v: the victim hears %q", args, victim.All())
 		}
 	}
 }
@@ -119,8 +120,8 @@ func TestInternalNamesAreOrdinary(t *testing.T) {
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	r := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	n := start(t, "--redis", r.URL, "--ping-interval", "1s")
-	idle := n.measure("go_goroutines")
+	n := kit.Start(t, "--redis", r.URL, "--ping-interval", "1s")
+	idle := measure(t, n, "go_goroutines")
 	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Second)
 	defer cancel()
 	var all sync.WaitGroup
@@ -153,26 +154,25 @@ func TestStorm(t *testing.T) {
 		}
 	})
 	all.Wait()
-	eventually(t, "ready again", func() bool { status, _ := n.get("/readyz"); return status == 200 })
-	l := n.listen("channel=storm:0")
-	n.publish("storm:0", "fence")
-	l.hears("fence")
-	l.close()
-	http.DefaultClient.CloseIdleConnections()
-	if opened := n.measure("magpie_sessions_opened_total"); opened < 200 {
+	kit.Eventually(t, "ready again", func() bool { status, _ := n.Get("/readyz"); return status == 200 })
+	l := n.Dial("channel=storm:0")
+	n.Publish("storm:0", "fence")
+	l.WaitFor("fence")
+	l.Close()
+	if opened := measure(t, n, "magpie_sessions_opened_total"); opened < 200 {
 		t.Errorf("only %v sessions: no storm", opened)
 	}
 	for i := range 6 {
 		call := fmt.Sprintf(`{"channel":"storm:%d"}`, i)
-		eventually(t, "nobody is in "+call, func() bool {
-			_, answer := n.post("/api/presence", call, "Content-Type: application/json")
+		kit.Eventually(t, "nobody is in "+call, func() bool {
+			_, answer := n.Post("/api/presence", call, "Content-Type: application/json")
 			return strings.Contains(answer, `"presence":{}`)
 		})
 	}
 	for _, what := range []string{"magpie_sessions", "magpie_subscriptions", "magpie_channels"} {
-		eventually(t, what+" is 0", func() bool { return n.measure(what) == 0 })
+		kit.Eventually(t, what+" is 0", func() bool { return measure(t, n, what) == 0 })
 	}
-	eventually(t, fmt.Sprintf("no more than %v goroutines", idle+3), func() bool { return n.measure("go_goroutines") <= idle+3 })
+	kit.Eventually(t, fmt.Sprintf("no more than %v goroutines", idle+3), func() bool { return measure(t, n, "go_goroutines") <= idle+3 })
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -183,9 +183,9 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 // stormy are what a client of the storm may do with its short life.
-var stormy = []func(context.Context, *node, *rand.Rand){
-	func(ctx context.Context, n *node, dice *rand.Rand) { // raw
-		c, _, err := websocket.Dial(ctx, fmt.Sprintf("ws://%s/websocket?channel=storm:%d", n.addr, dice.IntN(4)), nil)
+var stormy = []func(context.Context, *kit.Node, *rand.Rand){
+	func(ctx context.Context, n *kit.Node, dice *rand.Rand) { // raw
+		c, _, err := websocket.Dial(ctx, fmt.Sprintf("ws://%s/websocket?channel=storm:%d", n.Addr, dice.IntN(4)), nil)
 		if err != nil {
 			return
 		}
@@ -199,15 +199,16 @@ var stormy = []func(context.Context, *node, *rand.Rand){
 			}
 		}
 	},
-	func(ctx context.Context, n *node, dice *rand.Rand) { // SSE
+	func(ctx context.Context, n *kit.Node, dice *rand.Rand) { // SSE
 		query := fmt.Sprintf("/sse?channel=storm:%d&channel=storm:%d&channel=storm:5", dice.IntN(4), dice.IntN(4))
-		req, _ := http.NewRequestWithContext(ctx, "GET", n.url(query), nil)
+		req, _ := http.NewRequestWithContext(ctx, "GET", n.URL(query), nil)
+		req.Close = true // no connection of this process is left to be counted
 		if res, err := http.DefaultClient.Do(req); err == nil {
-			read(res)
+			kit.Read(res, nil)
 		}
 	},
-	func(ctx context.Context, n *node, dice *rand.Rand) { // Centrifuge, one command after the other without waiting
-		c, _, err := websocket.Dial(ctx, "ws://"+n.addr+"/connection/websocket", nil)
+	func(ctx context.Context, n *kit.Node, dice *rand.Rand) { // Centrifuge, one command after the other without waiting
+		c, _, err := websocket.Dial(ctx, "ws://"+n.Addr+"/connection/websocket", nil)
 		if err != nil {
 			return
 		}
@@ -230,16 +231,16 @@ var stormy = []func(context.Context, *node, *rand.Rand){
 			}
 		}
 	},
-	func(ctx context.Context, n *node, dice *rand.Rand) { // a server that steers
+	func(ctx context.Context, n *kit.Node, dice *rand.Rand) { // a server that steers
 		ch := fmt.Sprintf("storm:%d", dice.IntN(4))
-		_, answer := n.post("/api/presence", fmt.Sprintf(`{"channel":%q}`, ch), "Content-Type: application/json")
+		_, answer := n.Post("/api/presence", fmt.Sprintf(`{"channel":%q}`, ch), "Content-Type: application/json")
 		var got struct {
 			Result struct{ Presence map[string]any }
 		}
 		_ = json.Unmarshal([]byte(answer), &got)
 		for client := range got.Result.Presence {
 			for _, call := range []string{"subscribe", "unsubscribe", "disconnect"} {
-				n.post("/api/"+call, fmt.Sprintf(`{"client":%q,"channel":"storm:4"}`, client), "Content-Type: application/json")
+				n.Post("/api/"+call, fmt.Sprintf(`{"client":%q,"channel":"storm:4"}`, client), "Content-Type: application/json")
 			}
 		}
 		wait(ctx, 20*time.Millisecond)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"magpie/test/kit"
 	"net"
 	"net/http"
 	"strings"
@@ -16,19 +17,18 @@ import (
 // the moment. Who missed little comes back all the same.
 func TestResumesThatReadNothing(t *testing.T) {
 	t.Parallel()
-	n := start(t)
+	n := kit.Start(t)
 	payload := strings.Repeat("x", 60<<10)
 	for range 600 {
-		n.publish("big", payload)
+		n.Publish("big", payload)
 	}
-	_, page := n.get("/history/big?limit=0")
+	_, page := n.Get("/history/big?limit=0")
 	_, rest, _ := strings.Cut(page, `"epoch":"`)
 	epoch, _, _ := strings.Cut(rest, `"`)
 	ask := func(since int) (net.Conn, int) {
-		c := n.connect()
-		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
-		_ = c.SetReadDeadline(time.Now().Add(patience))
-		io.WriteString(c, n.handshake(fmt.Sprintf("/websocket?channel=big&since=%s.%d", epoch, since)))
+		c := n.Connect()
+		_ = c.SetReadBuffer(4 << 10)
+		io.WriteString(c, n.Handshake(fmt.Sprintf("/websocket?channel=big&since=%s.%d", epoch, since)))
 		res, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -53,43 +53,43 @@ func TestResumesThatReadNothing(t *testing.T) {
 	if _, status := ask(599); status != 101 {
 		t.Errorf("one message was missed: %d", status)
 	}
-	if status, body := n.get("/history/big?limit=1000"); status != 503 {
+	if status, body := n.Get("/history/big?limit=1000"); status != 503 {
 		t.Errorf("history of all: %d %.100s", status, body)
 	}
 	for _, c := range greedy {
 		c.Close()
 	}
-	eventually(t, "there is room again", func() bool { status, _ := n.get("/history/big?limit=1000"); return status == 200 })
+	kit.Eventually(t, "there is room again", func() bool { status, _ := n.Get("/history/big?limit=1000"); return status == 200 })
 }
 
 // L3, D8: clients that read nothing are cut, and nobody else waits for them;
 // what was kept for them goes.
 func TestManySlowReaders(t *testing.T) {
 	t.Parallel()
-	n := start(t, "--outbox", "256KB")
-	before := n.resident()
+	n := kit.Start(t, "--outbox", "256KB")
+	before := resident(t, n)
 	const slow = 60
 	for range slow {
-		c := n.connect()
-		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
-		io.WriteString(c, n.handshake("/websocket?channel=big"))
+		c := n.Connect()
+		_ = c.SetReadBuffer(4 << 10)
+		io.WriteString(c, n.Handshake("/websocket?channel=big"))
 	}
-	eventually(t, "all are there", func() bool { return n.measure("magpie_sessions") == slow })
-	fast := n.listen("channel=big")
+	kit.Eventually(t, "all are there", func() bool { return measure(t, n, "magpie_sessions") == slow })
+	fast := n.Dial("channel=big")
 	payload := strings.Repeat("x", 50<<10)
 	var worst time.Duration
 	for i := range 300 {
 		began := time.Now()
-		n.publish("big", fmt.Sprint(i, payload))
+		n.Publish("big", fmt.Sprint(i, payload))
 		worst = max(worst, time.Since(began))
-		eventually(t, "the fast one keeps up", func() bool { return len(fast.all()) >= i-2 })
+		kit.Eventually(t, "the fast one keeps up", func() bool { return len(fast.All()) >= i-2 })
 	}
-	eventually(t, "the fast one has all", func() bool { return len(fast.all()) == 300 })
-	eventually(t, "the slow ones are cut", func() bool { return n.measure(`magpie_sessions_closed_total{reason="slow"}`) == slow })
+	kit.Eventually(t, "the fast one has all", func() bool { return len(fast.All()) == 300 })
+	kit.Eventually(t, "the slow ones are cut", func() bool { return measure(t, n, `magpie_sessions_closed_total{reason="slow"}`) == slow })
 	if worst > 2*time.Second {
 		t.Errorf("a publisher waited %s", worst)
 	}
-	if grown := (n.resident() - before) >> 20; grown > 400 {
+	if grown := (resident(t, n) - before) >> 20; grown > 400 {
 		t.Errorf("grown by %d MB", grown)
 	}
 }

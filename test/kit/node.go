@@ -2,6 +2,7 @@ package kit
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -113,8 +114,11 @@ var build = sync.OnceValues(func() (string, error) {
 })
 
 // Main is TestMain of packages that start nodes: it builds the binary, runs the
-// tests, and fails when a goroutine is left.
+// tests, and fails when a goroutine is left. Four parallel tests at a time,
+// unless -parallel says otherwise: they wait for processes more than they
+// compute.
 func Main(m *testing.M) {
+	_ = flag.Set("test.parallel", "4")
 	if _, err := build(); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
