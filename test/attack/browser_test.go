@@ -1,10 +1,11 @@
 package attack
 
 import (
-	"magpie/test/kit"
 	"strings"
 	"testing"
 	"time"
+
+	"magpie/test/kit"
 )
 
 // doors are the requests that a page can make, each with the status that a

@@ -4,12 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"magpie/test/kit"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"magpie/test/kit"
 )
 
 // H2, H10, S5, S6, S8, S9, S10, S12, S13: what is not HTTP, or too much of it,

@@ -4,12 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"magpie/test/kit"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"magpie/test/kit"
 )
 
 // L6, L7, S3: clients that come back for all of a long log and read nothing

@@ -71,10 +71,11 @@ func TestTenThousandMixedMessages(t *testing.T) {
 	if err := os.WriteFile(config, []byte("rules:\n  - match: chat\n    log: {size: 20000, age: 1h}\ningest:\n  streams: [orders]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, n1, n2 := two(t, "--config", config)
-	var sockets []*kit.Socket
-	for i := range 50 {
-		sockets = append(sockets, []*kit.Node{n1, n2}[i%2].Dial("format=envelope"))
+	r, n1, n2 := two(t, "--config", config, "--ping-interval", "10m")
+	sockets := []*kit.Socket{n1.Dial("format=envelope"), n2.Dial("format=envelope")}
+	var taps []*tap
+	for i := range 48 {
+		taps = append(taps, newTap(t, []*kit.Node{n1, n2}[i%2], "format=envelope"))
 	}
 	publishers := map[string]func(text string){
 		"http":  func(text string) { n1.Publish("chat", text) },
@@ -110,6 +111,13 @@ func TestTenThousandMixedMessages(t *testing.T) {
 		}
 	}
 	checkComplete(t, order, publishers, each)
+	want := textFrames(sockets[0].All())
+	for i, s := range taps {
+		kit.Eventually(t, "all have come", func() bool { return s.len() >= len(want) })
+		if !s.equals(want) {
+			t.Errorf("subscriber %d got other bytes", i)
+		}
+	}
 	if log := history(t, n1, "chat"); len(log) != 5*each {
 		t.Errorf("%d messages in the log", len(log))
 	}

@@ -155,17 +155,30 @@ func TestFrozenRedis(t *testing.T) {
 	if status, _ := n.Get("/livez"); status != 200 {
 		t.Errorf("livez: %d", status)
 	}
-	res := n.Ask("POST", "/publish/chat", "2")
-	if status, body := kit.Read(res, nil); status != 503 || res.Header.Get("Retry-After") == "" {
-		t.Errorf("publish: %d %s, Retry-After %q", status, body, res.Header.Get("Retry-After"))
-	}
-	// An EventSource would give up for good at a 503: it is asked to come back.
-	if status, body := n.Get("/sse?channel=fresh", "Accept: text/event-stream"); status != 200 || !strings.Contains(body, "retry: ") || !strings.Contains(body, "event: unavailable") {
-		t.Errorf("an EventSource while Redis is frozen: %d %q", status, body)
-	}
-	if status, _ := n.Get("/sse?channel=fresh"); status != 503 {
-		t.Errorf("another client: %d, want 503", status)
-	}
+	// All at once: each is answered only when the node gives Redis up.
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		res, err := n.Do("POST", "/publish/chat", "2")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if status, body := kit.Read(res, nil); status != 503 || res.Header.Get("Retry-After") == "" {
+			t.Errorf("publish: %d %s, Retry-After %q", status, body, res.Header.Get("Retry-After"))
+		}
+	})
+	asked.Go(func() {
+		// An EventSource would give up for good at a 503: it is asked to come back.
+		if status, body := n.Get("/sse?channel=fresh", "Accept: text/event-stream"); status != 200 || !strings.Contains(body, "retry: ") || !strings.Contains(body, "event: unavailable") {
+			t.Errorf("an EventSource while Redis is frozen: %d %q", status, body)
+		}
+	})
+	asked.Go(func() {
+		if status, _ := n.Get("/sse?channel=fresh"); status != 503 {
+			t.Errorf("another client: %d, want 503", status)
+		}
+	})
+	asked.Wait()
 	r.Thaw()
 	n.WaitReady()
 	n.Publish("chat", "3")

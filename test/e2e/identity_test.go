@@ -20,7 +20,6 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/channel"
-
 	"magpie/test/kit"
 )
 

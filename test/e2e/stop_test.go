@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,21 +14,24 @@ import (
 func TestStoppingIsClean(t *testing.T) {
 	t.Parallel()
 	for i := range 12 {
-		n := kit.Launch(t)
-		if i%3 > 0 {
-			n.WaitReady()
-		}
-		if i%3 == 2 {
-			n.Dial("")
-			n.Publish("chat", "hi")
-		}
-		if i%3 == 0 {
-			kit.Eventually(t, "the node has written to its log", func() bool { return n.Output() != "" })
-		}
-		n.Signal(syscall.SIGTERM)
-		err := n.Wait()
-		if log := n.Output(); err != nil || strings.Contains(log, `"ERROR"`) {
-			t.Errorf("round %d: %v\n%s", i, err, log)
-		}
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			n := kit.Launch(t)
+			if i%3 > 0 {
+				n.WaitReady()
+			}
+			if i%3 == 2 {
+				n.Dial("")
+				n.Publish("chat", "hi")
+			}
+			if i%3 == 0 {
+				kit.Eventually(t, "the node has written to its log", func() bool { return n.Output() != "" })
+			}
+			n.Signal(syscall.SIGTERM)
+			err := n.Wait()
+			if log := n.Output(); err != nil || strings.Contains(log, `"ERROR"`) {
+				t.Errorf("%v\n%s", err, log)
+			}
+		})
 	}
 }

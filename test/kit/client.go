@@ -43,13 +43,19 @@ func (r *received[T]) All() []T {
 // Wait returns all that came, once there are n of them.
 func (r *received[T]) Wait(n int) []T {
 	r.t.Helper()
-	for deadline := time.Now().Add(Patience); ; time.Sleep(5 * time.Millisecond) {
-		if all := r.All(); len(all) >= n {
-			return all
-		} else if time.Now().After(deadline) {
+	for deadline := time.Now().Add(Patience); r.len() < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			all := r.All()
 			r.t.Fatalf("%d of %d came within %s, the last: %.300v", len(all), n, Patience, all[max(0, len(all)-1):])
 		}
 	}
+	return r.All()
+}
+
+func (r *received[T]) len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.list)
 }
 
 // Open tells whether the server has not ended it.
