@@ -1,8 +1,9 @@
-// Command peer is a plain server on the Centrifuge library, to be measured
-// beside Magpie: WebSocket, JSON, anyone may subscribe and publish. It is a
-// module of its own, so that its dependencies are none of Magpie's.
+// Command peer is what is measured beside Magpie: a plain server on the
+// Centrifuge library (WebSocket, JSON, anyone may subscribe and publish). It is
+// a module of its own, so that its dependencies are none of Magpie's.
 //
-// -tuned sets the library's options that save memory and time.
+// -tuned sets the library's options that save memory and time. With -polled it
+// is a bare HTTP server instead, whose clients poll.
 package main
 
 import (
@@ -23,7 +24,11 @@ func main() {
 	cert := flag.String("cert", "", "PEM file with a certificate, to speak TLS")
 	key := flag.String("key", "", "PEM file with its key")
 	ping := flag.Duration("ping", 0, "how often clients are pinged, if not as often as the library does")
+	poll := flag.Bool("polled", false, "be a server whose clients poll")
 	flag.Parse()
+	if *poll {
+		log.Fatal(servePolled(*addr))
+	}
 	node, err := newNode(*redis)
 	if err != nil {
 		log.Fatal(err)

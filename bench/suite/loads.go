@@ -3,118 +3,121 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	_ "embed"
 	"fmt"
-	"log"
 	"slices"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"magpie/internal/bench"
 )
 
+// part is one of the things that are measured, apart from the others.
+type part struct {
+	Name        string
+	Loads       []load
+	Once, Round time.Duration // how long it takes, once and for each round
+}
+
+// load is what some targets get; loads.yaml says what each field means.
+type load struct {
+	Table, Name, Title string
+	Targets            string
+	Turns              string
+	Plan               bench.Plan
+
+	Redis, Nodes int
+	Command      []string
+	Carry        string
+	Resumable    bool
+	Hold         time.Duration
+	Memory, TLS  bool
+	Poll         string
+	Every        time.Duration
+
+	short bool
+}
+
 // payload has 100 bytes of filler and what is measured: who, which, when.
 const payload = 128
 
-// loadFigure is one load of one server in one round.
-type loadFigure struct {
-	Load   string       `json:"load"`
-	Target string       `json:"target"`
-	Round  int          `json:"round"`
-	Kernel float64      `json:"kernel_per_connection,omitempty"`
-	Others float64      `json:"others"` // share of the machine that other programs took
-	Result bench.Result `json:"result"`
-}
+//go:embed loads.yaml
+var loadsFile []byte
 
-// loads are W1 to W5. W1 and W3 share their ten thousand connections.
-var loads = []struct {
-	name string
-	plan bench.Plan
-}{
-	{"W1", bench.Plan{Connections: 10_000, Settle: 8 * time.Second, Rate: 2, Duration: 5 * time.Second}},
-	{"W2", bench.Plan{Connections: 1000, Settle: time.Second, Rate: 20, Duration: 5 * time.Second}},
-	{"W4", bench.Plan{Connections: 1000, Channels: 100, Publishers: 10, Settle: time.Second, Rate: 2000, Duration: 5 * time.Second}},
-	{"W5", bench.Plan{Connections: 100, Settle: time.Second, Rate: 1000, Duration: 5 * time.Second}},
-}
-
-func measureLoads(o options, f *figures) error {
-	// What -match leaves out stays as it was.
-	f.Loads = slices.DeleteFunc(f.Loads, func(l loadFigure) bool { return o.match.MatchString(l.Load + " " + l.Target) })
-	for round := range o.rounds {
-		for _, l := range loads {
-			for _, t := range targets {
-				if !o.match.MatchString(l.name + " " + t.name) {
-					continue
-				}
-				one, err := runQuietly(o, t, l.plan)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", l.name, t.name, err)
-				}
-				one.Load, one.Target, one.Round = l.name, t.name, round+1
-				f.Loads = append(f.Loads, one)
-				s := one.Result.Server
-				log.Printf("round %d %s %-18s %5.1f µs a delivery, p50 %d µs, p99 %d µs, %5.1f KB and %.0f µs a connection, lost %d", round+1, l.name, t.name,
-					s.DeliveryCPUUs, one.Result.Latency.P50, one.Result.Latency.P99, s.RSSPerConn/1024, s.ConnectCPUUs, one.Result.Lost)
-			}
+// parts are all of loads.yaml.
+var parts = func() (all []part) {
+	d := yaml.NewDecoder(bytes.NewReader(loadsFile))
+	d.KnownFields(true)
+	if err := d.Decode(&all); err != nil {
+		panic(fmt.Sprintf("loads.yaml: %v", err))
+	}
+	for _, p := range all {
+		for i := range p.Loads {
+			p.Loads[i].Title = cmp.Or(p.Loads[i].Title, p.Loads[i].Name)
 		}
 	}
-	return nil
+	return all
+}()
+
+// on are the targets that the load is for.
+func (l load) on() []target {
+	switch l.Targets {
+	case "all":
+		return targets
+	case "curved":
+		return curved
+	case "doors":
+		return doors
+	case polling.name:
+		return []target{polling}
+	}
+	i := slices.IndexFunc(targets, func(t target) bool { return t.name == l.Targets })
+	return targets[i : i+1]
 }
 
-func runLoad(o options, t target, p bench.Plan) (loadFigure, error) {
-	s, err := t.start()
-	if err != nil {
-		return loadFigure{}, err
+// turns is how often it is measured.
+func (l load) turns(rounds int) (n int) {
+	if l.Turns == "rounds" {
+		return rounds
 	}
-	defer s.stop()
-	p = shorten(o, p)
-	p.Size, p.PID, p.Dialing, p.Name = payload, s.pid(), 500, "bench"
-	p.Target = bench.Target{URL: "http://" + s.addr, Door: t.door, Recoverable: t.recoverable}
-	// A server has its own moment to start up before it is looked at.
-	time.Sleep(300 * time.Millisecond)
-	before := kernelMemory()
-	l, err := bench.NewLoad(p)
-	if err != nil {
-		return loadFigure{}, err
-	}
-	defer l.Close()
-	if err := l.Connect(); err != nil {
-		return loadFigure{}, err
-	}
-	l.Settle()
-	// Both ends of each connection are in this kernel.
-	kernel := float64(kernelMemory()-before) / float64(2*p.Connections)
-	others := quiet(s)
-	if err := l.Publish(nil); err != nil {
-		return loadFigure{}, err
-	}
-	return loadFigure{Kernel: kernel, Others: others(), Result: l.Result()}, nil
+	fmt.Sscan(l.Turns, &n)
+	return max(n, 1)
 }
 
-// On a machine that does other things, too, latency tells of them. A load
-// that others took more than tooMuch of the machine from is run again, and
-// the quieter run counts; spare bounds how often in all, so that a machine
-// that never is quiet gets an end.
-const tooMuch = 0.1
-
-var spare = 12
-
-func runQuietly(o options, t target, p bench.Plan) (loadFigure, error) {
-	best, err := runLoad(o, t, p)
-	for err == nil && best.Others > tooMuch && spare > 0 && !o.short {
-		spare--
-		log.Printf("other programs took %.0f %% of the machine: once more", 100*best.Others)
-		var again loadFigure
-		if again, err = runLoad(o, t, p); err == nil && again.Others < best.Others {
-			best = again
-		}
+// setup is what its servers are started with. Two rounds of pings are in what
+// connections are held for.
+func (l load) setup() setup {
+	switch {
+	case !l.Resumable:
+		return setup{}
+	case l.short:
+		return setup{resumable: true, ping: 3 * time.Second}
 	}
-	return best, err
+	return setup{resumable: true, ping: 25 * time.Second} // as servers do by themselves
+}
+
+// key is what -match is compared with.
+func (l load) key(t target) string {
+	if l.Table == "loads" {
+		return l.Name + " " + t.name
+	}
+	return l.Table + " " + l.Name + " " + t.name
 }
 
 // shorten makes a load small, to try the suite itself.
-func shorten(o options, p bench.Plan) bench.Plan {
-	if o.short {
-		p.Connections = max(p.Connections/10, p.Channels*max(p.Publishers, 1))
-		p.Settle, p.Duration = p.Settle/10, max(p.Duration/5, time.Second)
+func (l load) shorten() load {
+	p := &l.Plan
+	if p.Publishers == 0 {
+		p.Channels = max(p.Channels/10, 1)
 	}
-	return p
+	p.Connections = max(p.Connections/10, p.Channels*max(p.Publishers, 1))
+	p.Quiet, p.Duration = p.Quiet/10, max(p.Duration/5, time.Second)
+	if l.Hold > 0 {
+		l.Hold = 6 * time.Second
+	}
+	l.short = true
+	return l
 }

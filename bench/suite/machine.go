@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"magpie/internal/bench"
+	"github.com/prometheus/procfs"
 )
 
 // machine is where and when the figures were measured.
 type machine struct {
-	Began      time.Time     `json:"began"`
+	Start      time.Time     `json:"start"`
 	Took       time.Duration `json:"took"`
 	CPU        string        `json:"cpu"`
 	Cores      int           `json:"cores"`
@@ -29,9 +29,15 @@ type machine struct {
 }
 
 func thisMachine(o options) machine {
+	_, redis, _ := strings.Cut(said("redis-server", "--version"), "v=")
+	redis, _, _ = strings.Cut(redis, " ")
+	cpu := runtime.GOARCH
+	if all, err := proc.CPUInfo(); err == nil && len(all) > 0 && all[0].ModelName != "" {
+		cpu = all[0].ModelName
+	}
 	return machine{
-		Began: time.Now().UTC(), CPU: cpuModel(), Cores: runtime.NumCPU(), Kernel: said("uname", "-r"), Go: runtime.Version(),
-		Redis: redisVersion(), Magpie: said(binary, "version"), Rounds: o.rounds, LoadBefore: loadAverage(),
+		Start: time.Now().UTC(), CPU: cpu, Cores: runtime.NumCPU(), Kernel: said("uname", "-r"), Go: runtime.Version(),
+		Redis: redis, Magpie: said(binary, "version"), Rounds: o.rounds, LoadBefore: loadAverage(),
 	}
 }
 
@@ -39,80 +45,46 @@ func (m machine) String() string {
 	return fmt.Sprintf("%d × %s, Linux %s, %s, Redis %s", m.Cores, m.CPU, m.Kernel, m.Go, m.Redis)
 }
 
-func cpuModel() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-// loadAverage tells what else the machine did: without anything else it is 0
-// before, and about 2 on two cores after.
-func loadAverage() string {
-	text, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(text), " ")
-	return first
-}
-
-// processorTime is what all programs of the machine have used, without the
-// kernel's own interrupts, which serve our packets too.
-func processorTime() time.Duration {
-	text, _ := os.ReadFile("/proc/stat")
-	var user, nice, system int64
-	fmt.Sscanf(string(text), "cpu %d %d %d", &user, &nice, &system)
-	return time.Duration(user+nice+system) * 10 * time.Millisecond
-}
-
-// quiet tells what share of the machine other programs than the server and
-// this client took since it was called.
-func quiet(s *server) (others func() float64) {
-	ours := func() time.Duration {
-		client, _ := bench.UsageOf(os.Getpid())
-		server, _ := bench.UsageOf(s.pid())
-		return client.CPU + server.CPU
-	}
-	began, all, own := time.Now(), processorTime(), ours()
-	return func() float64 {
-		rest := processorTime() - all - (ours() - own)
-		return max(rest.Seconds()/(time.Since(began).Seconds()*float64(runtime.NumCPU())), 0)
-	}
-}
-
-func redisVersion() string {
-	for word := range strings.FieldsSeq(said("redis-server", "--version")) {
-		if v, ok := strings.CutPrefix(word, "v="); ok {
-			return v
-		}
-	}
-	return "none"
-}
-
+// said is the first line of what a program says.
 func said(name string, args ...string) string {
 	out, _ := exec.Command(name, args...).Output()
 	line, _, _ := strings.Cut(string(out), "\n")
 	return line
 }
 
+// proc is /proc, which every Linux has.
+var proc, _ = procfs.NewDefaultFS()
+
+// loadAverage tells what else the machine did: without anything else it is 0
+// before, and about 2 on two cores after.
+func loadAverage() string {
+	load, err := proc.LoadAvg()
+	if err != nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.2f", load.Load1)
+}
+
+// processorSeconds is what all programs of the machine have used, without the
+// kernel's own interrupts, which serve our packets too.
+func processorSeconds() float64 {
+	stat, _ := proc.Stat()
+	return stat.CPUTotal.User + stat.CPUTotal.Nice + stat.CPUTotal.System
+}
+
 // kernelMemory is what the kernel holds for everybody: slab and TCP buffers.
-func kernelMemory() int64 {
-	var kb int64
-	text, _ := os.ReadFile("/proc/meminfo")
-	for line := range strings.Lines(string(text)) {
-		var n int64
-		if _, err := fmt.Sscanf(line, "Slab: %d kB", &n); err == nil {
-			kb += n
+func kernelMemory() (bytes float64) {
+	if m, err := proc.Meminfo(); err == nil && m.SlabBytes != nil {
+		bytes += float64(*m.SlabBytes)
+	}
+	stat, err := proc.NetSockstat()
+	if err != nil {
+		return bytes
+	}
+	for _, p := range stat.Protocols {
+		if p.Protocol == "TCP" && p.Mem != nil {
+			bytes += float64(*p.Mem * os.Getpagesize())
 		}
 	}
-	text, _ = os.ReadFile("/proc/net/sockstat")
-	for line := range strings.Lines(string(text)) {
-		if _, after, ok := strings.Cut(line, "mem "); ok && strings.HasPrefix(line, "TCP:") {
-			var pages int64
-			fmt.Sscan(after, &pages)
-			kb += pages * int64(os.Getpagesize()) / 1024
-		}
-	}
-	return kb * 1024
+	return bytes
 }

@@ -1,14 +1,15 @@
 //go:build linux
 
-// Command suite measures Magpie on this machine: five loads beside a floor
-// and a peer, what an idle connection costs in CPU, in memory, byte by byte
-// and over TLS, what goes through Redis, and polling against a connection.
-// "make bench" runs it; it prints its tables, keeps them in
-// docs/performance.md and draws docs/img/performance-*.svg.
+// Command suite measures Magpie on this machine beside a floor and a peer, and
+// makes docs/performance.md of it. "make bench" runs it.
 //
-// Servers are processes of their own, one at a time and in turn, so that a
+// Here is what is compared and how it is told: which servers are started, which
+// loads they get (loads.yaml), and which tables and plots come of it (page.tmpl). What a
+// single load does, and "magpie bench" too, is in internal/bench.
+//
+// Servers are processes of their own, one site at a time and in turn, so that a
 // slow minute of the machine hits all alike. The client is one thread of this
-// process (internal/bench, Reactor).
+// process.
 package main
 
 import (
@@ -33,44 +34,25 @@ type options struct {
 	out    string
 	doc    string
 	short  bool
-	match  *regexp.Regexp // of the loads, those whose "W2 Magpie, raw" it matches
-}
-
-// part is one of the things that are measured, apart from the others.
-type part struct {
-	name string
-	run  func(options, *figures) error
-	// How long it takes on two quiet cores, once and for each round.
-	once, round time.Duration
-}
-
-var parts = []part{
-	{name: "loads", run: measureLoads, round: 170 * time.Second},
-	{name: "idle", run: measureRest, once: 530 * time.Second},
-	{name: "tls", run: measureTLS, once: 65 * time.Second},
-	{name: "curves", run: measureCurves, once: 190 * time.Second},
-	{name: "redis", run: measureRedis, once: 120 * time.Second},
-	{name: "polling", run: measurePolling, once: 45 * time.Second},
-	{name: "bytes", run: measureBytes, once: 35 * time.Second},
+	match  *regexp.Regexp // of what is measured, see load.key
 }
 
 // everything names all parts.
 func everything() string {
 	var names []string
 	for _, p := range parts {
-		names = append(names, p.name)
+		names = append(names, p.Name)
 	}
 	return strings.Join(names, ",")
 }
 
-// chosen are the parts that are to run.
-func (o options) chosen(p part) bool { return slices.Contains(strings.Split(o.only, ","), p.name) }
+func (o options) chosen(p part) bool { return slices.Contains(strings.Split(o.only, ","), p.Name) }
 
 // expected is how long the chosen parts take when nothing has to be repeated.
 func (o options) expected() (all time.Duration) {
 	for _, p := range parts {
 		if o.chosen(p) {
-			all += p.once + time.Duration(o.rounds)*p.round
+			all += p.Once + time.Duration(o.rounds)*p.Round
 		}
 	}
 	if o.short {
@@ -82,7 +64,7 @@ func (o options) expected() (all time.Duration) {
 // check refuses parts that do not exist: nothing would be measured in silence.
 func (o options) check() error {
 	for name := range strings.SplitSeq(o.only, ",") {
-		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.Name == name }) {
 			return fmt.Errorf("-only %q: there is no part %q; choose of %s", o.only, name, everything())
 		}
 	}
@@ -100,58 +82,68 @@ func main() {
 	flag.StringVar(&o.doc, "doc", "", "page whose tables are replaced")
 	tablesOnly := flag.Bool("tables", false, "measure nothing; make the tables of -out again")
 	flag.BoolVar(&o.short, "short", false, "a tenth of everything, to see that it runs")
-	match := flag.String("match", "", "measure again, of the loads and the idle part, only what this expression matches (\"W2 Magpie, raw\", \"idle 10000 peer\")")
+	match := flag.String("match", "", "measure again only what this expression matches (\"W2 Magpie, raw\", \"idle 10000 peer\")")
 	flag.StringVar(&goTool, "go", goTool, "the go command, for the part bytes")
 	flag.StringVar(&binary, "magpie", binary, "the program to measure")
-	polling := flag.String("serve-polling", "", "be the server that polling is measured with, on this address")
 	flag.Parse()
 	log.SetFlags(log.Ltime)
 	o.match = regexp.MustCompile(*match)
-	if *polling != "" {
-		log.Fatal(servePolling(*polling))
+	if err := run(o, *tablesOnly); err != nil {
+		log.Fatal(err)
 	}
-	if *tablesOnly {
-		if err := tablesAgain(o); err != nil {
-			log.Fatal(err)
+}
+
+func run(o options, tablesOnly bool) error {
+	if tablesOnly {
+		f, err := read(o.out)
+		if err != nil {
+			return err
 		}
-		return
+		return report(o, &f)
 	}
 	// The client leaves the other core to the server, and its garbage, of
 	// which there is little, until the end of a load.
 	runtime.LockOSThread()
 	debug.SetGCPercent(1000)
 	if err := o.check(); err != nil {
-		log.Fatal(err)
+		return err
 	}
-	if err := measure(o); err != nil {
-		log.Fatal(err)
-	}
+	return measureAll(o)
 }
 
 // figures is all that is measured.
 type figures struct {
-	Machine  machine             `json:"machine"`
-	Parts    map[string]occasion `json:"parts,omitempty"` // when each was measured
-	Loads    []loadFigure        `json:"loads"`
-	Rest     []restFigure        `json:"rest,omitempty"`
-	TLS      []tlsFigure         `json:"tls,omitempty"`
-	Bytes    string              `json:"bytes,omitempty"` // tables as they are
-	Resident []residentFigure    `json:"resident,omitempty"`
-	Curves   []curveFigure       `json:"curves"`
-	Rates    []rateFigure        `json:"rates"`
-	Redis    *redisFigures       `json:"redis,omitempty"`
-	Polling  []pollingFigure     `json:"polling,omitempty"`
+	Machine machine             `json:"machine"`
+	Parts   map[string]occasion `json:"parts,omitempty"` // when each was measured
+	Figures []figure            `json:"figures"`
+	Bytes   string              `json:"bytes,omitempty"` // tables as they are
+}
+
+// figure is what was measured of one server under one load in one round.
+type figure struct {
+	Table  string `json:"table"`
+	Load   string `json:"load"`
+	Target string `json:"target"`
+	Round  int    `json:"round"`
+	Values values `json:"values"`
+}
+
+// values are in the units that their names end with, where they have one.
+type values map[string]float64
+
+func (f figure) is(l load, t target) bool {
+	return f.Table == l.Table && f.Load == l.Name && f.Target == t.name
 }
 
 // occasion is when a part was measured, and what else the machine did.
 type occasion struct {
-	Began      time.Time `json:"began"`
+	Start      time.Time `json:"start"`
 	LoadBefore string    `json:"load_before"`
 	LoadAfter  string    `json:"load_after"`
 }
 
-// load reads the figures of an earlier run.
-func load(name string) (f figures, err error) {
+// read returns the figures of an earlier run.
+func read(name string) (f figures, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return f, err
@@ -162,19 +154,11 @@ func load(name string) (f figures, err error) {
 	return f, nil
 }
 
-func tablesAgain(o options) error {
-	f, err := load(o.out)
-	if err != nil {
-		return err
-	}
-	return report(o, &f)
-}
-
-func measure(o options) error {
+func measureAll(o options) error {
 	var f figures
 	if o.only != everything() || o.match.String() != "" {
 		var err error
-		if f, err = load(o.out); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if f, err = read(o.out); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -188,14 +172,14 @@ func measure(o options) error {
 		if !o.chosen(p) {
 			continue
 		}
-		when := occasion{Began: time.Now().UTC(), LoadBefore: loadAverage()}
-		if err := p.run(o, &f); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+		when := occasion{Start: time.Now().UTC(), LoadBefore: loadAverage()}
+		if err := p.measure(o, &f); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		when.LoadAfter = loadAverage()
-		f.Parts[p.name] = when
+		f.Parts[p.Name] = when
 	}
-	f.Machine.LoadAfter, f.Machine.Took = loadAverage(), time.Since(f.Machine.Began).Round(time.Second)
+	f.Machine.LoadAfter, f.Machine.Took = loadAverage(), time.Since(f.Machine.Start).Round(time.Second)
 	text, err := json.MarshalIndent(f, "", "\t")
 	if err != nil {
 		return err

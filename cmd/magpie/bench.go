@@ -34,9 +34,9 @@ func (c *command) benchCommand() *cobra.Command {
 	flags.IntVar(&p.Channels, "channels", 1, "channels that the connections are spread over")
 	flags.IntVar(&p.Publishers, "publishers", 1, "connections of each channel that publish")
 	flags.Float64Var(&p.Rate, "rate", 10, "messages a second, all publishers together; 0: only hold the connections")
-	size := flags.Int("size", 128, "bytes of a payload")
+	flags.IntVar(&p.Size, "size", 128, "bytes of a payload")
 	flags.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to publish")
-	flags.DurationVar(&p.Settle, "settle", time.Second, "quiet time before the first message")
+	flags.DurationVar(&p.Quiet, "settle", time.Second, "quiet time before the first message")
 	flags.IntVar(&p.Dialing, "dialing", 100, "connections that are being opened at a time")
 	flags.StringVar(&p.Name, "channel", "", "`NAME` of the channels, followed by - and a number (default: a new one)")
 	flags.IntVar(&p.PID, "pid", 0, "process of the server on this machine, to tell its CPU time and memory (Linux)")
@@ -48,15 +48,14 @@ func (c *command) benchCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p.Size = *size
 		p.Target.URL, p.Target.APIKey, p.Target.Token = cl.base.String(), cl.key, cl.token
 		if err := checkBench(&p); err != nil {
 			return err
 		}
 		ctx, stop := untilSignal()
 		defer stop()
-		b := benching{plan: p, client: cl, json: *asJSON, out: c.out, err: c.err, live: isTerminal(c.err)}
-		return b.run(ctx)
+		r := benchRun{plan: p, client: cl, json: *asJSON, out: c.out, err: c.err, live: isTerminal(c.err)}
+		return r.run(ctx)
 	}
 	return cmd
 }
@@ -68,7 +67,7 @@ func checkBench(p *bench.Plan) error {
 		return usagef("the rate is a number of messages a second")
 	}
 	if p.Rate == 0 {
-		p.Settle, p.Duration = p.Settle+p.Duration, 0
+		p.Quiet, p.Duration = p.Quiet+p.Duration, 0
 	}
 	if err := p.Check(); err != nil {
 		return usagef("%s", err)
@@ -76,8 +75,8 @@ func checkBench(p *bench.Plan) error {
 	return nil
 }
 
-// benching is one run and what it prints.
-type benching struct {
+// benchRun is one run and what it prints.
+type benchRun struct {
 	plan     bench.Plan
 	client   *client
 	json     bool
@@ -88,17 +87,26 @@ type benching struct {
 	last bench.Progress
 }
 
-func (b *benching) run(ctx context.Context) error {
+func (b *benchRun) run(ctx context.Context) error {
 	p := b.plan
 	fmt.Fprintf(b.err, "%d connections in %d channels by the %s door of %s, %g messages/s of %d bytes\n",
 		p.Connections, p.Channels, p.Target.Door, p.Target.URL, p.Rate, p.Size)
 	result, err := bench.Run(ctx, p, b.progress)
-	b.clear()
+	if b.live {
+		io.WriteString(b.err, "\r\x1b[K")
+	}
 	interrupted := errors.Is(err, context.Canceled) && result.Joined > 0
 	if err != nil && !interrupted {
 		return reachable(b.client, err)
 	}
-	if err := b.print(result); err != nil {
+	text := []byte(benchText(result))
+	if b.json {
+		if text, err = json.MarshalIndent(result, "", "  "); err != nil {
+			return err
+		}
+		text = append(text, '\n')
+	}
+	if _, err := b.out.Write(text); err != nil {
 		return err
 	}
 	if result.Lost+result.Repeated+result.Reordered+result.Refused+result.Disconnected > 0 {
@@ -107,22 +115,9 @@ func (b *benching) run(ctx context.Context) error {
 	return nil
 }
 
-func (b *benching) print(r bench.Result) error {
-	if !b.json {
-		_, err := io.WriteString(b.out, benchText(r))
-		return err
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = b.out.Write(append(text, '\n'))
-	return err
-}
-
 // progress writes one line twice a second on a terminal, and every five
 // seconds into a file.
-func (b *benching) progress(p bench.Progress) {
+func (b *benchRun) progress(p bench.Progress) {
 	if !b.live && time.Since(b.told) < 5*time.Second {
 		return
 	}
@@ -131,22 +126,16 @@ func (b *benching) progress(p bench.Progress) {
 	b.last = p
 	if b.live {
 		fmt.Fprintf(b.err, "\r\x1b[K%s", line)
-		return
-	}
-	fmt.Fprintln(b.err, line)
-}
-
-func (b *benching) clear() {
-	if b.live {
-		io.WriteString(b.err, "\r\x1b[K")
+	} else {
+		fmt.Fprintln(b.err, line)
 	}
 }
 
 // benchLine is a run at one moment; rates are those since the last line.
 func benchLine(now, last bench.Progress, plan bench.Plan) string {
 	line := fmt.Sprintf("%5.1fs %-10s %d/%d connected", now.Elapsed.Seconds(), now.Phase, now.Joined, plan.Connections)
-	if now.Lost > 0 {
-		line += fmt.Sprintf(", %d gone", now.Lost)
+	if now.Disconnected > 0 {
+		line += fmt.Sprintf(", %d gone", now.Disconnected)
 	}
 	since := (now.Elapsed - last.Elapsed).Seconds()
 	if now.Sent > 0 && since > 0 {

@@ -89,8 +89,8 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 // What a run says while it goes: where it is, and rates since the last line.
 func TestBenchTellsHowItGoes(t *testing.T) {
 	plan := bench.Plan{Connections: 100, PID: 1}
-	last := bench.Progress{Elapsed: time.Second, Received: 100, Usage: bench.Usage{CPU: time.Second}}
-	now := bench.Progress{Phase: "publishing", Elapsed: 3 * time.Second, Joined: 99, Lost: 1, Sent: 30, Received: 2100,
+	last := bench.Progress{Elapsed: time.Second, Counts: bench.Counts{Received: 100}, Usage: bench.Usage{CPU: time.Second}}
+	now := bench.Progress{Phase: "publishing", Elapsed: 3 * time.Second, Counts: bench.Counts{Joined: 99, Disconnected: 1, Sent: 30, Received: 2100},
 		P50: 1500 * time.Microsecond, P99: 2 * time.Second, Usage: bench.Usage{CPU: 2 * time.Second, RSS: 3 << 20}}
 	line := benchLine(now, last, plan)
 	for _, want := range []string{"publishing", "99/100", "1 gone", "received 2100 (1000/s)", "p50 1.5ms p99 2s", "50% CPU", "3.0 MB"} {

@@ -3,15 +3,16 @@ package bench
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 )
 
-// client is one connection as a machine without a socket: bytes come in by
-// feed, bytes go out by the function that it is given. One goroutine owns it.
+// client is one connection as a machine without a socket.
 type client struct {
-	run     *run
-	room    int
+	load    *Load
+	channel int // its number
+	conn    conn
 	open    bool    // the handshake is over
 	in      bool    // the subscription stands
 	partial []byte  // of what is not there in full yet
@@ -19,16 +20,33 @@ type client struct {
 	sent    uint32  // messages published over it
 }
 
-// feed takes what the server sent; data is the caller's again when it
-// returns. An error ends the connection.
-func (c *client) feed(data []byte, write func([]byte) error) error {
-	if len(c.partial) > 0 {
-		data = append(c.partial, data...)
-	}
-	rest, err := c.consume(data, write)
+func (c *client) connected(to conn) error {
+	c.conn = to
+	return to.write(c.load.door.request(c.load.plan.channelName(c.channel)))
+}
+
+func (c *client) ended(err error) { c.load.fail(err) }
+
+// data takes what the server sent. An error ends the connection.
+func (c *client) data(data []byte) error {
+	data = c.whole(data)
+	rest, err := c.consume(data)
 	if err != nil {
 		return err
 	}
+	return c.keep(rest)
+}
+
+// whole puts what is left of earlier data before this.
+func (c *client) whole(data []byte) []byte {
+	if len(c.partial) > 0 {
+		return append(c.partial, data...)
+	}
+	return data
+}
+
+// keep remembers what is not there in full yet.
+func (c *client) keep(rest []byte) error {
 	switch {
 	case len(rest) == 0:
 		c.partial = nil // an idle connection keeps no buffer
@@ -40,23 +58,24 @@ func (c *client) feed(data []byte, write func([]byte) error) error {
 	return nil
 }
 
-func (c *client) consume(data []byte, write func([]byte) error) (rest []byte, err error) {
+func (c *client) consume(data []byte) (rest []byte, err error) {
 	if !c.open {
 		if data, err = c.handshake(data); err != nil || !c.open {
 			return data, err
 		}
-		if hello := c.run.door.hello(c.run.plan.channel(c.room)); hello != nil {
-			if err := write(hello); err != nil {
-				return nil, err
-			}
-		} else {
+		if hello := c.load.door.hello(c.load.plan.channelName(c.channel)); hello == nil {
 			c.join()
+		} else if err := c.conn.write(hello); err != nil {
+			return nil, err
 		}
 	}
-	if c.run.door.frames() {
-		return c.frames(data, write)
+	if c.load.door.frames() {
+		return c.frames(data)
 	}
-	return c.lines(data), nil
+	// An event stream: a payload is one line.
+	lines := bytes.LastIndexByte(data, '\n') + 1
+	c.stamps(data[:lines])
+	return data[lines:], nil
 }
 
 // handshake reads the answer to the request; a refusal becomes an error with
@@ -65,13 +84,13 @@ func (c *client) handshake(data []byte) (rest []byte, err error) {
 	head, rest, whole := bytes.Cut(data, []byte("\r\n\r\n"))
 	if !whole {
 		if len(data) > 64<<10 {
-			return nil, fmt.Errorf("the server's answer has no end")
+			return nil, errors.New("the server's answer has no end")
 		}
 		return data, nil
 	}
 	line, _, _ := bytes.Cut(head, []byte("\r\n"))
 	want := " 101 "
-	if !c.run.door.frames() {
+	if !c.load.door.frames() {
 		want = " 200 "
 	}
 	if !bytes.HasPrefix(line, []byte("HTTP/1.")) || !bytes.Contains(line, []byte(want)) {
@@ -89,11 +108,11 @@ func firstLine(text []byte) []byte {
 func (c *client) join() {
 	if !c.in {
 		c.in = true
-		c.run.joined.Add(1)
+		c.load.counts.Joined++
 	}
 }
 
-func (c *client) frames(data []byte, write func([]byte) error) (rest []byte, err error) {
+func (c *client) frames(data []byte) (rest []byte, err error) {
 	for {
 		op, payload, size, err := readFrame(data)
 		if err != nil || size == 0 {
@@ -101,10 +120,10 @@ func (c *client) frames(data []byte, write func([]byte) error) (rest []byte, err
 		}
 		switch op {
 		case opText, opBinary, opContinue:
-			err = c.message(payload, write)
+			err = c.message(payload)
 		case opPing:
-			c.run.pings.Add(1)
-			err = write(appendFrame(nil, opPong, payload))
+			c.load.counts.Pings++
+			err = c.conn.write(appendFrame(nil, opPong, payload))
 		case opClose:
 			code := 1005
 			if len(payload) >= 2 {
@@ -119,35 +138,21 @@ func (c *client) frames(data []byte, write func([]byte) error) (rest []byte, err
 	}
 }
 
-// lines reads an event stream: a payload is one data line.
-func (c *client) lines(data []byte) (rest []byte) {
-	for {
-		line, after, whole := bytes.Cut(data, []byte("\n"))
-		if !whole {
-			return data
-		}
-		c.stamps(line)
-		data = after
+func (c *client) message(message []byte) error {
+	if c.in && c.stamps(message) > 0 && !bytes.Contains(message, []byte("{}")) {
+		return nil // and no ping is among them
 	}
-}
-
-func (c *client) message(message []byte, write func([]byte) error) error {
-	door := c.run.door
-	if !c.in && door.ready(message) {
+	switch says, reply := c.load.door.read(message); {
+	case says == joined:
 		c.join()
-	}
-	if c.stamps(message) > 0 {
-		return nil
-	}
-	if answer := door.answer(message); answer != nil {
-		c.run.pings.Add(1)
-		return write(answer)
-	}
-	if door.refused(message) {
-		if !c.in {
-			return fmt.Errorf("the server refused: %s", firstLine(message))
-		}
-		c.run.refuse(string(firstLine(message)))
+		c.stamps(message) // the first messages may come in one frame with it
+	case says == pinged:
+		c.load.counts.Pings++
+		return c.conn.write(reply)
+	case says == refused && !c.in:
+		return fmt.Errorf("the server refused: %s", firstLine(message))
+	case says == refused:
+		c.load.refuse(string(firstLine(message)))
 	}
 	return nil
 }
@@ -161,7 +166,7 @@ func (c *client) stamps(data []byte) (n int) {
 			return n
 		}
 		if now == 0 {
-			now = c.run.now()
+			now = c.load.now()
 		}
 		c.receive(s, now)
 		data = rest
@@ -170,29 +175,21 @@ func (c *client) stamps(data []byte) (n int) {
 }
 
 func (c *client) receive(s stamp, now time.Duration) {
-	if s.publisher >= c.run.plan.Publishers {
+	if s.publisher >= c.load.plan.Publishers {
 		return // not of this run
 	}
 	if c.tallies == nil {
-		c.tallies = make([]tally, c.run.plan.Publishers)
+		c.tallies = make([]tally, c.load.plan.Publishers)
 	}
-	r := c.run
+	counts := &c.load.counts
 	switch c.tallies[s.publisher].take(s.number) {
 	case fresh:
 	case late:
-		r.reordered.Add(1)
+		counts.Reordered++
 	case repeated:
-		r.repeated.Add(1)
+		counts.Repeated++
 		return
 	}
-	r.received.Add(1)
-	r.latency.Add(now - s.due)
-}
-
-// publication appends the bytes that publish the client's next message.
-func (c *client) publication(dst []byte, number int, due time.Duration) []byte {
-	c.sent++
-	p := c.run.plan
-	payload := appendPayload(nil, stamp{number, c.sent, due}, p.Size)
-	return c.run.door.publish(dst, p.channel(c.room), c.sent, payload)
+	counts.Received++
+	c.load.record(now - s.due)
 }

@@ -62,16 +62,28 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-func testRun(t testing.TB, door string) *run {
-	r, err := newRun(Plan{Connections: 1, Size: 128, Rate: 1, Target: Target{URL: "http://localhost:1", Door: door}})
+// testClient is a client whose server is the test; write gets what it says.
+func testClient(t testing.TB, target Target, write writer) *client {
+	target.URL = "http://localhost:1"
+	l, err := NewLoad(Plan{Connections: 1, Size: 128, Rate: 1, Target: target})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	t.Cleanup(l.Close)
+	c := l.newHandler(0).(*client)
+	c.conn = write
+	return c
 }
 
+type writer func([]byte)
+
+func (w writer) write(b []byte) error { w(b); return nil }
+
+func ignore([]byte) {}
+
 // conversation is what a server of each door says to one receiver: into the
-// channel, messages 1, 3, 2, 2, a ping, and a refusal.
+// channel, messages 1, 3, 2, 2, a ping, and a refusal; by the Centrifuge door
+// also message 4 with a ping in one frame.
 func conversation(door string) []byte {
 	var out []byte
 	m := func(n uint32) []byte { return appendPayload(nil, stamp{0, n, time.Nanosecond}, 128) }
@@ -90,6 +102,7 @@ func conversation(door string) []byte {
 		out = append(out, serverFrame(opText, two)...)
 		two = fmt.Appendf(nil, `{"push":{"pub":{"data":%s}}}`+"\n"+`{"push":{"pub":{"data":%s}}}`, m(2), m(2))
 		out = append(out, serverFrame(opText, two)...)
+		out = append(out, serverFrame(opText, fmt.Appendf(nil, `{"push":{"pub":{"data":%s}}}`+"\n{}", m(4)))...)
 		out = append(out, serverFrame(opText, []byte("{}"))...)
 		return append(out, serverFrame(opText, []byte(`{"id":9,"error":{"code":103}}`))...)
 	}
@@ -106,27 +119,26 @@ func TestAConversationCountsTheSameHoweverItIsCut(t *testing.T) {
 		t.Run(door, func(t *testing.T) {
 			said := conversation(door)
 			for _, piece := range []int{1, 2, 3, 7, 50, 131, len(said)} {
-				r := testRun(t, door)
-				c := r.newClient(0)
 				answers := 0
+				c := testClient(t, Target{Door: door}, func(b []byte) {
+					if b[0]&15 == opPong || bytes.HasSuffix(b, []byte("{}")) {
+						answers++
+					}
+				})
 				for at := 0; at < len(said); at += piece {
-					err := c.feed(bytes.Clone(said[at:min(at+piece, len(said))]), func(b []byte) error {
-						if len(b) > 0 && (b[0]&15 == opPong || bytes.HasSuffix(b, []byte("{}"))) {
-							answers++
-						}
-						return nil
-					})
-					if err != nil {
+					if err := c.data(bytes.Clone(said[at:min(at+piece, len(said))])); err != nil {
 						t.Fatal(err)
 					}
 				}
-				refusals, pongs := int64(1), 1
-				if door == "sse" {
-					refusals, pongs = 0, 0
+				want := Counts{Joined: 1, Received: 3, Reordered: 1, Repeated: 1, Refused: 1, Pings: 1}
+				switch door {
+				case "sse":
+					want.Refused, want.Pings = 0, 0
+				case "centrifuge":
+					want.Received, want.Pings = 4, 2
 				}
-				if r.joined.Load() != 1 || r.received.Load() != 3 || r.reordered.Load() != 1 || r.repeated.Load() != 1 || r.refusals.Load() != refusals || answers != pongs || r.pings.Load() != int64(pongs) {
-					t.Errorf("in pieces of %d: joined %d, received %d, reordered %d, repeated %d, refused %d, pings answered %d", piece,
-						r.joined.Load(), r.received.Load(), r.reordered.Load(), r.repeated.Load(), r.refusals.Load(), answers)
+				if c.load.counts != want || answers != want.Pings {
+					t.Errorf("in pieces of %d: %+v, %d answers; want %+v", piece, c.load.counts, answers, want)
 				}
 				if len(c.partial) != 0 {
 					t.Errorf("%d bytes are left", len(c.partial))
@@ -142,13 +154,13 @@ func TestARefusalIsToldInTheServersWords(t *testing.T) {
 		"sse":        "HTTP/1.0 403 Forbidden\r\n\r\nyou may not",
 		"centrifuge": "HTTP/1.1 101 Switching Protocols\r\n\r\n" + string(serverFrame(opText, []byte(`{"id":2,"error":{"message":"you may not"}}`))),
 	} {
-		err := testRun(t, door).newClient(0).feed([]byte(said), func([]byte) error { return nil })
+		err := testClient(t, Target{Door: door}, ignore).data([]byte(said))
 		if err == nil || !bytes.Contains([]byte(err.Error()), []byte("you may not")) {
 			t.Errorf("%s: %v", door, err)
 		}
 	}
 	closed := append([]byte("HTTP/1.1 101 \r\n\r\n"), serverFrame(opClose, append([]byte{0x0f, 0xa1}, "too slow"...))...)
-	if err := testRun(t, "raw").newClient(0).feed(closed, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte("4001 too slow")) {
+	if err := testClient(t, Target{Door: "raw"}, ignore).data(closed); err == nil || !bytes.Contains([]byte(err.Error()), []byte("4001 too slow")) {
 		t.Errorf("%v", err)
 	}
 }
@@ -165,14 +177,11 @@ func TestASubscriptionThatCannotBeResumedIsRefused(t *testing.T) {
 	}{
 		{false, ``, true}, {false, `"recoverable":true`, true}, {true, `"recoverable":true,"epoch":"e"`, true}, {true, `"epoch":"e"`, false},
 	} {
-		r, err := newRun(Plan{Connections: 1, Size: 128, Target: Target{URL: "http://localhost:1", Door: "centrifuge", Recoverable: c.asked}})
-		if err != nil {
-			t.Fatal(err)
-		}
 		var said []byte
-		err = r.newClient(0).feed(reply(c.reply), func(b []byte) error { said = append(said, b...); return nil })
-		if (err == nil) != c.good || (r.joined.Load() == 1) != c.good {
-			t.Errorf("asked %t, answered %q: %v, %d joined", c.asked, c.reply, err, r.joined.Load())
+		client := testClient(t, Target{Door: "centrifuge", Recoverable: c.asked}, func(b []byte) { said = append(said, b...) })
+		err := client.data(reply(c.reply))
+		if joined := client.load.counts.Joined; (err == nil) != c.good || (joined == 1) != c.good {
+			t.Errorf("asked %t, answered %q: %v, %d joined", c.asked, c.reply, err, joined)
 		}
 		if bytes.Contains(said, []byte(`"recoverable":true`)) != c.asked {
 			t.Errorf("asked %t: %q", c.asked, said)
@@ -188,9 +197,9 @@ func FuzzFeed(f *testing.F) {
 		if piece < 1 || (door != "raw" && door != "sse" && door != "centrifuge") {
 			return
 		}
-		c := testRun(t, door).newClient(0)
+		c := testClient(t, Target{Door: door}, ignore)
 		for at := 0; at < len(said); at += piece {
-			if c.feed(said[at:min(at+piece, len(said))], func([]byte) error { return nil }) != nil {
+			if c.data(said[at:min(at+piece, len(said))]) != nil {
 				return
 			}
 			if piece > len(said) {

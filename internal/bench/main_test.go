@@ -2,8 +2,12 @@ package bench
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	drainTimeout = 300 * time.Millisecond
+	goleak.VerifyTestMain(m)
+}

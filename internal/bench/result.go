@@ -1,14 +1,36 @@
 package bench
 
-import "time"
+import (
+	"time"
 
-// Usage is what a process has used up to now.
-type Usage struct {
-	CPU time.Duration // user and system
-	RSS int64         // bytes of resident memory
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Counts are what a load counts from its start.
+type Counts struct {
+	Joined       int `json:"joined"`
+	Pings        int `json:"pings"`        // of the server, each answered
+	Disconnected int `json:"disconnected"` // or never connected
+
+	Sent      int `json:"sent"`
+	Refused   int `json:"refused"`
+	Expected  int `json:"expected"` // deliveries of what was sent
+	Received  int `json:"received"` // each delivery once
+	Lost      int `json:"lost"`     // known at the end
+	Repeated  int `json:"repeated"`
+	Reordered int `json:"reordered"`
 }
 
-// Result is what a run measured. In JSON durations are in microseconds.
+// Progress is a load at one moment.
+type Progress struct {
+	Counts
+	Phase    string // connecting, settling, publishing, draining
+	Elapsed  time.Duration
+	P50, P99 time.Duration
+	Usage    Usage
+}
+
+// Result is what a load measured. In JSON durations are in microseconds.
 type Result struct {
 	Door        string  `json:"door"`
 	Connections int     `json:"connections"`
@@ -18,18 +40,7 @@ type Result struct {
 	Size        int     `json:"size"`
 
 	ConnectSeconds float64 `json:"connect_seconds"`
-	Joined         int     `json:"joined"`
-	Pings          int     `json:"pings"`        // of the server, each answered
-	Disconnected   int     `json:"disconnected"` // or never connected
-
-	Sent      int `json:"sent"`
-	Refused   int `json:"refused"`
-	Expected  int `json:"expected"`
-	Received  int `json:"received"` // each delivery once
-	Lost      int `json:"lost"`
-	Repeated  int `json:"repeated"`
-	Reordered int `json:"reordered"`
-
+	Counts
 	PublishSeconds float64 `json:"publish_seconds"`
 	DeliveryRate   float64 `json:"deliveries_per_second"`
 	LagUs          int64   `json:"publisher_lag_us"` // the furthest that publishing fell behind
@@ -60,39 +71,50 @@ type Server struct {
 	RSSPerConn    float64 `json:"rss_per_connection"`
 }
 
-// marks are the readings between the phases of a run.
-type marks struct {
+// longest is the latency that is told from a longer one. A percentile is that
+// of the nearest rank, or at most 0.1 % or 1 µs more.
+const longest = time.Hour
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, longest.Microseconds(), 3)
+}
+
+// record counts one delivery that took so long.
+func (l *Load) record(took time.Duration) {
+	l.latency.RecordValue(min(max(took, 0), longest).Microseconds())
+}
+
+// phases are the readings between the phases of a load.
+type phases struct {
 	connect, connected, publish, end time.Duration
 	before, joined, idle, done       Usage
 }
 
-func (r *run) result(m marks) Result {
-	p := r.plan
-	h := &r.latency
-	us := func(d time.Duration) int64 { return d.Microseconds() }
+// Result is what was measured, after Publish or instead of it.
+func (l *Load) Result() Result {
+	m, p, h := l.phases, l.plan, l.latency
+	if m.end == 0 {
+		m.publish, m.end, m.done = l.now(), l.now(), m.idle
+	}
 	out := Result{
 		Door: p.Target.Door, Connections: p.Connections, Channels: p.Channels, Publishers: p.Publishers, Rate: p.Rate, Size: p.Size,
-		ConnectSeconds: (m.connected - m.connect).Seconds(),
-		Joined:         int(r.joined.Load()), Pings: int(r.pings.Load()), Disconnected: int(r.lost.Load()),
-		Sent: int(r.sent.Load()), Refused: int(r.refusals.Load()), Expected: int(r.expected.Load()), Received: int(r.received.Load()),
-		Repeated: int(r.repeated.Load()), Reordered: int(r.reordered.Load()),
-		PublishSeconds: (m.end - m.publish).Seconds(), LagUs: us(time.Duration(r.lag.Load())),
-		Latency: Latency{Mean: us(h.Mean()), P50: us(h.Quantile(.5)), P90: us(h.Quantile(.9)), P99: us(h.Quantile(.99)), P999: us(h.Quantile(.999)), Max: us(h.Max())},
+		ConnectSeconds: (m.connected - m.connect).Seconds(), Counts: l.counts,
+		PublishSeconds: (m.end - m.publish).Seconds(), LagUs: l.lag.Microseconds(), Trouble: l.trouble,
+		Latency: Latency{
+			Mean: int64(h.Mean()), P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90), P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9), Max: h.Max(),
+		},
 	}
 	out.Lost = max(out.Expected-out.Received, 0)
 	if out.PublishSeconds > 0 {
 		out.DeliveryRate = float64(out.Received) / out.PublishSeconds
 	}
-	r.mu.Lock()
-	out.Trouble = r.trouble
-	r.mu.Unlock()
 	if p.PID != 0 {
 		out.Server = m.server(out)
 	}
 	return out
 }
 
-func (m marks) server(r Result) *Server {
+func (m phases) server(r Result) *Server {
 	s := &Server{RSSBefore: m.before.RSS, RSSIdle: m.idle.RSS, RSSAfter: m.done.RSS}
 	if r.Joined > 0 {
 		s.ConnectCPUUs = float64((m.joined.CPU - m.before.CPU).Microseconds()) / float64(r.Joined)
@@ -102,8 +124,14 @@ func (m marks) server(r Result) *Server {
 	if r.Received > 0 {
 		s.DeliveryCPUUs = float64(spent.Microseconds()) / float64(r.Received)
 	}
-	if wall := m.end - m.publish; wall > 0 {
-		s.CPUShare = spent.Seconds() / wall.Seconds()
+	if r.PublishSeconds > 0 {
+		s.CPUShare = spent.Seconds() / r.PublishSeconds
 	}
 	return s
+}
+
+func (l *Load) progress(phase string) Progress {
+	us := func(q float64) time.Duration { return time.Duration(l.latency.ValueAtQuantile(q)) * time.Microsecond }
+	usage, _ := UsageOf(l.plan.PID)
+	return Progress{Counts: l.counts, Phase: phase, Elapsed: l.now(), P50: us(50), P99: us(99), Usage: usage}
 }

@@ -1,16 +1,18 @@
-// Package bench drives load at a server and measures what comes back: how
-// long each delivery took, and which messages were lost, repeated or
-// reordered. "magpie bench" and the measurements under bench/ are made of it.
+// Package bench puts load on a server and measures what comes back: how long
+// each delivery took, and which messages were lost, repeated or reordered.
 //
-// There are two drivers of one protocol machine. Run is portable: a goroutine
-// per connection, all of them ended and waited for before it returns. Reactor
-// (Linux) is one thread around epoll, for measuring on the machine that the
-// server runs on too: there a client that costs more than the server would
-// spoil the figures. It starts no goroutine.
+// Here is what every load needs: the plan, the client's side of each door, the
+// loop that moves the bytes, the counts and the result. "magpie bench" and
+// bench/suite are made of it; which servers are started and compared, and how
+// figures become tables, is for bench/suite alone.
 //
-// It refuses to measure what it cannot count: every message carries its
-// publisher, its number and the moment at which it was due, so a client that
-// falls behind shows as latency instead of hiding it.
+// A load has one owner: the goroutine that calls its methods. Two loops can move
+// its bytes. On Linux plain connections to 127.0.0.0/8 share one thread around
+// epoll, which costs less than the server under measurement; everything else
+// has a goroutine for each connection. Close ends them and waits for them.
+//
+// Every message carries its publisher, its number and the time at which it was
+// due, so a client that falls behind shows as latency instead of hiding it.
 package bench
 
 import (
@@ -32,15 +34,18 @@ type Plan struct {
 	Publishers  int           // per channel; each is one of its connections
 	Rate        float64       // messages a second, all publishers together
 	Size        int           // bytes of a payload
-	Settle      time.Duration // quiet time between the last join and the first message
+	Quiet       time.Duration // between the last join and the first message
 	Duration    time.Duration // of publishing
 	Dialing     int           // connections that are being opened at a time
 
 	// PID is a server's process on this machine, to be asked for its CPU time
-	// and memory. 0: nobody is asked.
+	// and memory. 0: no process is asked.
 	PID int
-	// Name begins the channels' names; it is followed by - and a number.
+	// Name starts the channels' names; it is followed by - and a number.
 	Name string
+	// Goroutines gives each connection a goroutine where one thread could serve
+	// all: to compare with a load that needs them, such as one over TLS.
+	Goroutines bool
 }
 
 // Limits of a plan: the first is what a machine has ports for, the second
@@ -74,20 +79,20 @@ func (p *Plan) Check() error {
 		return fmt.Errorf("a payload has %d to %d bytes, to hold what is measured", minSize, maxSize)
 	case p.Rate < 0 || p.Rate > maxRate:
 		return fmt.Errorf("the rate is 0 to %d messages a second", maxRate)
-	case p.Duration < 0 || p.Settle < 0:
+	case p.Duration < 0 || p.Quiet < 0:
 		return errors.New("a duration is not negative")
 	}
 	if _, _, err := p.Target.open(); err != nil {
 		return err
 	}
-	return channel.Check(p.channel(p.Channels - 1))
+	return channel.Check(p.channelName(p.Channels - 1))
 }
 
-func (p *Plan) channel(room int) string { return fmt.Sprintf("%s-%d", p.Name, room) }
+func (p *Plan) channelName(number int) string { return fmt.Sprintf("%s-%d", p.Name, number) }
 
 // receivers is how many connections are in a channel.
-func (p *Plan) receivers(room int) int {
-	return (p.Connections - room + p.Channels - 1) / p.Channels
+func (p *Plan) receivers(channel int) int {
+	return (p.Connections - channel + p.Channels - 1) / p.Channels
 }
 
 // publisher names who sends the k-th message: the connection, and its number
