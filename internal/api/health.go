@@ -17,7 +17,7 @@ type Health struct {
 
 // Routes are the paths of the health checks.
 func (h *Health) Routes() []door.Route {
-	return []door.Route{door.Get("/livez", h.live), door.Get("/readyz", h.ready)}
+	return []door.Route{door.Local("GET", "/livez", h.live), door.Local("GET", "/readyz", h.ready)}
 }
 
 // Drain makes the node not ready for good.

@@ -29,7 +29,11 @@ func (a *API) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(r.URL.Query())
+	values, err := door.Query(r, "since", "limit", "reverse", "token")
+	if err != nil {
+		return err
+	}
+	q, err := parseQuery(values)
 	if err != nil {
 		return err
 	}

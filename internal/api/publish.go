@@ -41,16 +41,12 @@ const (
 
 // Routes are the paths for scripts and pages.
 func (a *API) Routes() []door.Route {
-	history := door.Get("/history/{channel...}", a.history)
-	history.Methods["OPTIONS"] = a.Access.Preflight
 	return []door.Route{
 		door.Post("/publish/{channel...}", a.publish, a.Access),
-		// The mux would send this one to /publish/, and many clients drop the body
-		// on the way; here they are told to name a channel.
-		door.Post("/publish", a.publish, a.Access),
-		history,
+		door.Post("/publish", a.publish, a.Access), // without a channel: it says so
+		door.Get("/history/{channel...}", a.history, a.Access),
 		door.Post("/guest", a.guest, a.Access),
-		door.Get("/openapi.json", openAPI),
+		door.Local("GET", "/openapi.json", openAPI),
 	}
 }
 
@@ -64,6 +60,9 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) error {
 	}
 	who, err := a.caller(w, r)
 	if err != nil {
+		return err
+	}
+	if _, err := door.Query(r, "token"); err != nil {
 		return err
 	}
 	if err := door.CheckEncoding(r); err != nil {

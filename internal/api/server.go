@@ -57,11 +57,11 @@ func NewServer(c ServerConfig) *Server {
 // Routes are the paths of the server API.
 func (s *Server) Routes() []door.Route {
 	routes := []door.Route{
-		{Path: "/api", Methods: map[string]problem.Handler{"POST": s.lines}},
-		{Path: "/api/{method...}", Methods: map[string]problem.Handler{"POST": s.unknown}},
+		door.Local("POST", "/api", s.lines),
+		door.Local("POST", "/api/{method...}", s.unknown),
 	}
 	for _, name := range Methods() {
-		routes = append(routes, door.Route{Path: "/api/" + name, Methods: map[string]problem.Handler{"POST": s.method(name)}})
+		routes = append(routes, door.Local("POST", "/api/"+name, s.method(name)))
 	}
 	return routes
 }
@@ -198,7 +198,10 @@ func (s *Server) admit(r *http.Request) error {
 	if err := s.Access.Origins.Check(r); err != nil {
 		return err
 	}
-	q := r.URL.Query()
+	q, err := door.ParseQuery(r)
+	if err != nil {
+		return err
+	}
 	if q.Has("api_key") || q.Has("apikey") {
 		return problem.New(http.StatusBadRequest, "key_in_url", "A key in a URL ends up in logs: send it as X-API-Key, and replace this one.")
 	}

@@ -41,7 +41,7 @@ func newMeasures() *measures {
 
 // Routes are the paths of the metrics.
 func (m *measures) Routes() []door.Route {
-	return []door.Route{door.Get("/metrics", page(m.handler()))}
+	return []door.Route{door.Local("GET", "/metrics", page(m.handler()))}
 }
 
 func (m *measures) handler() http.Handler {

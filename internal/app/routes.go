@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"magpie/internal/door"
-	"magpie/internal/problem"
 )
 
 // routed is whatever answers paths: every door, the API, health.
@@ -14,14 +13,11 @@ type routed interface{ Routes() []door.Route }
 
 // handler answers all paths: those of the doors, and pages for the rest.
 func handler(log *slog.Logger, pages http.Handler, doors ...routed) http.Handler {
-	mux := http.NewServeMux()
+	router := door.NewRouter(log, pages)
 	for _, d := range doors {
-		for _, route := range d.Routes() {
-			mux.Handle(route.Path, problem.Handle(log, route.Serve))
-		}
+		router.Add(d.Routes()...)
 	}
-	mux.Handle("/", pages)
-	return bound(mux)
+	return bound(router)
 }
 
 // requestTimeout is how long a request may take to come in, its body included,

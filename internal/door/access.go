@@ -27,17 +27,21 @@ func (a Access) Admit(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Preflight answers OPTIONS for pages of allowed origins (CORS).
-func (a Access) Preflight(w http.ResponseWriter, r *http.Request) error {
+// preflight answers OPTIONS for pages of allowed origins: they may use these
+// methods and whatever header fields they ask for. What a header field may do
+// is for the handler to say, not for the browser.
+func (a Access) preflight(w http.ResponseWriter, r *http.Request, methods string) error {
+	h := w.Header()
+	h.Add("Vary", "Origin, Access-Control-Request-Headers")
 	if r.Header.Get("Origin") == "" || a.Origins.Check(r) != nil {
 		return &fault.Fault{Kind: fault.Forbidden, Setting: "allowed_origins",
 			Message: "not allowed: pages of this origin may not call; add it to allowed_origins"}
 	}
-	h := w.Header()
-	h.Add("Vary", "Origin")
 	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-	h.Set("Access-Control-Allow-Methods", "GET, POST")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, X-API-Key")
+	h.Set("Access-Control-Allow-Methods", methods)
+	if fields := r.Header.Get("Access-Control-Request-Headers"); fields != "" {
+		h.Set("Access-Control-Allow-Headers", fields)
+	}
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -74,7 +78,11 @@ func Token(r *http.Request) (string, error) {
 	case !two && strings.Count(h, ".") == 2:
 		return "", fault.New(fault.BadToken, "Authorization must be Bearer TOKEN")
 	}
-	return r.URL.Query().Get("token"), nil
+	values, err := ParseQuery(r)
+	if err != nil {
+		return "", err
+	}
+	return values.Get("token"), nil
 }
 
 // Key returns the request's API key, "" when it has none: X-API-Key, or the

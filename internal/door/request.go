@@ -18,22 +18,48 @@ import (
 
 // Query returns the request's parameters and refuses one that nobody knows: a
 // slip of the keyboard would otherwise join another channel than the one that
-// was meant. Names that begin with _ are left alone, because pages add them
-// against caches.
+// was meant. A name that ends with ... may be given more than once, others may
+// not. Names that begin with _ are left alone, because pages add them against
+// caches.
 func Query(r *http.Request, known ...string) (url.Values, error) {
-	values := r.URL.Query()
-	for name := range values {
-		if strings.HasPrefix(name, "_") || slices.Contains(known, name) {
-			continue
+	values, err := ParseQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	for name, given := range values {
+		switch {
+		case strings.HasPrefix(name, "_"), slices.Contains(known, name+"..."):
+		case !slices.Contains(known, name):
+			return nil, unknownParameter(name, known)
+		case len(given) > 1:
+			return nil, fault.Newf(fault.BadParameter, "the parameter %s is given %d times; give it once", name, len(given))
 		}
-		shown := name[:min(len(name), 64)]
-		rest := "those there are: " + strings.Join(known, ", ")
-		if near := spelling.Nearest(shown, known); near != "" {
-			rest = "did you mean " + near + "?"
-		}
-		return nil, fault.Newf(fault.BadParameter, "unknown parameter %q; %s", shown, rest)
 	}
 	return values, nil
+}
+
+// ParseQuery returns the request's parameters, whatever their names. A query
+// that cannot be read in whole is refused: the library leaves out a pair with a
+// semicolon or a broken escape in silence, and what is left means something else.
+func ParseQuery(r *http.Request) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err == nil {
+		return values, nil
+	}
+	return nil, fault.New(fault.BadParameter, "the query cannot be read: write ; as %3B, % as %25, & as %26 and # as %23 in names and values")
+}
+
+func unknownParameter(name string, known []string) error {
+	names := make([]string, len(known))
+	for i, k := range known {
+		names[i] = strings.TrimSuffix(k, "...")
+	}
+	shown := name[:min(len(name), 64)]
+	rest := "those there are: " + strings.Join(names, ", ")
+	if near := spelling.Nearest(shown, names); near != "" {
+		rest = "did you mean " + near + "?"
+	}
+	return fault.Newf(fault.BadParameter, "unknown parameter %q; %s", shown, rest)
 }
 
 // Envelope reads the parameter format: messages in envelopes, or bare payloads.

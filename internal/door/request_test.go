@@ -14,6 +14,7 @@ import (
 )
 
 func TestAParameterThatNobodyKnowsIsRefused(t *testing.T) {
+	const broken = "the query cannot be read: write ; as %3B, % as %25, & as %26 and # as %23 in names and values"
 	long := strings.Repeat("x", 100)
 	for query, want := range map[string]string{
 		"":                    "",
@@ -23,8 +24,14 @@ func TestAParameterThatNobodyKnowsIsRefused(t *testing.T) {
 		"q=1":                 `unknown parameter "q"; those there are: channel, since`,
 		long + "=1":           `unknown parameter "` + long[:64] + `"; those there are: channel, since`,
 		"channel=a&Channel=b": `unknown parameter "Channel"; did you mean channel?`,
+		"channel=a&channel=b": "",
+		"since=a&since=b":     "the parameter since is given 2 times; give it once",
+		"channel=secret;1":    broken,
+		"channel=100%":        broken,
+		"channel=a%3B1":       "",
+		"token=T;x":           broken,
 	} {
-		_, err := door.Query(httptest.NewRequest("GET", "/?"+query, nil), "channel", "since")
+		_, err := door.Query(httptest.NewRequest("GET", "/?"+query, nil), "channel...", "since")
 		if err == nil && want != "" || err != nil && (err.Error() != want || fault.KindOf(err) != fault.BadParameter) {
 			t.Errorf("%q: %v, want %q", query, err, want)
 		}

@@ -156,17 +156,22 @@ func (d *Door) Routes() []door.Route {
 	return []door.Route{
 		door.Any("/connection/websocket", d.serveSocket),
 		door.Post("/connection/http_stream", d.serveHTTPStream, d.Access),
-		door.Get("/connection/sse", d.serveEvents),
+		door.Get("/connection/sse", d.serveEvents, d.Access),
 		door.Post("/emulation", d.serveEmulation, d.Access),
 	}
 }
 
-// serveSocket answers GET /connection/websocket.
+// serveSocket answers GET /connection/websocket. The choice of Protobuf has two
+// names in URLs.
 func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
 	if err := d.Sockets.Check(r); err != nil {
 		return err
 	}
 	if err := d.Access.Origins.Check(r); err != nil {
+		return err
+	}
+	q, err := door.ParseQuery(r)
+	if err != nil {
 		return err
 	}
 	c := d.newConn(jsonSocket)
@@ -178,16 +183,10 @@ func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
 		c.Close(fault.ReasonClient)
 		return err
 	}
-	if socket.Subprotocol() == protobufName || wantsProtobuf(r) {
+	if socket.Subprotocol() == protobufName || q.Get("cf_protocol") == "protobuf" || q.Get("format") == "protobuf" {
 		c.form = protoSocket
 	}
 	d.Wheel.Add(&c.timer, d.Stale)
 	c.AttachSocket(socket, c.socketCloseMessage)
 	return nil
-}
-
-// wantsProtobuf looks for the two names that the choice has in URLs.
-func wantsProtobuf(r *http.Request) bool {
-	q := r.URL.Query()
-	return q.Get("cf_protocol") == "protobuf" || q.Get("format") == "protobuf"
 }

@@ -40,7 +40,11 @@ func (d *Door) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := d.Access.Admit(w, r); err != nil {
 		return err
 	}
-	first := r.URL.Query().Get("cf_connect")
+	q, err := door.ParseQuery(r)
+	if err != nil {
+		return err
+	}
+	first := q.Get("cf_connect")
 	if first == "" || !utf8.ValidString(first) {
 		return problem.New(http.StatusBadRequest, "bad_request", "Give the connect command as JSON in ?cf_connect=.")
 	}

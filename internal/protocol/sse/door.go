@@ -51,7 +51,7 @@ func New(c Config) *Door {
 }
 
 // Routes are the paths of this door.
-func (d *Door) Routes() []door.Route { return []door.Route{door.Get("/sse", d.serve)} }
+func (d *Door) Routes() []door.Route { return []door.Route{door.Get("/sse", d.serve, d.Access)} }
 
 const (
 	// joinTimeout bounds how long a request waits for the engine.
@@ -128,7 +128,7 @@ func (d *Door) parse(w http.ResponseWriter, r *http.Request) (request, error) {
 	if err := d.Access.Admit(w, r); err != nil { // a page that could connect and not read would be none
 		return request{}, err
 	}
-	values, err := door.Query(r, "channel", "format", "last_event_id", "lastEventId", "token")
+	values, err := door.Query(r, "channel...", "format", "last_event_id", "lastEventId", "token")
 	if err != nil {
 		return request{}, err
 	}
