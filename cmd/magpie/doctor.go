@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"magpie/internal/config"
-	"magpie/internal/engine/redis"
+	"magpie/internal/engine/redis/diagnose"
 )
 
 func (c *command) doctorCommand() *cobra.Command {
@@ -117,11 +117,11 @@ func (e *examination) redis(ctx context.Context, cfg *config.Config) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, f := range redis.Diagnose(ctx, cfg.Redis) {
+	for _, f := range diagnose.Look(ctx, cfg.Redis) {
 		switch f.Level {
-		case redis.Fine:
+		case diagnose.Fine:
 			e.ok("redis: %s", f.Text)
-		case redis.Notable:
+		case diagnose.Notable:
 			e.note("redis: %s", f.Text)
 		default:
 			e.wrong("redis: %s", f.Text)

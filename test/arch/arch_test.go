@@ -37,8 +37,12 @@ type pkg struct {
 // only, so no two of one layer know each other.
 var layers = [][]string{
 	{"internal/fault", "internal/metrics", "internal/build", "internal/spelling", "test/kit"},
-	{"internal/message", "internal/channel", "internal/tokenkey", "internal/transport/socket", "test/kit/*"},
-	{"internal/engine", "internal/auth", "internal/wheel", "internal/config", "internal/bench"},
+	{"internal/message", "internal/channel", "internal/tokenkey", "internal/transport/socket", "internal/engine/redis/names", "internal/engine/redis/throttle", "test/kit/*"},
+	{"internal/engine", "internal/auth", "internal/wheel", "internal/config", "internal/bench", "internal/engine/redis/wire"},
+	{"internal/engine/redis/topology"},
+	{"internal/engine/redis/script", "internal/engine/redis/diagnose"},
+	{"internal/engine/redis/log", "internal/engine/redis/plain", "internal/engine/redis/presence", "internal/engine/redis/ingest", "internal/engine/redis/parttest"},
+	{"internal/engine/redis/subscribe"},
 	{"internal/engine/*", "internal/hub", "internal/problem"},
 	{"internal/session"},
 	{"internal/transport/*", "internal/node", "internal/protocol/centrifuge/*"},
@@ -55,7 +59,7 @@ var walls = []struct {
 	only   []string
 	why    string
 }{
-	{"github.com/redis/rueidis", []string{"internal/engine/redis"}, "the Redis client stays behind the engine"},
+	{"github.com/redis/rueidis", []string{"internal/engine/redis/*"}, "the Redis client stays behind the engine"},
 	{"github.com/gobwas/", []string{"internal/transport/ws"}, "the WebSocket library stays behind the transport"},
 	{"github.com/centrifugal/", []string{"internal/protocol/centrifuge", "internal/protocol/centrifuge/*"}, "the protocol stays behind its door"},
 	{"github.com/golang-jwt/", []string{"internal/auth"}, "tokens are read in one place"},
@@ -67,9 +71,11 @@ var walls = []struct {
 	{"magpie/internal/config", []string{"internal/app", "cmd/*"}, "packages take what they need as their own small struct"},
 	{"magpie/internal/engine/memory", []string{"internal/app", "test/kit/stack"}, "the engine is chosen in one place"},
 	{"magpie/internal/engine/redis", []string{"internal/app", "cmd/*"}, "the engine is chosen in one place"},
+	{"magpie/internal/engine/redis/", []string{"internal/engine/redis", "internal/engine/redis/*", "cmd/*"}, "the parts stay behind the engine"},
+	{"magpie/internal/engine/redis/parttest", nil, "it is for tests"},
 	{"magpie/test/kit/redistest", []string{"test/*", "bench/*"}, "it is for tests"},
 	{"magpie/internal/engine/enginetest", nil, "it is for tests"},
-	{"testing", []string{"internal/engine/enginetest", "test/kit/*", "test/*", "bench/*"}, "a server does not carry the testing package"},
+	{"testing", []string{"internal/engine/enginetest", "internal/engine/redis/parttest", "test/kit/*", "test/*", "bench/*"}, "a server does not carry the testing package"},
 }
 
 // list is "go list" over the whole module, once.

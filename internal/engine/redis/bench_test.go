@@ -9,6 +9,7 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
+	"magpie/internal/engine/redis/topology"
 	"magpie/internal/message"
 	"magpie/test/kit/redistest"
 )
@@ -70,8 +71,8 @@ func cpuOf(servers []*redistest.Server) (seconds []float64) {
 	for _, s := range servers {
 		info := s.Do("INFO", "cpu")
 		var user, system float64
-		fmt.Sscan(infoField(info, "used_cpu_user"), &user)
-		fmt.Sscan(infoField(info, "used_cpu_sys"), &system)
+		fmt.Sscan(topology.InfoField(info, "used_cpu_user"), &user)
+		fmt.Sscan(topology.InfoField(info, "used_cpu_sys"), &system)
 		seconds = append(seconds, user+system)
 	}
 	return seconds

@@ -5,21 +5,36 @@ import (
 	"fmt"
 
 	"magpie/internal/engine"
+	"magpie/internal/engine/redis/script"
+	"magpie/internal/engine/redis/wire"
 )
-
-// NodeID implements engine.Bus. It is new at each start.
-func (e *Engine) NodeID() string { return e.node }
 
 // Send implements engine.Bus. A node whose subscriber connection is down at
 // this moment misses the signal and is not counted.
 func (e *Engine) Send(ctx context.Context, node string, data []byte) (reached int, err error) {
-	reply, err := e.eval(ctx, signalScript, []string{e.keys.bus(node)}, stringOf(data))
+	reply, err := e.scripts.Eval(ctx, e.scripts.Signal, []string{e.names.Bus(node)}, wire.String(data))
 	if err != nil {
 		return 0, fmt.Errorf("signal to %q: %w", node, err)
 	}
 	n, err := reply.AsInt64()
 	if err != nil {
-		return 0, fmt.Errorf("signal to %q: %w: %w", node, engine.ErrUnavailable, errReply)
+		return 0, fmt.Errorf("signal to %q: %w", node, engine.Unavailable("%w", script.ErrReply))
 	}
 	return int(n), nil
+}
+
+// Secret implements engine.Secrets: the first node to set the key wins.
+func (e *Engine) Secret(ctx context.Context, name string, fresh []byte) (kept []byte, err error) {
+	key := e.names.Secret(name)
+	err = e.redis.Do(ctx, key, func(ctx context.Context) (err error) {
+		b := e.redis.Client().B
+		kept, err = e.redis.Client().DoMulti(ctx,
+			b().Set().Key(key).Value(wire.String(fresh)).Nx().Build(),
+			b().Get().Key(key).Build())[1].AsBytes()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("secret %q: %w", name, err)
+	}
+	return kept, nil
 }

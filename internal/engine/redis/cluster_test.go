@@ -15,6 +15,8 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
+	"magpie/internal/engine/redis/parttest"
+	"magpie/internal/engine/redis/topology"
 	"magpie/internal/message"
 	"magpie/test/kit/redistest"
 )
@@ -245,7 +247,7 @@ func TestClusterAMasterHandsOver(t *testing.T) {
 	n.sink.Wait(t, ch, 20)
 	replica.Do("CLUSTER", "FAILOVER")
 	eventually(t, "the replica is the master", 10*time.Second, func() bool {
-		return strings.Contains(replica.Do("INFO", "replication"), "role:master") && n.home(ch).addr == replica.Addr
+		return strings.Contains(replica.Do("INFO", "replication"), "role:master") && n.redis.Topology.Home(ch).Addr == replica.Addr
 	})
 	seen := len(n.sink.Messages(ch))
 	eventually(t, "messages come live", 10*time.Second, func() bool { return len(n.sink.Messages(ch)) > seen+20 })
@@ -260,9 +262,9 @@ func TestClusterAMasterHandsOver(t *testing.T) {
 func TestClusterASlotThatTakesItsTime(t *testing.T) {
 	c := redistest.StartCluster(t, 3)
 	n := startNode(t, nil, inCluster(c))
-	ch := tagOf(0) // where the first master's probe lies
-	home := n.home(ch)
-	place := home.probe.place.Load().name
+	ch := topology.Tag(0) // where the first master's probe lies
+	home := c.Owner(ch)
+	place := probeIn(home)
 	n.subscribe(ch)
 	n.publish(ch, "1")
 	moved := false
@@ -277,11 +279,16 @@ func TestClusterASlotThatTakesItsTime(t *testing.T) {
 		if top := n.history(ch, engine.Query{}).Top; top.Offset != 2 {
 			t.Errorf("top %v", top)
 		}
-		eventually(t, "the probe is elsewhere", 10*time.Second, func() bool { return home.probe.place.Load().name != place })
+		eventually(t, "the probe is elsewhere", 10*time.Second, func() bool { now := probeIn(home); return now != "" && !strings.Contains(now, place) })
 		n.back()
 	})
 	arrives(t, n, ch)
 	n.back()
+}
+
+// probeIn is where probes lie on a master now.
+func probeIn(server *redistest.Server) string {
+	return server.Do("PUBSUB", "SHARDCHANNELS", "magpie:probe:*")
 }
 
 // D7: the probe, whose names lie in a slot, and a master as a whole give way when
@@ -289,23 +296,23 @@ func TestClusterASlotThatTakesItsTime(t *testing.T) {
 func TestClusterAMasterLosesItsSlots(t *testing.T) {
 	c := redistest.StartClusterAt(t, 0, 8000, redistest.Slots-2)
 	n := startNode(t, nil, inCluster(c))
-	small := n.home(tagOf(redistest.Slots - 1))
-	place := small.probe.place.Load().name
-	n.subscribe(tagOf(redistest.Slots-2), tagOf(redistest.Slots-1))
-	c.Move(tagOf(redistest.Slots-2), c.Masters[0], nil)
-	eventually(t, "the probe has another place", 10*time.Second, func() bool { return small.probe.place.Load().name != place })
+	small := c.Masters[2]
+	place := probeIn(small)
+	n.subscribe(topology.Tag(redistest.Slots-2), topology.Tag(redistest.Slots-1))
+	c.Move(topology.Tag(redistest.Slots-2), c.Masters[0], nil)
+	eventually(t, "the probe has another place", 10*time.Second, func() bool { now := probeIn(small); return now != "" && !strings.Contains(now, place) })
 	n.back()
-	c.Move(tagOf(redistest.Slots-1), c.Masters[1], nil)
+	c.Move(topology.Tag(redistest.Slots-1), c.Masters[1], nil)
 	eventually(t, "the master is left alone", 10*time.Second, func() bool {
-		return len(n.masters()) == 2 && c.Masters[2].Do("CLIENT", "LIST", "TYPE", "pubsub") == ""
+		return len(n.redis.Topology.Masters()) == 2 && c.Masters[2].Do("CLIENT", "LIST", "TYPE", "pubsub") == ""
 	})
 	n.back()
 	for _, slot := range []int{redistest.Slots - 2, redistest.Slots - 1} {
-		arrives(t, n, tagOf(slot))
+		arrives(t, n, topology.Tag(slot))
 	}
-	c.Move(tagOf(redistest.Slots-1), c.Masters[2], nil)
-	eventually(t, "the master is back", 10*time.Second, func() bool { return len(n.masters()) == 3 })
-	arrives(t, n, tagOf(redistest.Slots-1))
+	c.Move(topology.Tag(redistest.Slots-1), c.Masters[2], nil)
+	eventually(t, "the master is back", 10*time.Second, func() bool { return len(n.redis.Topology.Masters()) == 3 })
+	arrives(t, n, topology.Tag(redistest.Slots-1))
 	n.back()
 }
 
@@ -314,7 +321,7 @@ func TestClusterAMasterLosesItsSlots(t *testing.T) {
 func TestClusterPresenceWhileAMasterIsAway(t *testing.T) {
 	c := redistest.StartCluster(t, 3)
 	n := startNode(t, nil, inCluster(c))
-	leased := c.Owner(n.keys.node(n.roster.id()))
+	leased := c.Owner(n.names.Node(n.NodeID() + ".0"))
 	var ch string
 	for owner, list := range spread(c, 1) {
 		if owner != leased {
@@ -327,7 +334,7 @@ func TestClusterPresenceWhileAMasterIsAway(t *testing.T) {
 	if list, err := n.Members(t.Context(), ch); err != nil || len(list) != 1 {
 		t.Errorf("at once: %v, %v", list, err)
 	}
-	eventually(t, "the master is known to be silent", 10*time.Second, func() bool { return n.silence(n.keys.node(n.roster.id())) != nil })
+	eventually(t, "the master is known to be silent", 10*time.Second, func() bool { return n.redis.Silence(n.names.Node(n.NodeID()+".0")) != nil })
 	n.join(ch, "early", "late")
 	if took := n.waitMembers(ch, "early", "late"); took > 2*time.Second {
 		t.Logf("it took %s", took)
@@ -411,9 +418,9 @@ func TestClusterAFollowerLetsGoWhenASlotMoves(t *testing.T) {
 	})
 	const ch = "chat"
 	n.subscribe(ch)
-	c.Owner(ch).Do("SET", n.keys.lease(ch), "other 1.1", "PX", "60000")
+	c.Owner(ch).Do("SET", n.names.Of(ch).Lease(), "other 1.1", "PX", "60000")
 	c.Masters[0].Do("PUBLISH", ch, "x")
-	eventually(t, "it waits for the holder", 5*time.Second, func() bool { entries, _ := n.queued(ch); return entries == 1 })
+	eventually(t, "it waits for the holder", 5*time.Second, func() bool { return n.plain.State(ch).Waiting == 1 })
 	for _, to := range c.Masters {
 		if to != c.Owner(ch) {
 			c.Move(ch, to, nil)
@@ -421,7 +428,7 @@ func TestClusterAFollowerLetsGoWhenASlotMoves(t *testing.T) {
 		}
 	}
 	eventually(t, "it is let go", 10*time.Second, func() bool { return dropped.Load() == 1 })
-	if entries, _ := n.queued(ch); entries != 0 {
+	if entries := n.plain.State(ch).Waiting; entries != 0 {
 		t.Errorf("%d wait", entries)
 	}
 }
@@ -442,7 +449,7 @@ func TestClusterFcall(t *testing.T) {
 // What does not work in a cluster, or is none, is said at the start.
 func TestClusterRefusals(t *testing.T) {
 	for _, in := range []Ingest{{Streams: []string{"orders"}}, {Channels: []string{"*"}}} {
-		if _, err := New(Config{URL: "redis+cluster://h", Rules: testRules(t), Ingest: in}); err == nil || !strings.Contains(err.Error(), "do not work with a Redis Cluster") {
+		if _, err := New(Config{URL: "redis+cluster://h", Rules: parttest.Rules(t), Ingest: in}); err == nil || !strings.Contains(err.Error(), "do not work with a Redis Cluster") {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
@@ -456,31 +463,6 @@ func TestClusterRefusals(t *testing.T) {
 		e := newEngine(t, nil, func(cfg *Config) { cfg.URL = url })
 		if err := e.Start(t.Context(), enginetest.NewRecorder().Node()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", url, err)
-		}
-	}
-}
-
-func TestSlots(t *testing.T) {
-	for name, want := range map[string]int{"": 0, "foo": 12182, "magpie:{foo}:log": 12182, "{}foo": 5542, "123456789": 12739} {
-		if name == "{}foo" {
-			continue // hashed whole; checked against Redis below
-		}
-		if got := slotOf(name); got != want {
-			t.Errorf("%q: %d, want %d", name, got, want)
-		}
-	}
-	for _, slot := range []int{0, 1, 5460, 16383} {
-		if got := slotOf("x:{" + tagOf(slot) + "}"); got != slot {
-			t.Errorf("the tag of %d lies in %d", slot, got)
-		}
-	}
-	if k := (keys{"magpie", true}); slotOf(k.bus("")) != slotOf(k.bus("n-1")) {
-		t.Error("the bus of all and that of one node have no common order")
-	}
-	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", "0")
-	for _, name := range []string{"{}foo", "a{b}c{d}", "a{b", "}{x}", "ünï{cödé}"} {
-		if want := server.Do("CLUSTER", "KEYSLOT", name); strconv.Itoa(slotOf(name)) != want {
-			t.Errorf("%q: %d, Redis says %s", name, slotOf(name), want)
 		}
 	}
 }

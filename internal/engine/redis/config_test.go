@@ -10,54 +10,12 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
+	"magpie/internal/engine/redis/parttest"
 	"magpie/test/kit/redistest"
 )
 
-func TestURL(t *testing.T) {
-	for url, want := range map[string]string{
-		"redis://example.org":                     "example.org:6379",
-		"redis://u:p%23w@example.org:7000/3":      "example.org:7000",
-		"rediss://example.org/":                   "example.org:6379",
-		"redis://[::1]:6380":                      "[::1]:6380",
-		"unix:///run/redis/redis.sock?db=2":       "/run/redis/redis.sock",
-		"redis://:only-a-password@localhost?db=1": "localhost:6379",
-	} {
-		opt, name, _, err := parseURL(url)
-		if err != nil || name != want {
-			t.Errorf("%s: %q %v", url, name, err)
-		}
-		if tls := strings.HasPrefix(url, "rediss"); tls != (opt.TLSConfig != nil) {
-			t.Errorf("%s: TLS %v", url, !tls)
-		}
-	}
-	opt, _, _, _ := parseURL("redis://u:p%23w@example.org:7000/3")
-	if opt.Username != "u" || opt.Password != "p#w" || opt.SelectDB != 3 {
-		t.Errorf("got %q %q %d", opt.Username, opt.Password, opt.SelectDB)
-	}
-}
-
-// An error goes to a log or a screen: the password must not.
-func TestURLErrorsSayWhatToWriteAndKeepThePassword(t *testing.T) {
-	for _, url := range []string{
-		"", "localhost:6379", "http://u:geheim@h", "redis://u:geheim@h:port", "redis://u:geheim@h/x", "redis://", "redis://u:geheim@",
-		"redis://u:geheim@a:1,b:2", "redis+sentinel://u:geheim@h/mymaster", "redis-sentinel://u:geheim@h", "redis://u:geheim@h?master_set=m",
-		"redis+cluster://u:geheim@h/1", "redis+cluster://", "redis+cluster://u:geheim@h,", "redis+cluster://u:geheim@h,u:geheim@i", "redis-cluster://u:geheim@h",
-		"redis+cluster://u:geheim@h,i:x", "redis+cluster://u:geheim@h?cluster=1", "redis://u:geheim@h?addr=b", "redis://u:geheim@h?dial_timeout=1s", "redis://u:ge#heim@h", "unix://", "redis://u:geheim@h/-1",
-		"redis://u:%zzgeheim@h", "redis://u:geheim @h",
-	} {
-		_, _, _, err := parseURL(url)
-		if err == nil {
-			t.Errorf("%q was taken", url)
-			continue
-		}
-		if !strings.Contains(err.Error(), "redis://[USER:PASSWORD@]HOST") || strings.Contains(err.Error(), "heim") {
-			t.Errorf("%q: %v", url, err)
-		}
-	}
-}
-
 func TestNewRefusesWhatCannotWork(t *testing.T) {
-	rules := testRules(t)
+	rules := parttest.Rules(t)
 	for what, c := range map[string]Config{
 		"no rules":      {URL: "redis://h"},
 		"a bad prefix":  {URL: "redis://h", Rules: rules, Prefix: "a b"},
@@ -91,7 +49,7 @@ func TestStartSaysWhatToDo(t *testing.T) {
 		{"no such database", replica.URL + "/99", "it has no database"},
 		{"replica", replica.URL, "read-only replica"},
 	} {
-		e, err := New(Config{URL: c.url, Rules: testRules(t), Log: slog.New(slog.DiscardHandler)})
+		e, err := New(Config{URL: c.url, Rules: parttest.Rules(t), Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +71,7 @@ func TestStartAtASilentServerEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	e, err := New(Config{URL: "redis://" + l.Addr().String(), Rules: testRules(t), Log: slog.New(slog.DiscardHandler)})
+	e, err := New(Config{URL: "redis://" + l.Addr().String(), Rules: parttest.Rules(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

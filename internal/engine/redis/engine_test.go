@@ -3,18 +3,16 @@ package redis
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
+	"magpie/internal/engine/redis/parttest"
 	"magpie/test/kit/redistest"
 )
 
@@ -42,7 +40,7 @@ func TestConformance(t *testing.T) {
 // newEngine returns an engine that is not started.
 func newEngine(t testing.TB, server *redistest.Server, change func(*Config)) *Engine {
 	t.Helper()
-	c := Config{Node: "test", Rules: testRules(t), Log: testLog(t)}
+	c := Config{Node: "test", Rules: parttest.Rules(t), Log: parttest.Log(t)}
 	if server != nil {
 		c.URL = server.URL
 	}
@@ -114,88 +112,20 @@ func (n *node) log(name string) []string {
 	return list
 }
 
-// eventually asks until ok holds, and fails the test after a while.
-func eventually(t testing.TB, what string, within time.Duration, ok func() bool) time.Duration {
-	t.Helper()
-	begun := time.Now()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Since(begun) > within {
-			t.Fatalf("not within %s: %s", within, what)
+var eventually = parttest.Eventually
+
+// cutSubscriber ends a node's subscriber connection, as a network may.
+func (n *node) cutSubscriber(server *redistest.Server) {
+	n.t.Helper()
+	killed := false
+	for client := range strings.Lines(server.Do("CLIENT", "LIST", "TYPE", "pubsub")) {
+		if strings.Contains(client, " name=magpie:"+n.NodeID()+" ") {
+			id, _, _ := strings.Cut(strings.TrimPrefix(client, "id="), " ")
+			server.Do("CLIENT", "KILL", "ID", id)
+			killed = true
 		}
-		<-tick.C
 	}
-	return time.Since(begun)
-}
-
-// testRules: channels "short…" keep 5 messages, "none…" nothing, "brief…" one
-// second, "long…" 100,000 messages, all others the default.
-func testRules(t testing.TB) *channel.Rules {
-	t.Helper()
-	rule := func(match string, size int, age time.Duration) channel.Rule {
-		r := channel.Default(channel.Anyone)
-		r.Match, r.Log = match, channel.Log{Size: size, Age: age}
-		return r
-	}
-	rules, err := channel.NewRules([]channel.Rule{
-		rule("short*", 5, time.Hour), rule("none*", 0, 0), rule("long*", 100000, time.Hour), rule("brief*", 100, time.Second),
-	}, channel.Default(channel.Anyone))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rules
-}
-
-// testLog shows an engine's log when its test fails, and nowhere else: t.Log
-// panics once the test is over, and engines end in its cleanup.
-func testLog(t testing.TB) *slog.Logger {
-	w := &lockedWriter{}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log("engine log:\n" + w.String())
-		}
-	})
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-type lockedWriter struct {
-	mu sync.Mutex
-	w  strings.Builder
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
-}
-
-func (l *lockedWriter) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.String()
-}
-
-// D7: one channel whose key somebody overwrote keeps no other channel from
-// being checked; who asks for that one alone is told.
-func TestAForeignKeySpoilsOneChannelAlone(t *testing.T) {
-	server := redistest.Start(t)
-	n := startNode(t, server, nil)
-	names := []string{"a", "spoilt", "z"}
-	for _, name := range names {
-		n.publish(name, "1")
-	}
-	server.Do("DEL", "magpie:{spoilt}:meta")
-	server.Do("SET", "magpie:{spoilt}:meta", "mine")
-	tops, err := n.Positions(t.Context(), names)
-	if err != nil || tops[0].Offset != 1 || tops[1].Offset != 0 || tops[2].Offset != 1 {
-		t.Errorf("%v, %v", tops, err)
-	}
-	if _, err := n.Positions(t.Context(), names[1:2]); err == nil {
-		t.Error("the spoilt one has a position")
-	}
-	server.Do("SCRIPT", "FLUSH")
-	if tops, err := n.Positions(t.Context(), names); err != nil || tops[2].Offset != 1 {
-		t.Errorf("without the script: %v, %v", tops, err)
+	if !killed {
+		n.t.Fatal("there is no subscriber connection")
 	}
 }

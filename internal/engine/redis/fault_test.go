@@ -54,6 +54,37 @@ func TestD7KilledSubscriberHeals(t *testing.T) {
 	}
 }
 
+// D7: Redis answers all that it is asked, pings on the subscriber connection
+// too, and delivers nothing there. Only our own probe can notice.
+func TestD7SilentSubscriberConnection(t *testing.T) {
+	server := redistest.Start(t)
+	p := startProxy(t, server)
+	lost := make(chan struct{}, 10)
+	n := startNode(t, server, func(c *Config) {
+		p.use(c)
+		c.Metrics.SubscriberLost = func() { lost <- struct{}{} }
+	})
+	n.subscribe("chat")
+	rechecks := n.sink.Rechecks()
+	p.deafen(true)
+	deaf := time.Now()
+	eventually(t, "not ready", 2*time.Second, func() bool { return n.Ready() != nil })
+	if _, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("1")}); err != nil {
+		t.Errorf("publishing works all the while: %v", err)
+	}
+	select {
+	case <-lost:
+		t.Logf("given up after %s", time.Since(deaf).Round(time.Millisecond))
+	case <-time.After(3500 * time.Millisecond):
+		t.Fatal("the connection is not given up")
+	}
+	p.deafen(false)
+	eventually(t, "subscribed again", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	n.back()
+	n.publish("chat", "2")
+	n.sink.Wait(t, "chat", 1)
+}
+
 // D7 (fault B3): a Redis that answers nothing makes the node unready within
 // 2 s, publishers fail fast, and all heals by itself.
 func TestD7FrozenRedis(t *testing.T) {
@@ -346,7 +377,7 @@ func BenchmarkPublish(b *testing.B) {
 func TestReservedNamesAreNotHeard(t *testing.T) {
 	server := redistest.Start(t, "--notify-keyspace-events", "KEA")
 	n := startNode(t, server, nil)
-	names := []string{"__keyevent@0__:set", n.keys.probe(n.NodeID()), n.keys.bus(""), n.keys.bus(n.NodeID())}
+	names := []string{"__keyevent@0__:set", n.names.Probe(n.NodeID(), ""), n.names.Bus(""), n.names.Bus(n.NodeID())}
 	n.subscribe(names...)
 	server.Do("SET", "k", "v")
 	for _, ch := range names {

@@ -127,7 +127,7 @@ func TestFunctionVersions(t *testing.T) {
 	}
 	// Flushed while nodes run: FLUSHALL tells them, and so does a reconnect.
 	server.Do("FUNCTION", "FLUSH")
-	n.only.subscriber.reconnect()
+	n.cutSubscriber(server)
 	eventually(t, "the library is back", 5*time.Second, func() bool { return strings.Contains(code(), "magpie library version") })
 }
 

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,42 +14,6 @@ import (
 
 func streams(names ...string) func(*Config) {
 	return func(c *Config) { c.Ingest.Streams = names }
-}
-
-func TestItemOf(t *testing.T) {
-	for _, c := range []struct {
-		fields []string
-		want   item
-	}{
-		{[]string{"channel", "chat", "payload", "x", "idempotency_key", "k"}, item{channel: "chat", payload: "x", key: "k"}},
-		{[]string{"b", "1", "a", "\"2\"", "channel", "chat"}, item{channel: "chat", payload: `{"b":"1","a":"\"2\""}`}},
-		{[]string{"payload", ""}, item{channel: "orders"}},
-		{nil, item{channel: "orders", payload: "{}"}},
-	} {
-		if got := itemOf("orders", entry{"1-0", c.fields}, 100); got != c.want {
-			t.Errorf("%q: got %+v", c.fields, got)
-		}
-	}
-	if it := itemOf("orders", entry{"1-0", []string{"payload", strings.Repeat("x", 101)}}, 100); it.refused == "" || len(it.payload) != 100 {
-		t.Errorf("too big: %+v", it)
-	}
-	if it := itemOf("a{b}", entry{"1-0", nil}, 100); it.refused == "" {
-		t.Errorf("bad name: %+v", it)
-	}
-}
-
-func FuzzItemOf(f *testing.F) {
-	f.Add("channel", "chat", "payload", "x")
-	f.Add("a", "\xff", "\x00", "}")
-	f.Fuzz(func(t *testing.T, a, b, c, d string) {
-		it := itemOf("orders", entry{"1-0", []string{a, b, c, d}}, 1000)
-		if len(it.payload) > 1000 {
-			t.Fatalf("%d bytes", len(it.payload))
-		}
-		if a != "payload" && c != "payload" && it.refused == "" && !json.Valid([]byte(it.payload)) {
-			t.Fatalf("payload %q is not JSON", it.payload)
-		}
-	})
 }
 
 // P1: XADD reaches the channel, what was there before the first start too.
@@ -198,41 +161,4 @@ func TestIngestSurvivesFlush(t *testing.T) {
 	if top := n.history("long", engine.Query{}).Top; top.Offset != 2 {
 		t.Errorf("top %v", top)
 	}
-}
-
-// The script alone: the oldest entry only, and only once.
-func TestIngestScript(t *testing.T) {
-	server := redistest.Start(t)
-	n := startNode(t, server, nil)
-	var ids []string
-	for i := range 3 {
-		ids = append(ids, server.Do("XADD", "s", "*", "payload", strconv.Itoa(i)))
-	}
-	server.Do("XGROUP", "CREATE", "s", "magpie", "0")
-	server.Do("XREADGROUP", "GROUP", "magpie", "c", "STREAMS", "s", ">")
-	run := func(i int) int64 {
-		t.Helper()
-		s := &stream{e: n.Engine, name: "s", log: n.cfg.Log}
-		it := itemOf("s", entry{ids[i], []string{"payload", strconv.Itoa(i)}}, 100)
-		code, err := n.client.Do(t.Context(), s.commands([]entry{{id: ids[i]}}, []item{it})[0]).AsInt64()
-		if isNoScript(err) {
-			if err := n.load(t.Context(), ingestScript); err != nil {
-				t.Fatal(err)
-			}
-			code, err = n.client.Do(t.Context(), s.commands([]entry{{id: ids[i]}}, []item{it})[0]).AsInt64()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return code
-	}
-	for _, step := range []struct {
-		entry int
-		want  int64
-	}{{1, 3}, {0, 1}, {0, 0}, {2, 3}, {1, 1}, {2, 1}, {2, 0}, {1, 0}} {
-		if got := run(step.entry); got != step.want {
-			t.Errorf("entry %d: %d, want %d", step.entry, got, step.want)
-		}
-	}
-	wantExactly(t, n, "s", 3)
 }

@@ -1,8 +1,12 @@
 package redis
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +28,7 @@ type proxy struct {
 	open  map[*proxied]struct{}
 	muted map[bool]bool  // by kind of connection
 	until []byte         // subscribers are muted from this text on
+	deaf  bool           // subscribers get answers, pongs, too, and no messages
 	seen  map[string]int // how often a text that count named went to Redis
 	freed *sync.Cond
 	ended bool
@@ -131,17 +136,66 @@ func (p *proxy) counted(text string) int {
 
 func (p *proxy) down(c *proxied) {
 	defer p.end(c)
-	buf := make([]byte, 1<<16)
+	replies := bufio.NewReaderSize(c.server, 1<<16)
 	for {
-		n, err := c.server.Read(buf)
-		p.watch(c, buf[:n])
+		reply, err := readRaw(replies, nil)
+		if err != nil {
+			return
+		}
+		p.watch(c, reply)
 		if !p.pass(c) {
 			return
 		}
-		if _, werr := c.client.Write(buf[:n]); err != nil || werr != nil {
+		if c.subscriber.Load() && p.drops(reply) {
+			continue
+		}
+		if _, err := c.client.Write(reply); err != nil {
 			return
 		}
 	}
+}
+
+// readRaw reads one reply as it is and appends it to b.
+func readRaw(r *bufio.Reader, b []byte) ([]byte, error) {
+	line, err := r.ReadBytes('\n')
+	if err != nil || len(line) < 3 {
+		return nil, fmt.Errorf("reply %q: %w", line, err)
+	}
+	b = append(b, line...)
+	n, _ := strconv.Atoi(string(line[1 : len(line)-2]))
+	switch line[0] {
+	case '$', '=', '!': // a string
+		if n < 0 {
+			return b, nil
+		}
+		text := make([]byte, n+2)
+		_, err := io.ReadFull(r, text)
+		return append(b, text...), err
+	case '%': // a map
+		n *= 2
+	case '*', '~', '>':
+	default:
+		return b, nil
+	}
+	for range n {
+		if b, err = readRaw(r, b); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func (p *proxy) drops(reply []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deaf && bytes.HasPrefix(reply, []byte(">3\r\n$7\r\nmessage\r\n"))
+}
+
+// deafen keeps back messages from subscribers, or no more, and nothing else.
+func (p *proxy) deafen(deaf bool) {
+	p.mu.Lock()
+	p.deaf = deaf
+	p.mu.Unlock()
 }
 
 // watch mutes subscribers when the text that muteAt named is on its way.

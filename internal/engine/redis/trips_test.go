@@ -22,6 +22,7 @@ func TestASubscribeIsOneRoundTrip(t *testing.T) {
 	}
 	top := n.history("chat", engine.Query{}).Top // Redis knows the script from here on
 	since := message.Position{Epoch: top.Epoch, Offset: 4}
+	read, positions := n.scripts.Read.Digest(), n.scripts.Positions.Digest()
 	const subscribe = "\r\nSUBSCRIBE\r\n"
 	for _, c := range []struct {
 		what string
@@ -37,17 +38,17 @@ func TestASubscribeIsOneRoundTrip(t *testing.T) {
 				t.Errorf("%s%s: %+v, %v", c.what, again, page, err)
 			}
 		}
-		p.count(subscribe, readScript.sha, positionsScript.sha)
+		p.count(subscribe, read, positions)
 		p.mute(true)
 		done := make(chan struct{})
 		go func() { defer close(done); ask("") }()
 		eventually(t, c.what+": all is asked for at once", enginetest.Patience, func() bool {
-			return p.counted(subscribe) == 1 && p.counted(readScript.sha) == 1
+			return p.counted(subscribe) == 1 && p.counted(read) == 1
 		})
 		p.unmute(true)
 		<-done
 		ask(", again")
-		if s, r, other := p.counted(subscribe), p.counted(readScript.sha), p.counted(positionsScript.sha); s != 1 || r != 2 || other != 0 {
+		if s, r, other := p.counted(subscribe), p.counted(read), p.counted(positions); s != 1 || r != 2 || other != 0 {
 			t.Errorf("%s: %d times SUBSCRIBE, %d readings, %d of positions", c.what, s, r, other)
 		}
 		n.Unsubscribe("chat")

@@ -1,0 +1,233 @@
+package log
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"magpie/internal/engine"
+	"magpie/internal/engine/redis/parttest"
+	"magpie/internal/message"
+	"magpie/test/kit/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var eventually = parttest.Eventually
+
+// node is one node's logs alone.
+type node struct {
+	*Logs
+	t testing.TB
+}
+
+func connect(t *testing.T, server *redistest.Server) *node {
+	t.Helper()
+	b := parttest.Connect(t, server.URL, "node")
+	return &node{New(Config{
+		Redis: b.Redis, Scripts: b.Scripts, Names: b.Names, Node: b.Node, Rules: b.Rules, IdempotencyWindow: time.Minute, Log: b.Log,
+	}), t}
+}
+
+func (n *node) publish(name, payload string) engine.Result {
+	n.t.Helper()
+	res, err := n.Publish(n.t.Context(), engine.Publication{Channel: name, Payload: []byte(payload)})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return res
+}
+
+func (n *node) history(name string, q engine.Query) engine.Page {
+	n.t.Helper()
+	page, err := n.History(n.t.Context(), name, q)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return page
+}
+
+func (n *node) log(name string) []string {
+	n.t.Helper()
+	var list []string
+	for _, m := range n.history(name, engine.Query{Limit: engine.All}).Messages {
+		list = append(list, string(m.Payload))
+	}
+	return list
+}
+
+// The timeline history stays short, and only its oldest forks go.
+func TestD10HistoryIsBounded(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	var epochs []message.Position
+	for i := range 20 {
+		epochs = append(epochs, n.publish("chat", strconv.Itoa(i)).Position)
+		server.Do("HSET", "magpie:{chat}:meta", "r", "0123456789abcdef") // as if another Redis had written it
+	}
+	for i, p := range epochs {
+		page := n.history("chat", engine.Query{Since: &p, Limit: engine.All})
+		if lost := page.Gap == message.GapLost; lost != (i < 4) {
+			t.Errorf("epoch %d of 20: gap %q", i, page.Gap)
+		}
+	}
+}
+
+// Somebody writes into the log with XADD: the log goes on, and no position of
+// before is taken for one of after.
+func TestForeignEntriesBeginANewTimeline(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	before := n.publish("chat", "1").Position
+	server.Do("XADD", "magpie:{chat}:log", "*", "who", "me")
+	if got := n.log("chat"); len(got) != 1 {
+		t.Errorf("log with a foreign entry: %q", got)
+	}
+	after := n.publish("chat", "2").Position
+	if after.Epoch == before.Epoch {
+		t.Errorf("%v after %v", after, before)
+	}
+	if got := n.log("chat"); len(got) != 1 || got[0] != "2" {
+		t.Errorf("log: %q", got)
+	}
+	if page := n.history("chat", engine.Query{Since: &before, Limit: engine.All}); page.Gap != message.GapLost {
+		t.Errorf("gap %q", page.Gap)
+	}
+}
+
+func TestDeletedEntriesAreAGap(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	start := n.history("chat", engine.Query{}).Top
+	for i := range 5 {
+		n.publish("chat", strconv.Itoa(i))
+	}
+	server.Do("XDEL", "magpie:{chat}:log", "3-0")
+	if page := n.history("chat", engine.Query{Since: &start, Limit: engine.All}); page.Gap != message.GapTrimmed {
+		t.Errorf("hole inside: gap %q", page.Gap)
+	}
+	server.Do("DEL", "magpie:{chat}:log")
+	if page := n.history("chat", engine.Query{Since: &start, Limit: engine.All}); page.Gap != message.GapTrimmed {
+		t.Errorf("log deleted: gap %q", page.Gap)
+	}
+	if p := n.publish("chat", "6").Position; p.Offset != 6 || p.Epoch != start.Epoch {
+		t.Errorf("published at %v", p)
+	}
+	server.Do("DEL", "magpie:{chat}:meta")
+	if p := n.publish("chat", "7").Position; p.Offset != 7 || p.Epoch == start.Epoch {
+		t.Errorf("without meta published at %v", p)
+	}
+}
+
+// Keys must not stay for ever, and must not go too early.
+func TestKeysExpire(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	n.history("chat", engine.Query{})
+	n.publish("chat", "1")
+	ttl := func(key string) time.Duration {
+		ms, err := strconv.Atoi(server.Do("PTTL", key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(ms) * time.Millisecond
+	}
+	if d := ttl("magpie:{chat}:log"); d < 24*time.Hour || d > 28*time.Hour {
+		t.Errorf("log lives %s", d)
+	}
+	if d := ttl("magpie:{chat}:meta"); d < 7*24*time.Hour || d > 9*24*time.Hour {
+		t.Errorf("meta lives %s", d)
+	}
+	n.history("other", engine.Query{})
+	if d := ttl("magpie:{other}:meta"); d < 7*24*time.Hour {
+		t.Errorf("meta of an empty channel lives %s", d)
+	}
+}
+
+// A long answer is read in pages and is one timeline all the same.
+func TestLongHistoryIsWhole(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	start := n.history("long", engine.Query{}).Top
+	const total = 3*pageSize + 7
+	for i := range total {
+		n.publish("long", strconv.Itoa(i))
+	}
+	for _, q := range []engine.Query{{Limit: engine.All}, {Since: &start, Limit: engine.All}, {Limit: 2*pageSize + 1}, {Limit: pageSize}, {Limit: 2*pageSize + 1, Reverse: true}, {Limit: engine.All, Reverse: true}} {
+		page := n.history("long", q)
+		want := total
+		if q.Limit > 0 {
+			want = q.Limit
+		}
+		if len(page.Messages) != want || page.Gap != "" {
+			t.Fatalf("%+v: %d messages, gap %q", q, len(page.Messages), page.Gap)
+		}
+		for i, m := range page.Messages {
+			offset := uint64(i + 1)
+			if q.Reverse {
+				offset = uint64(total - i)
+			}
+			if m.Offset != offset {
+				t.Fatalf("%+v: message %d has offset %d", q, i, m.Offset)
+			}
+		}
+	}
+}
+
+// A reader never gets what is older than the rule's age, to the moment, though
+// the key itself lives longer.
+func TestAgeIsExactForReaders(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	n.publish("brief", "1")
+	begun := time.Now()
+	eventually(t, "time passes", 2*time.Second, func() bool { return time.Since(begun) > 600*time.Millisecond })
+	n.publish("brief", "2")
+	eventually(t, "only the younger is left", 5*time.Second, func() bool {
+		got := n.log("brief")
+		return len(got) == 1 && got[0] == "2"
+	})
+}
+
+// D7: one channel whose key somebody overwrote keeps no other channel from
+// being checked; who asks for that one alone is told.
+func TestAForeignKeySpoilsOneChannelAlone(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	names := []string{"a", "spoilt", "z"}
+	for _, name := range names {
+		n.publish(name, "1")
+	}
+	server.Do("DEL", "magpie:{spoilt}:meta")
+	server.Do("SET", "magpie:{spoilt}:meta", "mine")
+	tops, err := n.Positions(t.Context(), names)
+	if err != nil || tops[0].Offset != 1 || tops[1].Offset != 0 || tops[2].Offset != 1 {
+		t.Errorf("%v, %v", tops, err)
+	}
+	if _, err := n.Positions(t.Context(), names[1:2]); err == nil {
+		t.Error("the spoilt one has a position")
+	}
+	server.Do("SCRIPT", "FLUSH")
+	if tops, err := n.Positions(t.Context(), names); err != nil || tops[2].Offset != 1 {
+		t.Errorf("without the script: %v, %v", tops, err)
+	}
+}
+
+// D10: what a Redis tells of itself is another origin when a part of it that
+// is known has changed; what it may not tell changes nothing.
+func TestAnotherOriginIsNoticed(t *testing.T) {
+	var o Origin
+	for i, step := range []struct {
+		now   Origin
+		other bool
+	}{
+		{Origin{"", ""}, false}, {Origin{"a", "r"}, false}, {Origin{"a", "r"}, false}, {Origin{"", "r"}, false}, {Origin{"b", "r"}, true},
+		{Origin{"b", "s"}, true}, {Origin{"b", ""}, false}, {Origin{"b", "s"}, false}, {Origin{"c", "t"}, true}, {Origin{"c", "t"}, false},
+	} {
+		if got := o.Became(step.now); got != step.other {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}

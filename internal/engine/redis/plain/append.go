@@ -1,0 +1,208 @@
+package plain
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"magpie/internal/engine/redis/script"
+	"magpie/internal/message"
+)
+
+const (
+	// batchSize commands go out in one round trip, batchEach of one channel at most.
+	batchSize = 1024
+	batchEach = 256
+)
+
+// op is one thing that a batch asks Redis for. The order of the commands is the
+// order of the queues, and one connection keeps it.
+type op struct {
+	kind  opKind
+	queue *queue
+	entry *entry // opAppend
+	token string // opAppend, opTake
+	seq   uint64 // opAppend
+}
+
+type opKind int
+
+const (
+	opAppend opKind = iota
+	opTake
+	opRelease
+)
+
+// plan collects a batch. ended are channels that have nothing to wait for any
+// more; wait is how long nothing will be due if nobody kicks.
+func (a *Appender) plan(now time.Time) (ops []op, ended []string, wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	wait = idleTime / 4
+	for q := range a.active {
+		if len(ops) >= batchSize {
+			return ops, ended, 0
+		}
+		if !q.leaving && a.Redis.Silence(q.channel) != nil {
+			wait = min(wait, leasePatience)
+			continue // it must not hold up what lies on other masters
+		}
+		var due time.Duration
+		if ops, due = a.planLocked(q, now, ops); due == 0 {
+			ended = append(ended, q.channel)
+			continue
+		}
+		wait = min(wait, due)
+	}
+	return ops, ended, wait
+}
+
+// planLocked plans one queue and returns when to look at it again; 0: it has
+// ended.
+func (a *Appender) planLocked(q *queue, now time.Time, ops []op) ([]op, time.Duration) {
+	if q.leaving && len(q.entries) > 0 && now.Sub(q.used) > leavePatience {
+		a.popLocked(q, len(q.entries)) // no node took it: docs/redis.md
+	}
+	if q.role == fencing {
+		if left := fencePatience - now.Sub(q.since); left > 0 {
+			return ops, left
+		}
+		q.role = follower
+	}
+	if q.release && q.last == nil && (len(q.entries) == 0 || q.role == holder && !q.leaving) {
+		q.release = false
+		if q.token != "" {
+			return append(ops, op{kind: opRelease, queue: q}), idleTime
+		}
+	}
+	if len(q.entries) == 0 {
+		delete(a.active, q)
+		if q.leaving {
+			a.endLocked(q)
+			return ops, 0
+		}
+		return ops, idleTime
+	}
+	if q.role == holder {
+		return a.appendLocked(q, ops), idleTime
+	}
+	if left := q.takeDue(now); left > 0 {
+		return ops, left
+	}
+	return append(ops, a.takeLocked(q, now)), idleTime
+}
+
+func (a *Appender) appendLocked(q *queue, ops []op) []op {
+	q.sent = q.token
+	for i, e := range q.entries {
+		if i >= batchEach {
+			break
+		}
+		q.seq++
+		e.seq = q.seq
+		ops = append(ops, op{kind: opAppend, queue: q, entry: e, token: q.token, seq: e.seq})
+		if e == q.last {
+			break
+		}
+	}
+	return ops
+}
+
+// perform sends a batch and applies the answers.
+func (a *Appender) perform(ctx context.Context, ops []op) {
+	var replies []rueidis.RedisResult
+	err := a.Redis.Finish(ctx, "", func(ctx context.Context) error {
+		replies = a.Redis.Client().DoMulti(ctx, a.commands(ops)...)
+		return nil
+	})
+	a.loadMissing(ctx, replies)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, op := range ops {
+		reply := script.Reply{}
+		switch {
+		case replies == nil:
+			reply = script.Failed(err)
+		case op.kind == opTake:
+			reply = script.ReplyOf(replies[i], 2)
+		default:
+			reply = script.ReplyOf(replies[i], -1)
+		}
+		switch op.kind {
+		case opAppend:
+			a.appendedLocked(op, reply)
+		case opTake:
+			a.takenLocked(op, reply)
+		case opRelease:
+			a.releasedLocked(op.queue)
+		}
+	}
+}
+
+// loadMissing makes the scripts known again to a Redis that forgot them.
+func (a *Appender) loadMissing(ctx context.Context, replies []rueidis.RedisResult) {
+	for i := range replies {
+		if script.Missing(replies[i].Error()) {
+			// When that fails, too, the next batch says so.
+			_ = a.Redis.Finish(ctx, "", func(ctx context.Context) error {
+				return a.Scripts.Load(ctx, a.Scripts.Plain, a.Scripts.PlainTake, a.Scripts.PlainRelease)
+			})
+			return
+		}
+	}
+}
+
+func (a *Appender) commands(ops []op) rueidis.Commands {
+	b := a.Redis.Client().B
+	cmds := make(rueidis.Commands, len(ops))
+	for i, op := range ops {
+		ch := op.queue.channel
+		of := a.Names.Of(ch)
+		switch op.kind {
+		case opAppend:
+			log := a.Rules.For(ch).Log
+			cmds[i] = a.Scripts.Plain.Call(b(), []string{of.Log(), of.Meta(), of.Lease()},
+				of.Live(), a.Node, strconv.Itoa(log.Size), script.Millis(log.Age), op.entry.payload,
+				a.Node, op.token, strconv.FormatUint(op.seq, 10), script.Millis(leaseTime))
+		case opTake:
+			cmds[i] = a.Scripts.PlainTake.Call(b(), []string{of.Lease(), of.Meta()}, of.Live(), a.Node, op.token, script.Millis(leaseTime))
+		case opRelease:
+			cmds[i] = a.Scripts.PlainRelease.Call(b(), []string{of.Lease()}, of.Live(), a.Node)
+		}
+	}
+	return cmds
+}
+
+// What the script plain.lua answers first.
+const (
+	appendDone   = 1 // then offset and epoch
+	appendBefore = 2 // it was done before
+)
+
+// appendedLocked applies the answer to one append. What is unclear ends the
+// tenure: the next one learns from the log's meta what was done.
+func (a *Appender) appendedLocked(op op, r script.Reply) {
+	q := op.queue
+	code := r.Number()
+	err := r.Err()
+	done := err == nil && (code == appendDone || code == appendBefore)
+	if done {
+		if code == appendDone {
+			q.own = message.Position{Offset: r.Number(), Epoch: r.Text()}
+		}
+		a.removeLocked(q, op.entry)
+	}
+	if done || q.role != holder || q.token != op.token {
+		return // in the last case an answer or a fence before has ended the tenure
+	}
+	a.demoteLocked(q)
+	q.tried = time.Time{}
+	if err != nil && !script.Missing(err) {
+		q.tried = time.Now()
+		if a.lost.Allow() {
+			a.Log.Warn("cannot append plain PUBLISHes now; they wait", "channel", q.channel, "error", err)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"magpie/internal/engine"
+)
+
+// Presence of a dead node vanishes: each node has one lease, a key that ends by
+// itself. A field of a channel's hash begins with the id of its node, and
+// readers leave out, and remove, fields of nodes whose lease is gone.
+
+const (
+	// renewEvery is how often a node renews its lease. engine.LeaseTime is ten
+	// times that.
+	renewEvery   = 400 * time.Millisecond
+	renewTimeout = time.Second
+)
+
+// Renew keeps this node's lease until ctx ends. A lease that it had and that is
+// gone makes it write all anew: others may have removed its fields.
+func (p *Presence) Renew(ctx context.Context) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for had := ""; ; {
+		if id, held, err := p.renew(ctx); err == nil {
+			if !held && id == had {
+				p.Rewrite()
+			}
+			had = id
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// renew renews the lease of id, unless the node has left, and tells whether it
+// was there.
+func (p *Presence) renew(ctx context.Context) (id string, held bool, err error) {
+	p.renewing.Lock()
+	defer p.renewing.Unlock()
+	if p.left {
+		return "", false, engine.ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	id = p.id()
+	client, key := p.Redis.Client(), p.Names.Node(id)
+	held, err = client.Do(ctx, client.B().Pexpire().Key(key).Milliseconds(engine.LeaseTime.Milliseconds()).Build()).AsBool()
+	if err != nil || held {
+		return id, held, err
+	}
+	return id, false, client.Do(ctx, p.take(key)).Error()
+}
+
+// take is the command that takes a lease.
+func (p *Presence) take(key string) rueidis.Completed {
+	return p.Redis.Client().B().Set().Key(key).Value("1").Px(engine.LeaseTime).Build()
+}
+
+// End ends this node's lease, so that its presence goes at once. There is no
+// renewal after it.
+func (p *Presence) End(ctx context.Context) {
+	p.renewing.Lock()
+	defer p.renewing.Unlock()
+	p.left = true
+	key := p.Names.Node(p.id())
+	// Without an answer the lease ends by itself.
+	_ = p.Redis.Finish(ctx, key, func(ctx context.Context) error {
+		return p.Redis.Client().Do(ctx, p.Redis.Client().B().Del().Key(key).Build()).Error()
+	})
+}
+
+// Members implements engine.Presence.
+func (p *Presence) Members(ctx context.Context, ch string) ([]engine.Member, error) {
+	var list []engine.Member
+	err := p.Redis.Read(ctx, ch, func(ctx context.Context) (err error) {
+		list, err = p.members(ctx, ch)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("members of %q: %w", ch, err)
+	}
+	return list, nil
+}
+
+func (p *Presence) members(ctx context.Context, ch string) ([]engine.Member, error) {
+	client, key := p.Redis.Client(), p.Names.Of(ch).Presence()
+	fields, err := client.Do(ctx, client.B().Hgetall().Key(key).Build()).AsStrMap()
+	if err != nil {
+		return nil, err
+	}
+	alive, err := p.alive(ctx, ch, fields)
+	if err != nil {
+		return nil, err
+	}
+	var list []engine.Member
+	var dead []string
+	seen := map[string]bool{} // a session may be there under two generations
+	for field, text := range fields {
+		var m engine.Member
+		if !alive[nodeOf(field)] || json.Unmarshal([]byte(text), &m) != nil {
+			dead = append(dead, field)
+		} else if !seen[m.Session] {
+			seen[m.Session] = true
+			list = append(list, m)
+		}
+	}
+	if len(dead) > 0 {
+		// Only tidying: the next reader does it when this one cannot.
+		_ = client.Do(ctx, client.B().Hdel().Key(key).Field(dead...).Build()).Error()
+	}
+	return list, nil
+}
+
+func nodeOf(field string) string {
+	node, _, _ := strings.Cut(field, "/")
+	return node
+}
+
+// alive tells which of the nodes in the fields have a lease. A lease that lies
+// on another master than the channel, and cannot be seen there, is taken for
+// held.
+func (p *Presence) alive(ctx context.Context, ch string, fields map[string]string) (map[string]bool, error) {
+	alive := map[string]bool{}
+	var asked []string
+	var cmds rueidis.Commands
+	for field := range fields {
+		node := nodeOf(field)
+		if _, known := alive[node]; known {
+			continue
+		}
+		alive[node] = true
+		if key := p.Names.Node(node); !p.apart(ch, key) || p.Redis.Silence(key) == nil {
+			asked = append(asked, node)
+			cmds = append(cmds, p.Redis.Client().B().Exists().Key(key).Build())
+		}
+	}
+	for i, reply := range p.Redis.Client().DoMulti(ctx, cmds...) {
+		n, err := reply.AsInt64()
+		if err != nil && !p.apart(ch, p.Names.Node(asked[i])) {
+			return nil, err
+		}
+		alive[asked[i]] = err != nil || n == 1
+	}
+	return alive, nil
+}
+
+// apart tells whether two names lie on different masters.
+func (p *Presence) apart(a, b string) bool {
+	return p.Redis.Topology.Home(a) != p.Redis.Topology.Home(b)
+}

@@ -1,0 +1,275 @@
+// Package presence tells, through Redis, who is in a channel on all nodes.
+//
+// What Redis has is one hash per channel, field NODE/SESSION, and one lease per
+// node, which says which fields count (lease.go). Joins and leaves only change
+// memory; what they cost Redis goes by nodes and channels.
+//
+// NODE ends with a generation. Writing all anew starts a new one and ends the
+// lease of the old: whatever Redis still has, or has again, of the old
+// generation counts no more, without looking for it.
+//
+// Its goroutines are Run and Renew, which the caller starts and ends.
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"magpie/internal/channel"
+	"magpie/internal/engine"
+	"magpie/internal/engine/redis/names"
+	"magpie/internal/engine/redis/topology"
+)
+
+const (
+	// writeDelay collects joins and leaves into one round trip.
+	writeDelay = 100 * time.Millisecond
+	writeRetry = 500 * time.Millisecond
+	// writeBatch members are written per round trip.
+	writeBatch = 500
+	// mostChanges may wait. While Redis is away clients go on coming and going
+	// for hours; past the bound who is there is written anew instead.
+	mostChanges = 100_000
+	// ttl outlives the time between two calls of Refresh by far; it only clears
+	// up after channels that no node holds any more.
+	ttl = 24 * time.Hour
+)
+
+// Sink knows who is on this node.
+type Sink interface {
+	Channels() iter.Seq[string]
+	Members(channel string) iter.Seq[engine.Member]
+}
+
+// Config is what New needs.
+type Config struct {
+	Redis     *topology.Redis
+	Names     names.Names
+	Node      string // unique to this run
+	Rules     *channel.Rules
+	Sink      Sink
+	Rewritten func() // is told when all is written anew
+}
+
+// Presence implements engine.Presence.
+type Presence struct {
+	Config
+	kick chan struct{}
+
+	mu         sync.Mutex // guards what follows
+	generation uint64
+	all        bool     // everything must be written
+	old        []string // ids whose leases must end
+	changes    changes
+	waiting    int // of changes, at least
+
+	renewing sync.Mutex // held over a renewal: after End there is none
+	left     bool       // guarded by renewing
+}
+
+// changes are who joined, by channel and session; nil: who left.
+type changes map[string]map[string]*engine.Member
+
+func (c changes) put(ch, session string, m *engine.Member) {
+	if c[ch] == nil {
+		c[ch] = map[string]*engine.Member{}
+	}
+	c[ch][session] = m
+}
+
+// New returns what is to be run with Run and Renew.
+func New(c Config) *Presence {
+	return &Presence{Config: c, kick: make(chan struct{}, 1), changes: changes{}}
+}
+
+// id is what this node's fields begin with now.
+func (p *Presence) id() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.idLocked()
+}
+
+func (p *Presence) idLocked() string { return p.Node + "." + strconv.FormatUint(p.generation, 36) }
+
+// Rewrite has everything written anew, without waiting.
+func (p *Presence) Rewrite() {
+	p.mu.Lock()
+	p.rewriteLocked()
+	p.mu.Unlock()
+	p.Rewritten()
+	p.wake()
+}
+
+func (p *Presence) rewriteLocked() {
+	p.old = append(p.old, p.idLocked())
+	p.generation++
+	p.all = true
+}
+
+func (p *Presence) wake() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Join implements engine.Presence.
+func (p *Presence) Join(ch string, m engine.Member) { p.change(ch, m.Session, &m) }
+
+// Leave implements engine.Presence.
+func (p *Presence) Leave(ch, session string) { p.change(ch, session, nil) }
+
+func (p *Presence) change(ch, session string, m *engine.Member) {
+	p.mu.Lock()
+	p.changes.put(ch, session, m)
+	p.waiting++
+	full := p.waiting > mostChanges
+	if full { // the sink's members, which are asked then, have all of these changes
+		p.rewriteLocked()
+		p.changes, p.waiting = changes{}, 0
+	}
+	p.mu.Unlock()
+	if full {
+		p.Rewritten()
+	}
+	p.wake()
+}
+
+// Run writes what changes until ctx ends.
+func (p *Presence) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.kick:
+		}
+		if !sleep(ctx, writeDelay) {
+			return
+		}
+		if err := p.flush(ctx); err != nil {
+			if !sleep(ctx, writeRetry) {
+				return
+			}
+			p.wake()
+		}
+	}
+}
+
+// sleep returns false when ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// flush writes what changed. What could not be written stays to be written.
+// Channels whose master is silent must not hold up the others.
+func (p *Presence) flush(ctx context.Context) error {
+	p.mu.Lock()
+	id, all, old, changed := p.idLocked(), p.all, p.old, p.changes
+	p.all, p.old, p.changes, p.waiting = false, nil, changes{}, 0
+	p.mu.Unlock()
+	away := changes{}
+	var silent error
+	for ch, sessions := range changed {
+		if err := p.Redis.Silence(ch); err != nil {
+			silent, away[ch] = err, sessions
+			delete(changed, ch)
+		}
+	}
+	err := p.write(ctx, id, all, old, changed)
+	if err != nil {
+		p.takeBack(all, old, changed)
+	}
+	p.takeBack(false, nil, away)
+	return errors.Join(err, silent)
+}
+
+func (p *Presence) takeBack(all bool, old []string, changed changes) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = p.all || all
+	p.old = append(p.old, old...)
+	for ch, sessions := range changed {
+		p.waiting += len(sessions)
+		for session, m := range sessions {
+			if _, newer := p.changes[ch][session]; !newer {
+				p.changes.put(ch, session, m)
+			}
+		}
+	}
+}
+
+func (p *Presence) write(ctx context.Context, id string, all bool, old []string, changed changes) error {
+	var cmds rueidis.Commands
+	if all {
+		// The new lease first: readers remove fields without one.
+		cmds = append(cmds, p.take(p.Names.Node(id)))
+		for ch := range p.Sink.Channels() {
+			if p.Rules.For(ch).Presence {
+				cmds = p.writeChannel(cmds, id, ch, p.membersHere(ch))
+			}
+		}
+	}
+	for ch, sessions := range changed {
+		cmds = p.writeChannel(cmds, id, ch, sessions)
+	}
+	for _, gone := range old {
+		cmds = append(cmds, p.Redis.Client().B().Del().Key(p.Names.Node(gone)).Build())
+	}
+	return p.Redis.DoAll(ctx, cmds, writeBatch)
+}
+
+func (p *Presence) membersHere(ch string) map[string]*engine.Member {
+	all := map[string]*engine.Member{}
+	for m := range p.Sink.Members(ch) {
+		all[m.Session] = &m
+	}
+	return all
+}
+
+func (p *Presence) writeChannel(cmds rueidis.Commands, id, ch string, sessions map[string]*engine.Member) rueidis.Commands {
+	b, key, joined := p.Redis.Client().B, p.Names.Of(ch).Presence(), false
+	for session, m := range sessions {
+		field := id + "/" + session
+		if m == nil {
+			cmds = append(cmds, b().Hdel().Key(key).Field(field).Build())
+			continue
+		}
+		text, err := json.Marshal(m)
+		if err != nil {
+			continue // a Member of strings and bytes always marshals
+		}
+		joined = true
+		cmds = append(cmds, b().Hset().Key(key).FieldValue().FieldValue(field, string(text)).Build())
+	}
+	if joined {
+		cmds = append(cmds, p.lifetime(key))
+	}
+	return cmds
+}
+
+func (p *Presence) lifetime(key string) rueidis.Completed {
+	return p.Redis.Client().B().Pexpire().Key(key).Milliseconds(ttl.Milliseconds()).Build()
+}
+
+// Refresh keeps what belongs to these channels from running out in Redis.
+func (p *Presence) Refresh(ctx context.Context, channels []string) error {
+	cmds := make(rueidis.Commands, len(channels))
+	for i, ch := range channels {
+		cmds[i] = p.lifetime(p.Names.Of(ch).Presence())
+	}
+	return p.Redis.DoAll(ctx, cmds, len(cmds))
+}

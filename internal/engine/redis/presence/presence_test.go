@@ -1,0 +1,209 @@
+package presence
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"magpie/internal/engine"
+	"magpie/internal/engine/enginetest"
+	"magpie/internal/engine/redis/parttest"
+	"magpie/test/kit/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var eventually = parttest.Eventually
+
+// node is one node's presence alone.
+type node struct {
+	*Presence
+	sink  *enginetest.Recorder
+	t     testing.TB
+	crash func() // ends it as a dead process ends
+}
+
+func startNode(t *testing.T, server *redistest.Server, name string, change func(*Config)) *node {
+	t.Helper()
+	base, sink := parttest.Connect(t, server.URL, name), enginetest.NewRecorder()
+	c := Config{Redis: base.Redis, Names: base.Names, Node: name, Rules: base.Rules, Sink: sink, Rewritten: func() {}}
+	if change != nil {
+		change(&c)
+	}
+	p := New(c)
+	ctx, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) })
+	running.Go(func() { p.Renew(ctx) })
+	n := &node{Presence: p, sink: sink, t: t, crash: func() { end(); running.Wait() }}
+	t.Cleanup(n.crash)
+	return n
+}
+
+func (n *node) join(ch string, sessions ...string) {
+	n.sink.Listen(ch)
+	var list []engine.Member
+	for _, s := range sessions {
+		list = append(list, engine.Member{Session: s, User: "u-" + s})
+	}
+	n.sink.SetMembers(ch, list...)
+	for _, m := range list {
+		n.Join(ch, m)
+	}
+}
+
+// waitMembers returns how long it took until these are the members.
+func (n *node) waitMembers(ch string, want ...string) time.Duration {
+	n.t.Helper()
+	slices.Sort(want)
+	return eventually(n.t, "members "+strings.Join(want, " "), 10*time.Second, func() bool {
+		list, err := n.Members(n.t.Context(), ch)
+		var got []string
+		for _, m := range list {
+			got = append(got, m.Session)
+		}
+		slices.Sort(got)
+		return err == nil && slices.Equal(got, want)
+	})
+}
+
+// P4: members of a dead node are gone within the lease.
+func TestP4PresenceAfterACrash(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, "a", nil), startNode(t, server, "b", nil)
+	a.join("chat", "s1", "s2")
+	b.join("chat", "s3")
+	b.waitMembers("chat", "s1", "s2", "s3")
+	a.crash()
+	took := b.waitMembers("chat", "s3")
+	if took > engine.LeaseTime+time.Second {
+		t.Errorf("ghosts for %s", took)
+	}
+	t.Logf("gone after %s", took.Round(time.Millisecond))
+	if got := server.Do("HLEN", "magpie:{chat}:presence"); got != "1" {
+		t.Errorf("%s fields left", got)
+	}
+}
+
+// A node that was too slow to renew its lease is there again.
+func TestP4LapsedLease(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, "a", nil), startNode(t, server, "b", nil)
+	a.join("chat", "s1")
+	b.waitMembers("chat", "s1")
+	a.renewing.Lock() // no beat: as if the process was frozen
+	t.Logf("gone after %s", b.waitMembers("chat").Round(time.Millisecond))
+	a.renewing.Unlock()
+	t.Logf("back after %s", b.waitMembers("chat", "s1").Round(time.Millisecond))
+}
+
+// Joins and leaves while Redis is away are not forgotten.
+func TestP4ChangesDuringAnOutage(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, "n", nil)
+	n.join("chat", "s1", "s2")
+	n.waitMembers("chat", "s1", "s2")
+	server.Freeze()
+	eventually(t, "calls fail at once", 5*time.Second, func() bool { return n.Redis.Silence("") != nil })
+	n.sink.SetMembers("chat", engine.Member{Session: "s2"}, engine.Member{Session: "s3"})
+	n.Join("chat", engine.Member{Session: "s3"})
+	n.Leave("chat", "s1")
+	if err := n.flush(t.Context()); err == nil {
+		t.Error("written to a frozen Redis")
+	}
+	server.Thaw()
+	n.waitMembers("chat", "s2", "s3")
+}
+
+// Many at once cost few round trips and all arrive.
+func TestP4ManyMembers(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, "n", nil)
+	var sessions []string
+	for i := range 3000 {
+		sessions = append(sessions, "s"+string(rune('a'+i%26))+strings.Repeat("x", i/26))
+	}
+	n.join("chat", sessions...)
+	t.Logf("3000 members after %s", n.waitMembers("chat", sessions...).Round(time.Millisecond))
+	for _, s := range sessions {
+		n.Leave("chat", s)
+	}
+	n.waitMembers("chat")
+}
+
+// P4: who comes and goes while Redis is away is kept up to a bound; past it
+// presence is written anew and is right all the same.
+func TestP4ChangesThatWaitAreBounded(t *testing.T) {
+	server := redistest.Start(t)
+	var rewrites atomic.Int64
+	a := startNode(t, server, "a", func(c *Config) { c.Rewritten = func() { rewrites.Add(1) } })
+	b := startNode(t, server, "b", nil)
+	a.join("chat", "s1", "gone")
+	b.waitMembers("chat", "s1", "gone")
+	server.Freeze()
+	a.sink.SetMembers("chat", engine.Member{Session: "s1"}, engine.Member{Session: "s2"})
+	a.Leave("chat", "gone")
+	a.Join("chat", engine.Member{Session: "s2"})
+	for i := range 2 * mostChanges {
+		a.Leave("chat", strconv.Itoa(i))
+	}
+	a.mu.Lock()
+	waiting := 0
+	for _, sessions := range a.changes {
+		waiting += len(sessions)
+	}
+	a.mu.Unlock()
+	server.Thaw()
+	if waiting > mostChanges || rewrites.Load() == 0 {
+		t.Errorf("%d changes wait, presence was begun anew %d times", waiting, rewrites.Load())
+	}
+	b.waitMembers("chat", "s1", "s2")
+}
+
+// A node that ends is gone at once, and no renewal that was on its way brings
+// it back.
+func TestP4NoRenewalAfterTheEnd(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, "a", nil), startNode(t, server, "b", nil)
+	a.join("chat", "s1")
+	b.waitMembers("chat", "s1")
+	over := make(chan struct{})
+	var renewing sync.WaitGroup
+	for range 8 {
+		renewing.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					a.renew(t.Context())
+				}
+			}
+		})
+	}
+	a.End(t.Context())
+	// Whoever renews now started before or comes after the end.
+	for range 20 {
+		if got := server.Do("EXISTS", a.Names.Node(a.id())); got != "0" {
+			t.Fatal("the lease is back")
+		}
+	}
+	close(over)
+	renewing.Wait()
+	if _, _, err := a.renew(t.Context()); err == nil {
+		t.Error("renewed after the end")
+	}
+	if got := server.Do("EXISTS", a.Names.Node(a.id())); got != "0" {
+		t.Error("the lease is back")
+	}
+	if list, err := b.Members(t.Context(), "chat"); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}

@@ -1,0 +1,273 @@
+package subscribe
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"magpie/internal/engine"
+	"magpie/internal/engine/redis/topology"
+)
+
+// Reconnects wait a random time up to a bound that doubles between these.
+const (
+	backoffMin = 50 * time.Millisecond
+	backoffMax = 2 * time.Second
+)
+
+var (
+	errNotYet = errors.New("not connected yet")
+	errSilent = errors.New("the subscriber connection was silent")
+	errEnded  = errors.New("the subscriber connection ended")
+)
+
+// connection keeps one Redis connection to one master subscribed to the names
+// that are wanted.
+//
+// Confirmations and messages come on the client's reader, which must never
+// wait: its callbacks change memory and call the sink, nothing else.
+type connection struct {
+	// set at construction
+	*setup
+	master  *topology.Master
+	probe   *probe
+	kick    chan struct{}
+	end     context.CancelFunc // set by start
+	running sync.WaitGroup
+
+	cut atomic.Pointer[context.CancelFunc] // ends the present connection
+
+	wanted
+}
+
+// wanted is what a connection is reconciled to.
+type wanted struct {
+	mu        sync.Mutex // guards what follows; memory only
+	channels  map[string]*channel
+	names     map[key]*name
+	probes    map[string]bool // names of the probe that are known
+	dirty     []*name         // those that run must look at
+	elsewhere []*name         // refused because their slot is elsewhere, for now
+
+	// of the present connection
+	count    int           // of connections, this one included
+	missing  int           // names that are not confirmed yet
+	complete chan struct{} // closed when none is missing
+	whole    bool          // the connection is there and all names are confirmed
+	reason   error         // why not
+}
+
+// newConnection is to m. late says that others may have been subscribed for
+// the same channels before.
+func newConnection(s *setup, m *topology.Master, late bool) *connection {
+	c := &connection{setup: s, master: m, kick: make(chan struct{}, 1)}
+	c.wanted = wanted{channels: map[string]*channel{}, names: map[key]*name{}, reason: errNotYet}
+	if late {
+		c.count = 1
+	}
+	c.probe = newProbe(c)
+	for _, p := range s.patterns {
+		c.addLocked(&name{key: p.live, want: true})
+		c.addLocked(&name{key: p.plain, want: true})
+	}
+	return c
+}
+
+// start runs the goroutines until the engine ends, or c.end is called.
+func (c *connection) start() {
+	life, end := context.WithCancel(c.life)
+	c.end = end
+	for _, loop := range []func(context.Context){c.run, c.probe.run} {
+		c.running.Add(1)
+		c.loops.Go(func() {
+			defer c.running.Done()
+			loop(life)
+		})
+	}
+}
+
+// retire ends the goroutines and then lets go of the master, without waiting.
+func (c *connection) retire() {
+	c.end()
+	c.loops.Go(func() {
+		c.running.Wait()
+		c.master.Client.Close()
+	})
+}
+
+// isHome tells whether a name lies on this master.
+func (c *connection) isHome(name string) bool { return c.Redis.Topology.Home(name) == c.master }
+
+func (c *connection) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// state tells whether all names are confirmed on a living connection.
+func (c *connection) state() (whole bool, reason error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.whole, c.reason
+}
+
+// ready answers nil while what is published on this master arrives.
+func (c *connection) ready() error {
+	if err := c.master.Silence(); err != nil {
+		return err
+	}
+	if whole, reason := c.state(); !whole {
+		return engine.Unavailable("not subscribed at Redis %s: %w", c.master.Addr, reason)
+	}
+	return c.probe.ready()
+}
+
+// reconnect ends the present connection, because it is silent.
+func (c *connection) reconnect() {
+	if cut := c.cut.Load(); cut != nil {
+		(*cut)()
+	}
+}
+
+// run keeps a connection until ctx ends.
+func (c *connection) run(ctx context.Context) {
+	backoff := backoffMin
+	for ctx.Err() == nil {
+		start := time.Now()
+		err := c.serve(ctx)
+		c.ended(err, ctx.Err() == nil)
+		if time.Since(start) > backoffMax {
+			backoff = backoffMin
+		}
+		pause := time.NewTimer(rand.N(backoff)) // full jitter: nodes must not come back in step
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+		backoff = min(2*backoff, backoffMax)
+	}
+}
+
+// serve runs one connection until it ends.
+func (c *connection) serve(ctx context.Context) error {
+	conn, release := c.master.Client.Dedicate()
+	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.cut.Store(&cancel)
+	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: c.receive, OnSubscription: c.confirmed})
+	defer func() {
+		conn.Close()
+		for range ended { // after this no callback of this connection comes
+		}
+	}()
+	complete, again := c.opened()
+	for {
+		select {
+		case <-ctx.Done():
+			return errSilent
+		case err := <-ended:
+			if err == nil {
+				err = errEnded
+			}
+			return err
+		case <-complete:
+			complete = nil
+			c.completed(again)
+		case <-c.kick:
+			if err := c.reconcile(ctx, conn); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// opened forgets what another connection had and marks everything that is
+// wanted. again says that this is not the first connection.
+func (c *connection) opened() (complete chan struct{}, again bool) {
+	listened := c.listened()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range listened {
+		c.wantLocked(ch).ready = true
+	}
+	c.count++
+	c.dirty = c.dirty[:0]
+	c.missing = 0
+	for _, n := range c.names {
+		n.state, n.err, n.due = off, nil, n.want
+		if n.want {
+			c.missing++
+		}
+		c.dirty = append(c.dirty, n) // what is not wanted is forgotten there
+	}
+	c.wake()
+	c.complete = make(chan struct{})
+	return c.complete, c.count > 1
+}
+
+// completed runs once per connection, when all its names are confirmed.
+func (c *connection) completed(again bool) {
+	c.mu.Lock()
+	c.whole, c.reason = true, nil
+	c.mu.Unlock()
+	c.probe.connected()
+	if again {
+		c.Log.Info("subscribed again", "redis", c.master.Addr)
+		c.recheckAll()
+		c.Events.Returned()
+	}
+}
+
+// ended runs when a connection has ended; early says that it should not have.
+func (c *connection) ended(err error, early bool) {
+	c.mu.Lock()
+	was := c.whole
+	c.whole, c.reason = false, err
+	for _, n := range c.names {
+		n.state = off
+		n.tellLocked()
+	}
+	c.mu.Unlock()
+	c.Plain.Cut(c.isHome)
+	if was && early {
+		c.Log.Warn("lost the subscriber connection", "redis", c.master.Addr, "error", err)
+		c.Events.Lost()
+	}
+}
+
+// listened are the channels that the sink listens to here. The sink has locks of
+// its own: not to be called under ours.
+func (c *connection) listened() (list []string) {
+	for ch := range c.Sink.Channels() {
+		if c.isHome(ch) {
+			list = append(list, ch)
+		}
+	}
+	return list
+}
+
+// recheckAll has all channels of this master compared.
+func (c *connection) recheckAll() {
+	if len(c.Redis.Topology.Masters()) == 1 {
+		c.Sink.Recheck()
+		return
+	}
+	if list := c.listened(); len(list) > 0 {
+		c.Sink.Recheck(list...)
+	}
+}
+
+// rewound follows the news that this master is not what it was.
+func (c *connection) rewound() {
+	c.Log.Warn("Redis restarted, failed over or lost its data: checking all channels", "redis", c.master.Addr)
+	c.recheckAll()
+	c.Events.Rewound()
+}

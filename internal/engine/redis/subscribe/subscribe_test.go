@@ -1,0 +1,134 @@
+package subscribe
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/goleak"
+
+	"magpie/internal/engine"
+	"magpie/internal/engine/enginetest"
+	"magpie/internal/engine/redis/log"
+	"magpie/internal/engine/redis/parttest"
+	"magpie/internal/engine/redis/topology"
+	"magpie/internal/engine/redis/wire"
+	"magpie/test/kit/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var eventually = parttest.Eventually
+
+// plain stands for the part that appends. It has always something to wait for.
+type plain struct {
+	mu    sync.Mutex
+	calls []string
+}
+
+func (p *plain) note(call string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls = append(p.calls, call)
+}
+
+func (p *plain) noted(call string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.calls, call)
+}
+
+func (p *plain) Arrived(ch, payload string) { p.note("arrived " + ch + " " + payload) }
+func (p *plain) Seen(string, wire.Envelope) {}
+func (p *plain) Cut(func(string) bool)      { p.note("cut") }
+func (p *plain) Left(ch string) bool        { p.note("left " + ch); return true }
+
+// node is one node's subscriptions alone.
+type node struct {
+	*Subscriptions
+	logs  *log.Logs
+	sink  *enginetest.Recorder
+	plain *plain
+	t     *testing.T
+}
+
+func startNode(t *testing.T, server *redistest.Server, change func(*Config)) *node {
+	t.Helper()
+	b := parttest.Connect(t, server.URL, "node")
+	n := &node{sink: enginetest.NewRecorder(), plain: &plain{}, t: t}
+	n.logs = log.New(log.Config{Redis: b.Redis, Scripts: b.Scripts, Names: b.Names, Node: b.Node, Rules: b.Rules, Log: b.Log})
+	c := Config{
+		Redis: b.Redis, Scripts: b.Scripts, Names: b.Names, Node: b.Node, Rules: b.Rules, Log: b.Log, Logs: n.logs, Plain: n.plain, Sink: n.sink,
+		Admit: func(engine.Publication) error { return nil }, Signal: n.sink.Node().Signal,
+		Events: Events{
+			Dropped: func(string) {}, Skipped: func() {}, Lost: func() {}, RoundTrip: func(time.Duration) {}, Returned: func() {}, Rewound: func() {},
+		},
+	}
+	if change != nil {
+		change(&c)
+	}
+	life, end := context.WithCancel(context.Background())
+	n.Subscriptions = New(life, c)
+	t.Cleanup(func() { end(); n.Wait() })
+	n.Follow(topology.Change{Masters: b.Redis.Topology.Masters()})
+	if err := n.WaitUntilProven(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (n *node) subscribe(ch string) {
+	n.t.Helper()
+	n.sink.Listen(ch)
+	if _, err := n.Subscribe(n.t.Context(), ch, engine.Query{}); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *node) publish(ch, payload string) {
+	n.t.Helper()
+	if _, err := n.logs.Publish(n.t.Context(), engine.Publication{Channel: ch, Payload: []byte(payload)}); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// A name that Redis ends unasked (a cluster does) comes back, with a recheck.
+func TestUnaskedUnsubscribeHeals(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.subscribe("chat")
+	rechecks := n.sink.Rechecks()
+	n.home("chat").confirmed(rueidis.PubSubSubscription{Kind: "unsubscribe", Channel: "magpie:{chat}:live"})
+	eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	n.publish("chat", "x")
+	n.sink.Wait(t, "chat", 1)
+}
+
+// What was received under the plain name comes back under the live one: that
+// one is left only when nothing is waited for any more.
+func TestTheLiveNameIsLeftLast(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.subscribe("chat")
+	listeners := func() string { return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") }
+	n.Unsubscribe("chat")
+	eventually(t, "the appender is told", 5*time.Second, func() bool { return n.plain.noted("left chat") })
+	if got := listeners(); got != "chat\n0\nmagpie:{chat}:live\n1" {
+		t.Errorf("listeners: %q", got)
+	}
+	n.Released("chat")
+	eventually(t, "the live name is left", 5*time.Second, func() bool { return listeners() == "chat\n0\nmagpie:{chat}:live\n0" })
+
+	n.subscribe("chat")
+	n.Unsubscribe("chat")
+	n.subscribe("chat")
+	n.Released("chat") // too late: it is wanted again
+	n.publish("chat", "x")
+	n.sink.Wait(t, "chat", 1)
+	if got := listeners(); got != "chat\n1\nmagpie:{chat}:live\n1" {
+		t.Errorf("listeners: %q", got)
+	}
+}
