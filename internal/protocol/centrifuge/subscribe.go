@@ -144,7 +144,7 @@ func (c *conn) join(ctx context.Context, name string, t terms) (*started, error)
 // subscription is out again.
 func (c *conn) make(ctx context.Context, s *subscription, t terms) (*started, error) {
 	var to hub.Subscriber = s
-	if o := t.override.Presence; o != nil && !*o {
+	if !override(t.override.Presence, true) {
 		to = withoutPresence{s}
 	}
 	joined, err := c.Join(ctx, s.name, to, t.since)
@@ -168,17 +168,14 @@ func (c *conn) newSubscription(name string, t *terms) *subscription {
 	rule := c.door.Gate.Rule(name)
 	s := &subscription{conn: c, name: name, info: t.info, filter: t.filter}
 	if rule.Log.Size > 0 {
-		if t.recoverable || rule.Recover || isTrue(t.override.Recover) {
+		if t.recoverable || override(t.override.Recover, rule.Recover) {
 			s.flags |= recoverable | positioned
 		}
-		if t.positioned || isTrue(t.override.Position) {
+		if t.positioned || override(t.override.Position, false) {
 			s.flags |= positioned
 		}
 	}
-	tells := rule.JoinLeave
-	if o := t.override.JoinLeave; o != nil {
-		tells = *o
-	}
+	tells := override(t.override.JoinLeave, rule.JoinLeave)
 	if tells {
 		s.flags |= announces
 	}
@@ -195,7 +192,13 @@ func (c *conn) newSubscription(name string, t *terms) *subscription {
 	return s
 }
 
-func isTrue(b *bool) bool { return b != nil && *b }
+// override is the token's word, or the rule's where the token says nothing.
+func override(token *bool, rule bool) bool {
+	if token != nil {
+		return *token
+	}
+	return rule
+}
 
 // result tells the client what it has. With what was missed, offset is what
 // the client asked for and its publications advance it.
