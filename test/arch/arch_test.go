@@ -11,7 +11,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -19,18 +18,19 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 const root = "../.."
 
 type pkg struct {
-	ImportPath   string
-	Dir          string
-	Imports      []string
-	TestImports  []string
-	XTestImports []string
-	GoFiles      []string
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	Imports    []string // may hold one twice
+
+	files []*ast.File
 }
 
 // layers from the bottom up. A package imports from the layers below its own
@@ -81,29 +81,55 @@ var walls = []struct {
 // list is "go list" over the whole module, once.
 func list(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-e", "-json", "./...")
+	all, err := listed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var listed = sync.OnceValues(func() (all []pkg, err error) {
+	cmd := exec.Command("go", "list", "-e", "-find", "-json=ImportPath,Dir,GoFiles", "./...")
 	cmd.Dir = root
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, &stderr)
+		return nil, fmt.Errorf("go list: %w\n%s", err, &stderr)
 	}
-	var all []pkg
-	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
 		var p pkg
-		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
+		if err := d.Decode(&p); err != nil {
+			return nil, err
+		}
+		if err := p.parse(); err != nil {
+			return nil, err
 		}
 		all = append(all, p)
 	}
 	if len(all) < 5 {
-		t.Fatalf("go list found %d packages only", len(all))
+		return nil, fmt.Errorf("go list found %d packages only", len(all))
 	}
-	return all
+	return all, nil
+})
+
+// parse reads the package's files. Imports are those of files for this system.
+func (p *pkg) parse() error {
+	for _, name := range p.GoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		p.files = append(p.files, f)
+		for _, i := range f.Imports {
+			p.Imports = append(p.Imports, strings.Trim(i.Path.Value, `"`))
+		}
+	}
+	return nil
 }
+
+// name is the package's path inside the module.
+func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, "magpie/") }
 
 func within(name string, patterns []string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
@@ -130,7 +156,7 @@ func layer(name string) (int, bool) {
 // checkLayers returns a sentence for each import that does not point down.
 func checkLayers(all []pkg) (wrong []string) {
 	for _, p := range all {
-		name, _ := strings.CutPrefix(p.ImportPath, "magpie/")
+		name := p.name()
 		own, known := layer(name)
 		if !known {
 			wrong = append(wrong, fmt.Sprintf("%s stands in no layer; give it a place in test/arch", name))
@@ -170,7 +196,7 @@ func TestImportsThatPointUpAreFound(t *testing.T) {
 
 func TestLibrariesStayBehindTheirPackage(t *testing.T) {
 	for _, p := range list(t) {
-		name, _ := strings.CutPrefix(p.ImportPath, "magpie/")
+		name := p.name()
 		for _, i := range p.Imports {
 			for _, w := range walls {
 				whole := i == w.prefix || strings.HasSuffix(w.prefix, "/") && strings.HasPrefix(i, w.prefix) ||
@@ -191,7 +217,7 @@ func TestEveryPackageHasAComment(t *testing.T) {
 			continue
 		}
 		doc := packageDoc(t, p)
-		name, _ := strings.CutPrefix(p.ImportPath, "magpie/")
+		name := p.name()
 		if doc == "" {
 			t.Errorf("%s has no package comment", name)
 			continue
@@ -205,26 +231,15 @@ func TestEveryPackageHasAComment(t *testing.T) {
 func packageDoc(t *testing.T, p pkg) string {
 	t.Helper()
 	var docs []string
-	for _, file := range p.GoFiles {
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text := docText(f); text != "" {
-			docs = append(docs, text)
+	for _, f := range p.files {
+		if f.Doc != nil {
+			docs = append(docs, f.Doc.Text())
 		}
 	}
 	if len(docs) > 1 {
 		t.Errorf("%s has %d package comments; keep one", p.ImportPath, len(docs))
 	}
 	return strings.Join(docs, "\n")
-}
-
-func docText(f *ast.File) string {
-	if f.Doc == nil {
-		return ""
-	}
-	return f.Doc.Text()
 }
 
 // Names that say nothing collect what belongs elsewhere.

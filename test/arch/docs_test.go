@@ -1,0 +1,85 @@
+package arch
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tree is every file and folder of the repository, by its path from the root;
+// folders end with a slash.
+func tree(t *testing.T) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && slices.Contains([]string{".git", "node_modules", "bin", "tmp"}, d.Name()) {
+			return filepath.SkipDir
+		}
+		name, err = filepath.Rel(root, name)
+		if d.IsDir() {
+			name += "/"
+		}
+		list = append(list, filepath.ToSlash(name))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// inQuotes finds what stands in backquotes and can be a path.
+var inQuotes = regexp.MustCompile("`(?:…/)?([a-zA-Z0-9_.][a-zA-Z0-9_./-]*)`")
+
+// placeholder finds what stands for a name, as in internal/protocol/NAME.
+var placeholder = regexp.MustCompile(`(^|/)[A-Z]+($|/)`)
+
+// missing returns the paths that a page names and that are not there: a whole
+// path, or the end of one, as in `hub/gap.go`.
+func missing(page string, all []string) (list []string) {
+	for _, m := range inQuotes.FindAllStringSubmatch(page, -1) {
+		name := m[1]
+		top, _, deep := strings.Cut(name, "/")
+		file := slices.Contains([]string{".go", ".lua", ".md", ".ts", ".tsx", ".js", ".mjs", ".yaml", ".css", ".html"}, filepath.Ext(name))
+		if placeholder.MatchString(name) || !file && !(deep && slices.Contains(all, top+"/")) {
+			continue
+		}
+		found := slices.ContainsFunc(all, func(path string) bool {
+			path = "/" + strings.TrimSuffix(path, "/")
+			return strings.HasSuffix(path, "/"+strings.TrimSuffix(name, "/"))
+		})
+		if !found {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// The pages about the code name files that are there.
+func TestFilesThatPagesNameExist(t *testing.T) {
+	const enforced = false // until the parts of engine/redis have their places
+	all := tree(t)
+	for _, page := range []string{"docs/architecture.md", "docs/concurrency.md", "docs/dependencies.md"} {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range missing(string(text), all) {
+			hold(t, enforced, []string{page + " names " + name + ", which is not there"})
+		}
+	}
+}
+
+func TestFilesThatAreNotThereAreFound(t *testing.T) {
+	page := "`internal/hub/gap.go` `hub/gap.go` `gap.go` `internal/hub` `internal/nowhere` `nowhere.go` `net/http` `hub/nowhere.go` `/websocket` `chan.go` `internal/NAME`"
+	got := missing(page, []string{"internal/", "internal/hub/", "internal/hub/gap.go", "internal/hub/chan.go"})
+	if want := []string{"internal/nowhere", "nowhere.go", "hub/nowhere.go"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
