@@ -1,6 +1,7 @@
 # make run    build and serve on http://localhost:8080; with Redis when MAGPIE_REDIS is set
 # make build  bin/magpie
 # make test   every test; installs what they need where it can, and else says what to install
+# make test-core  of them those in Go, with real redis-servers, without Node and browser; under 4 minutes
 # make check  format, vet, staticcheck, modules, generated pages
 # make docs   make the generated pages again
 # make bench  all loads beside a floor and a peer, into docs/performance.md; about 30 minutes
@@ -16,18 +17,20 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 # Pinned, so that a new check of theirs does not break an old commit of ours.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
+# One set of flags for all that is compiled, so that nothing is compiled twice.
+export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 BENCH       ?= .
 BENCH_ROUNDS ?= 5
 BENCH_FLAGS ?=
 
-.PHONY: run build web test test-go test-chat test-browser test-sdk check docs deps bench bench-hops clean
+.PHONY: run build web test test-core test-go test-chat test-browser test-sdk check docs deps bench bench-hops clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
 
 build: web
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/magpie ./cmd/magpie
+	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/magpie ./cmd/magpie
 
 # The chat app; without Node the binary has a page that says how to build it.
 web:
@@ -35,20 +38,25 @@ web:
 
 test: deps test-go test-chat test-browser test-sdk
 
-# The race detector makes things larger; what counts bytes and allocations runs without it.
+test-core:
+	@scripts/deps core
+	@$(MAKE) --no-print-directory test-go
+
+# The race detector makes things larger; what counts bytes and allocations runs
+# without it, as the binary is built.
 test-go:
 	$(GO) test -race -timeout 10m ./...
-	$(GO) test -count=1 -run 'Idle|Alloc' ./cmd/magpie ./internal/...
+	CGO_ENABLED=0 $(GO) test -count=1 -run 'Idle|Alloc' $$(grep -rlE '^func Test[A-Za-z0-9]*(Idle|Alloc)' --include=*_test.go cmd internal | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
 # The chat app's types and its pure parts.
 test-chat: web
 	cd web/chat && npm run --silent check && npm test --silent
 
 test-browser: build
-	scripts/test-browser
+	scripts/test-node browser
 
 test-sdk: build
-	scripts/test-sdk
+	scripts/test-node sdk
 
 check:
 	scripts/check-format
