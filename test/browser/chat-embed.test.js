@@ -1,24 +1,17 @@
 // The chat and the bell on somebody else's page.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { enter, say, shows } from "./support/app.js";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
 import { freePort, until } from "./support/process.js";
+import { secret, sign } from "./support/token.js";
 
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser?.close());
-
-const secret = "a secret of the test that is long enough";
-const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-function sign(claims) {
-  const head = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp: Math.floor(Date.now() / 1000) + 3600, ...claims })}`;
-  return `${head}.${createHmac("sha256", secret).update(head).digest("base64url")}`;
-}
 
 // A page of another origin, with a policy of its own.
 async function foreign(t, html) {

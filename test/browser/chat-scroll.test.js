@@ -1,5 +1,4 @@
-// The list of messages: long logs, a reading position that does not move, and
-// a page that stays quick.
+// The list of messages: long logs, and a reading position that does not move.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -13,12 +12,7 @@ let browser;
 before(async () => { browser = await launch(); });
 after(() => browser?.close());
 
-// One after the other, so that their order is known.
-async function publishAll(node, name, n) {
-  for (let i = 0; i < n; i++) await node.publish(JSON.stringify({ content: `${name}${i}`, name: `p${Math.floor(i / 3)}` }));
-}
-
-// A row in the middle of what is in sight, and where it stands.
+// A row in the middle of the view, and where it is.
 const place = (page) => page.evaluate(() => {
   const box = document.getElementById("scroll").getBoundingClientRect();
   for (let y = 80; y < box.height; y += 5) {
@@ -28,18 +22,20 @@ const place = (page) => page.evaluate(() => {
   return null;
 });
 const placeOf = (page, key) => page.evaluate((k) => document.querySelector(`[data-key="${k}"]`)?.getBoundingClientRect().top, key);
+// How many pixels are below the view.
+const fromEnd = (page) => page.evaluate(() => { const s = document.getElementById("scroll"); return s.scrollHeight - s.scrollTop - s.clientHeight; });
 const rowsInPage = (page) => page.locator("#messages > li").count();
 
 test("5: the history comes 40 at a time, and the row that is read does not move by more than 1 px", async (t) => {
   const node = await startMagpie(t);
-  await publishAll(node, "m", 400);
+  await node.publishAll("m", 400);
   const asked = [];
   const { page } = await open(t, browser, "about:blank");
   page.on("request", (r) => { if (r.url().includes("/history/chat")) asked.push(new URL(r.url()).searchParams.get("limit")); });
   await page.goto(`${node.url}/r/lobby`);
   await page.getByText("m399", { exact: true }).waitFor();
   assert.ok((await rowsInPage(page)) <= 81); // one page or two, and the day
-  assert.equal(await page.evaluate(() => { const s = document.getElementById("scroll"); return Math.round(s.scrollHeight - s.scrollTop - s.clientHeight); }), 0);
+  assert.equal(Math.round(await fromEnd(page)), 0);
   for (let i = 0; i < 12; i++) {
     await page.evaluate(() => { document.getElementById("scroll").scrollTop -= 350; });
     const [key, top] = await place(page);
@@ -54,39 +50,39 @@ test("5: the history comes 40 at a time, and the row that is read does not move 
 
 test("6, X11: a flood does not move who reads; the button counts and jumps", async (t) => {
   const node = await startMagpie(t);
-  await publishAll(node, "a", 100);
+  await node.publishAll("a", 100);
   const { page } = await enter(t, browser, node.url);
   await page.getByText("a99", { exact: true }).waitFor();
   await page.evaluate(() => { document.getElementById("scroll").scrollTop -= 700; });
   await page.locator("#latest").waitFor();
   await page.waitForTimeout(300);
   const [key, top] = await place(page);
-  await publishAll(node, "b", 500);
+  await node.publishAll("b", 500);
   await page.getByRole("button", { name: "99+ new messages" }).waitFor();
   assert.ok(Math.abs((await placeOf(page, key)) - top) <= 1, `moved by ${(await placeOf(page, key)) - top} px`);
   assert.ok((await rowsInPage(page)) <= 300);
   await page.locator("#latest").click();
   await page.getByText("b499", { exact: true }).waitFor();
   assert.equal(await page.locator("#latest").count(), 0);
-  await publishAll(node, "c", 300);
+  await node.publishAll("c", 300);
   await page.getByText("c299", { exact: true }).waitFor();
   assert.ok((await rowsInPage(page)) <= 300);
 });
 
 test("6: 100 px from the end still follows; one's own message always does", async (t) => {
   const node = await startMagpie(t);
-  await publishAll(node, "a", 60);
+  await node.publishAll("a", 60);
   const { page } = await enter(t, browser, node.url);
   await page.getByText("a59", { exact: true }).waitFor();
   await page.evaluate(() => { document.getElementById("scroll").scrollTop -= 90; });
   await page.waitForTimeout(100);
   await node.publish('{"content":"follows"}');
   await page.getByText("follows", { exact: true }).waitFor();
-  await until("it is in sight", () => page.evaluate(() => { const s = document.getElementById("scroll"); return s.scrollHeight - s.scrollTop - s.clientHeight < 2; }));
+  await until("it is in sight", async () => (await fromEnd(page)) < 2);
   await page.evaluate(() => { document.getElementById("scroll").scrollTop -= 600; });
   await page.locator("#latest").waitFor();
   await say(page, "mine");
-  await until("my own is in sight", () => page.evaluate(() => { const s = document.getElementById("scroll"); return s.scrollHeight - s.scrollTop - s.clientHeight < 2; }));
+  await until("my own is in sight", async () => (await fromEnd(page)) < 2);
 });
 
 test("10: days, groups, and the full time on hover", async (t) => {

@@ -1,20 +1,18 @@
-// How quick the app is. Tasks are measured in the time that the page's thread
-// had the processor: a machine that is busy with other things tells nothing
-// about the app. Run alone, after the others.
+// How fast the app is. Tasks are measured in processor time of the page's
+// thread, so that other work of the machine does not count. These tests run
+// alone, after the others.
 
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
+import { tempDir } from "./support/process.js";
 
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser?.close());
-
-// One after the other, so that their order is known.
-async function publishAll(node, name, n) {
-  for (let i = 0; i < n; i++) await node.publish(JSON.stringify({ content: `${name}${i}`, name: `p${Math.floor(i / 3)}` }));
-}
 
 // The best of three measurements; it has to be within the bound.
 async function best(t, measure, bound) {
@@ -26,7 +24,7 @@ async function best(t, measure, bound) {
 
 test("5: 10,000 messages scrolled back: all of them, in order, at most 300 rows, no task over 50 ms", async (t) => {
   const node = await startMagpie(t, { flags: ["--config", await config(t, "rules:\n  - match: chat\n    log: { size: 20000, age: 24h }\n")] });
-  await publishAll(node, "m", 10_000);
+  await node.publishAll("m", 10_000);
   const { page, context } = await open(t, browser, `${node.url}/r/lobby`);
   await page.getByText("m9999", { exact: true }).waitFor();
   const busy = await threadClock(page, context);
@@ -37,14 +35,14 @@ test("5: 10,000 messages scrolled back: all of them, in order, at most 300 rows,
     const before = await busy();
     await page.evaluate(scrollUp);
     steps.push((await busy()) - before);
-    const rows = await page.evaluate(look);
+    const rows = await page.evaluate(readRows);
     most = Math.max(most, rows.count);
     lowest = Math.min(lowest, rows.numbers[0]);
     assert.ok(rows.numbers.every((n, i) => i === 0 || n === rows.numbers[i - 1] + 1), "in order, none missing");
   }
   assert.equal(lowest, 0);
   assert.ok(most <= 300, `${most} rows`);
-  // A step is several tasks, so this is more than is asked.
+  // A step is several tasks, so this asks for more than the promise.
   const longest = Math.max(...steps);
   const late = steps.filter((ms) => ms > 50).length;
   t.diagnostic(`${steps.length} steps, the longest ${longest.toFixed(1)} ms, ${most} rows at most`);
@@ -55,14 +53,14 @@ test("5: 10,000 messages scrolled back: all of them, in order, at most 300 rows,
   await page.getByText("m9999", { exact: true }).waitFor();
 });
 
-// One step, and the tasks that it brings: two frames and what waits between.
+// One step, with the tasks that follow from it in two frames.
 const scrollUp = async () => {
   const box = document.getElementById("scroll");
   box.scrollTop = Math.max(0, box.scrollTop - 1_500);
   for (let i = 0; i < 2; i++) await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)));
 };
 
-const look = () => {
+const readRows = () => {
   const rows = [...document.querySelectorAll("#messages > li")];
   return { count: rows.length, numbers: rows.filter((r) => r.matches(".message")).map((r) => Number(r.querySelector(".text").textContent.slice(1))) };
 };
@@ -79,7 +77,7 @@ async function threadClock(page, context) {
 
 test("the first message is on the screen within 1 s", async (t) => {
   const node = await startMagpie(t);
-  await publishAll(node, "m", 100);
+  await node.publishAll("m", 100);
   const took = await best(t, async () => {
     const { page } = await open(t, browser, `${node.url}/classic`); // the browser is warm, the app is not
     const began = Date.now();
@@ -93,11 +91,7 @@ test("the first message is on the screen within 1 s", async (t) => {
 });
 
 async function config(t, text) {
-  const { mkdtemp, rm, writeFile } = await import("node:fs/promises");
-  const { tmpdir } = await import("node:os");
-  const { join } = await import("node:path");
-  const dir = await mkdtemp(join(tmpdir(), "magpie-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
-  await writeFile(join(dir, "magpie.yaml"), text);
-  return join(dir, "magpie.yaml");
+  const path = join(await tempDir(t), "magpie.yaml");
+  await writeFile(path, text);
+  return path;
 }

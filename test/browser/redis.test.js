@@ -12,12 +12,17 @@ let browser;
 before(async () => { browser = await launch(); });
 after(() => browser?.close());
 
-test("a message typed on one node shows on the other", async (t) => {
+// Two nodes on one Redis, with a reader on each.
+async function onTwoNodes(t) {
   const redis = await startRedis(t);
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
-  const ada = await open(t, browser, one.url);
-  const bob = await open(t, browser, two.url);
+  const [ada, bob] = [await open(t, browser, one.url), await open(t, browser, two.url)];
   await Promise.all([online(ada.page), online(bob.page)]);
+  return { redis, ada, bob };
+}
+
+test("a message typed on one node shows on the other", async (t) => {
+  const { ada, bob } = await onTwoNodes(t);
   await say(ada.page, "over the bridge");
   await shows(bob.page, ["over the bridge"]);
   await say(bob.page, "and back");
@@ -25,11 +30,7 @@ test("a message typed on one node shows on the other", async (t) => {
 });
 
 test("P1: a plain PUBLISH in Redis shows in the browser, and stays in the history", async (t) => {
-  const redis = await startRedis(t);
-  const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
-  const ada = await open(t, browser, one.url);
-  const bob = await open(t, browser, two.url);
-  await Promise.all([online(ada.page), online(bob.page)]);
+  const { redis, ada, bob } = await onTwoNodes(t);
   await redis.cli("PUBLISH", "chat", '{"content":"Hello from Redis"}');
   await shows(ada.page, ["Hello from Redis"]);
   await shows(bob.page, ["Hello from Redis"]);

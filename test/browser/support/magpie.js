@@ -20,16 +20,21 @@ export async function startMagpie(t, { redis, port, flags = [], env = {} } = {})
     if (node.ended) throw new Error(`${binary} ended: ${node.output}`);
     return answers(`${url}/readyz`);
   });
+  /** Publishes over HTTP and returns what the server answered. */
+  const publish = async (payload, channel = "chat") => {
+    const answer = await fetch(`${url}/publish/${channel}`, { method: "POST", body: payload, headers: { "Content-Type": "application/json" } });
+    if (!answer.ok) throw new Error(`publish: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  };
   return {
     url,
     port,
     end: node.end,
     output: () => node.output,
-    /** Publishes over HTTP and returns what the server answered. */
-    async publish(payload, channel = "chat") {
-      const answer = await fetch(`${url}/publish/${channel}`, { method: "POST", body: payload, headers: { "Content-Type": "application/json" } });
-      if (!answer.ok) throw new Error(`publish: ${answer.status} ${await answer.text()}`);
-      return answer.json();
+    publish,
+    /** Publishes n messages, NAME0, NAME1 …, one after the other so that their order is known; every three have one author. */
+    async publishAll(name, n) {
+      for (let i = 0; i < n; i++) await publish(JSON.stringify({ content: `${name}${i}`, name: `p${Math.floor(i / 3)}` }));
     },
   };
 }

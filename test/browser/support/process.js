@@ -1,7 +1,10 @@
-// Child processes that a test starts and that never outlive it.
+// Child processes and directories of a test. They are gone when it ends.
 
 import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 /** A port that was free a moment ago: the wished one if it is, else any. */
@@ -13,6 +16,13 @@ export function freePort(wished = 0) {
       server.close(() => resolve(port));
     });
   });
+}
+
+/** A directory that is removed when the test ends. */
+export async function tempDir(t) {
+  const dir = await mkdtemp(join(tmpdir(), "magpie-"));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
 }
 
 /**

@@ -174,7 +174,7 @@ export class App {
   closeRoom(name: string): void {
     if (name === lobby) return;
     const order = [...this.rooms.value.keys()];
-    if (this.current.value === name) this.openRoom(order[Math.max(0, order.indexOf(name) - 1)] ?? lobby);
+    if (this.current.value === name) this.openRoom(order[order.indexOf(name) - 1] ?? lobby);
     this.rooms.value.get(name)?.close();
     const rooms = new Map(this.rooms.value);
     rooms.delete(name);
@@ -205,12 +205,7 @@ export class App {
     this.rooms.value = new Map(this.rooms.value).set(name, room);
     if (this.#started) this.#open(room);
     this.sender.showPending(name);
-    let stored = mark;
-    effect(() => {
-      const now = room.mark.value;
-      if (now && now !== stored) local.setJSON(`mark.${name}`, now);
-      stored = now;
-    });
+    effect(() => { if (room.mark.value !== mark) local.setJSON(`mark.${name}`, room.mark.value); });
   }
 
   #open(room: RoomControl): void {

@@ -93,7 +93,7 @@ export function withPosition(room: Room, entries: readonly { readonly epoch: str
   let { epoch, top } = room;
   for (const e of entries) {
     if (e.offset === 0) continue;
-    if (e.epoch !== epoch && (epoch === "" || e.offset > 0)) {
+    if (e.epoch !== epoch) {
       // A page of older messages may have an older epoch; only what is behind
       // the newest message moves the position.
       if (epoch !== "" && room.items.at(-1)?.kind === "message" && (room.items.at(-1) as Message).epoch === epoch) continue;
@@ -138,18 +138,11 @@ function firstOf(items: readonly Item[]): Message | undefined {
   return items.find((i): i is Message => i.kind === "message" && i.offset > 0);
 }
 
-// Most messages are the newest. A message that fills a gap gets its place by a
-// search from the end.
+// Puts a message into its place, which is searched for from the end: most
+// messages are the newest. One without a log is the newest.
 function inserted(items: Item[], message: Message): Item[] {
-  const last = items.at(-1);
-  if (message.offset === 0 || !last || last.kind !== "message" || last.epoch !== message.epoch || last.offset < message.offset) {
-    if (message.offset === 0 || !endsBehind(items, message)) {
-      items.push(message);
-      return items;
-    }
-  }
   let at = items.length;
-  for (let i = items.length - 1; i >= 0; i--) {
+  for (let i = items.length - 1; i >= 0 && message.offset > 0; i--) {
     const item = items[i]!;
     if (item.kind !== "message") continue;
     if (item.epoch !== message.epoch || item.offset < message.offset) break;
@@ -157,14 +150,6 @@ function inserted(items: Item[], message: Message): Item[] {
   }
   items.splice(at, 0, message);
   return items;
-}
-
-function endsBehind(items: readonly Item[], message: Message): boolean {
-  for (let i = items.length - 1; i >= 0; i--) {
-    const item = items[i]!;
-    if (item.kind === "message") return item.epoch === message.epoch && item.offset > message.offset;
-  }
-  return false;
 }
 
 // The time and the way in may come after the message.

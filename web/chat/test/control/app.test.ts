@@ -159,10 +159,12 @@ test("opening a room adds, shows and keeps it; typing and presence go with it", 
 });
 
 test("a closed room is left and forgotten, and the one before it is shown; the lobby stays", async () => {
-  const s = setup({}, { rooms: '["lobby","a","b"]' });
+  const s = setup({}, { rooms: '["lobby","a","b","c"]' });
   await s.started();
-  s.app.openRoom("b");
+  s.app.openRoom("c");
   s.app.closeRoom("a");
+  expect([s.names(), s.app.current.value]).toEqual([["lobby", "b", "c"], "c"]);
+  s.app.closeRoom("c");
   expect([s.names(), s.app.current.value]).toEqual([["lobby", "b"], "b"]);
   s.app.closeRoom("b");
   expect([s.names(), s.app.current.value, s.local.get("rooms")]).toEqual([["lobby"], "lobby", '["lobby"]']);

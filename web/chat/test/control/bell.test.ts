@@ -84,6 +84,16 @@ test("reading all is told to the other devices and kept here", async () => {
   expect([next.titles(), next.unread()]).toEqual([["Two", "One"], 0]);
 });
 
+test("a stored mark that is broken is none", async () => {
+  for (const mark of ['{"epoch":"e"}', '{"read":9}', "null", "x"]) {
+    const s = setup(newWorld(), memoryStore({ "bell.42": mark }));
+    s.notice("One");
+    s.bell.serverSubscribed(channel);
+    await microtasks();
+    expect(s.unread(), mark).toBe(1);
+  }
+});
+
 test("a log that cannot be read leaves the live notices", async () => {
   const s = setup();
   s.api.error = new TypeError("no network");

@@ -143,6 +143,20 @@ test("another room starts anew, and the old one is asked for no more", async () 
   expect(s.names()).toEqual(["user me", "user ann"]);
 });
 
+test("who was away from another room has not left this one", async () => {
+  const s = await setup();
+  await s.clock.advance(150);
+  s.are("me"); // ann is missing in the lobby
+  await s.clock.advance(1_000);
+  const ops = await liveRoom(s, "ops");
+  s.connection.presence.set("chat:ops", clients("me", "ann"));
+  s.presence.watch(ops);
+  await s.clock.advance(8_150);
+  s.connection.presence.set("chat:ops", clients("me"));
+  await s.clock.advance(2_000);
+  expect(ops.room.value.items).toEqual([]);
+});
+
 test("an answer that comes after the room was changed is dropped", async () => {
   const s = await setup();
   let answer = (_: Record<string, PublisherInfo>) => {};

@@ -173,6 +173,17 @@ test("another epoch is a gap, and the room goes on in the new one (D10)", async 
   expect(room.room.value).toMatchObject({ epoch: "e", top: 2 });
 });
 
+test("a log that is empty in its new epoch is where the room is then", async () => {
+  const w = newWorld();
+  const room = await liveRoom(w);
+  room.room.value = { ...room.room.value, epoch: "lost", top: 9 };
+  await w.connection.subscribed("chat", at(0));
+  expect(room.room.value).toMatchObject({ epoch: "e", top: 0 });
+  const { length } = w.api.requests;
+  await w.connection.subscribed("chat", at(0));
+  expect(w.api.requests).toHaveLength(length);
+});
+
 test("a gap that cannot be read is marked, and the next connection tries again", async () => {
   const w = newWorld();
   w.api.appendAll("chat", 1);

@@ -172,6 +172,17 @@ test("an acknowledged message is shown as sent until it arrives, for 10 s at the
   expect(pendingIn(s.lobby)).toEqual([]);
 });
 
+test("each acknowledged message has its own 10 s", async () => {
+  const s = await newSender();
+  s.sender.send("lobby", "a", null);
+  await s.connection.published[0]!.answer();
+  await s.clock.advance(5_000);
+  s.sender.send("lobby", "b", null);
+  await s.connection.published[1]!.answer();
+  await s.clock.advance(5_000);
+  expect(pendingIn(s.lobby)).toEqual([["b", "sent"]]);
+});
+
 test("a message that arrives before the answer leaves the outbox at once", async () => {
   const s = await newSender();
   s.sender.send("lobby", "a", null);

@@ -73,6 +73,7 @@ test("a tab keeps its id over a reload; a duplicated tab gets its own", async ()
   const browser = new FakeBrowser();
   const first = await browser.open();
   const { id } = first.tabs;
+  expect(id).toMatch(/^[0-9a-f]{32}$/);
   expect(first.session.get("tab")).toBe(id);
   const copy = await browser.open({ session: memoryStore({ tab: id }) });
   expect(copy.tabs.id).not.toBe(id);

@@ -32,7 +32,7 @@ test("a notice is a title, a text, or both; a plain text counts too", () => {
   expect(of("plain")).toMatchObject({ title: "", text: "plain", priority: "normal", link: null });
   expect(of({ title: "x".repeat(999), text: "y".repeat(9_999), priority: "low" })).toMatchObject({ title: "x".repeat(200), text: "y".repeat(2_000), priority: "low" });
   for (const data of [{}, { title: " " }, null, 7, ["x"], " "]) expect(of(data)).toBeUndefined();
-  expect(withEntry(emptyBell, { data: "x" }, 7).notices[0]!.time).toBe(7);
+  for (const time of [undefined, 0, "9"]) expect(withEntry(emptyBell, { data: "x", time: time as number }, 7).notices[0]!.time).toBe(7);
 });
 
 test("a mark of another epoch, or one that is no number, counts for nothing", () => {

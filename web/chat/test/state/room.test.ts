@@ -152,6 +152,12 @@ test("a gap that is filled puts its messages in their place, also around other i
   expect(texts(r)).toEqual(["m1", "m2", "m4", "m5", "m6", "m8", "presence"]);
 });
 
+test("a message without a log is the newest, wherever it comes", () => {
+  let r = withMessages(room(message(5)), [message(0)]);
+  r = withMessages(r, [message(6), { ...message(0), key: "live 2", text: "second" }]);
+  expect(texts(r)).toEqual(["m5", "m0", "m6", "second"]);
+});
+
 test("older messages of a live batch stand in front, in order", () => {
   expect(texts(withMessages(room(message(5)), [message(3), message(6), message(2)]))).toEqual(["m2", "m3", "m5", "m6"]);
 });
