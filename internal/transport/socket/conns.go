@@ -2,11 +2,14 @@ package socket
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Watched is a connection as its reader sees it: a poller, which must not be
@@ -70,9 +73,22 @@ func New[C Watched](cfg Config) (*Conns[C], error) {
 	return s, nil
 }
 
-// Add makes c a connection over nc, which nobody reads yet. False: Close was
-// called; nc is closed then.
-func (s *Conns[C]) Add(c C, nc net.Conn) bool {
+// headTimeout bounds the writing of a head. It fits any socket's empty send
+// buffer; only a broken one needs the bound.
+const headTimeout = 5 * time.Second
+
+// ErrClosed is returned for what comes after the end of a connection, or after
+// Close.
+var ErrClosed = errors.New("connection closed")
+
+// Add writes head to nc, whose deadlines end then, and makes c the connection
+// over it; nobody reads it yet. It blocks for as long as a write of some hundred
+// bytes takes. After an error nc is closed.
+func (s *Conns[C]) Add(c C, nc net.Conn, head []byte) error {
+	if err := s.writeHead(nc, head); err != nil {
+		nc.Close()
+		return err
+	}
 	slot := c.Slot()
 	slot.Net = nc
 	if !s.portable {
@@ -81,12 +97,23 @@ func (s *Conns[C]) Add(c C, nc net.Conn) bool {
 	n := s.turn.Add(1) % uint32(len(s.shards))
 	slot.shard = int32(n)
 	s.Acquire()
-	if s.shards[n].add(c) {
-		return true
+	if !s.shards[n].add(c) {
+		slot.close()
+		s.Release()
+		return ErrClosed
 	}
-	slot.close()
-	s.Release()
-	return false
+	return nil
+}
+
+func (s *Conns[C]) writeHead(nc net.Conn, head []byte) error {
+	if s.Closing() {
+		return ErrClosed
+	}
+	nc.SetDeadline(time.Now().Add(headTimeout))
+	if _, err := nc.Write(head); err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	return nc.SetDeadline(time.Time{})
 }
 
 // Read lets c's reader begin, or go on after Pause. The caller is the reader

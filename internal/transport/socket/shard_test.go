@@ -9,12 +9,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type conn struct{ slot Slot }
+// conn is a connection that tells what it is told.
+type conn struct {
+	slot         Slot
+	received     chan string
+	lost         chan error
+	inside, stop atomic.Bool
+}
 
-func (c *conn) Slot() *Slot          { return &c.slot }
-func (c *conn) Received([]byte) bool { return true }
-func (c *conn) Lost(error)           {}
-func (c *conn) Inside() bool         { return false }
+func (c *conn) Slot() *Slot { return &c.slot }
+func (c *conn) Received(b []byte) bool {
+	c.received <- string(b)
+	return !c.stop.Load()
+}
+func (c *conn) Lost(err error) { c.lost <- err }
+func (c *conn) Inside() bool   { return c.inside.Load() }
 
 // An event that was fetched before a close does not reach the connection that
 // took the place (and maybe the descriptor) after it.

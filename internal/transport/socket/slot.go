@@ -28,9 +28,6 @@ func (s *Slot) TryWrite(b []byte) (int, error) {
 	return tryWrite(s.raw, b)
 }
 
-// CanTry tells whether TryWrite can take anything.
-func (s *Slot) CanTry() bool { return s.raw != nil }
-
 // CloseWrite ends our direction and tells whether that could be done.
 func (s *Slot) CloseWrite() bool {
 	h, ok := s.Net.(interface{ CloseWrite() error })

@@ -7,6 +7,8 @@ import (
 	"net/http/httputil"
 	"testing"
 	"testing/iotest"
+
+	"magpie/internal/transport/socket"
 )
 
 // Whatever part of a body a socket takes at a time, the body comes out whole:
@@ -24,7 +26,7 @@ func TestChunksInParts(t *testing.T) {
 				frames[i] = bytes.Repeat([]byte{byte('a' + dice.IntN(26))}, dice.IntN(300))
 				want = append(want, frames[i]...)
 			}
-			b := batch{c: c, frames: frames}
+			b := batch{c: c, frames: socket.NewFrames(frames)}
 			for out := b.Fill(buf); len(out) > 0; out = b.Fill(buf) {
 				n := 1 + dice.IntN(len(out))
 				wire = append(wire, out[:n]...)
@@ -43,7 +45,7 @@ func TestChunksInParts(t *testing.T) {
 // orderly end.
 func TestAChunkThatWasNotTaken(t *testing.T) {
 	c := &Conn{}
-	b := batch{c: c, frames: [][]byte{[]byte("event")}}
+	b := batch{c: c, frames: socket.NewFrames([][]byte{[]byte("event")})}
 	b.Fill(make([]byte, 100))
 	if n := b.wrote(0); n != 0 || c.chunk.left() != 0 {
 		t.Errorf("%d octets are out, %d are to come", n, c.chunk.left())
@@ -57,7 +59,7 @@ func TestAChunkThatWasNotTaken(t *testing.T) {
 func TestTheEndEndsAChunk(t *testing.T) {
 	for cut := range 3 {
 		c := &Conn{}
-		b := batch{c: c, frames: [][]byte{[]byte("event")}}
+		b := batch{c: c, frames: socket.NewFrames([][]byte{[]byte("event")})}
 		out := b.Fill(make([]byte, 100))
 		wire := bytes.Clone(out[:len(out)-cut])
 		if n := b.wrote(len(wire)); n != 5 {

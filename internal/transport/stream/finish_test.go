@@ -13,8 +13,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"magpie/internal/transport/socket"
 )
 
+// A Close cuts a write short that waits for a client which takes nothing.
 func TestCloseCutsAWriteShort(t *testing.T) {
 	for _, w := range ways[:2] {
 		t.Run(w.name, func(t *testing.T) {
@@ -39,7 +42,8 @@ func TestCloseCutsAWriteShort(t *testing.T) {
 	}
 }
 
-func TestFinishSaysALastWord(t *testing.T) {
+// The close message comes behind what was written, and the answer ends in order.
+func TestFinishSendsAMessage(t *testing.T) {
 	everyWay(t, func(t *testing.T, e *endpoint) {
 		c, res := e.get(t)
 		send(t, c, "one,")
@@ -54,7 +58,8 @@ func TestFinishSaysALastWord(t *testing.T) {
 	})
 }
 
-func TestTheLastWordWaitsForAWrite(t *testing.T) {
+// The close message waits for a write that is under way.
+func TestTheCloseMessageWaitsForAWrite(t *testing.T) {
 	e := listen(t, ways[0])
 	e.srv.cfg.endWait = time.Hour
 	c, _, in := e.ask(t, request)
@@ -82,6 +87,7 @@ func TestTheLastWordWaitsForAWrite(t *testing.T) {
 	}
 }
 
+// A client that never ends its direction does not hold the socket.
 func TestAnEndIsNotWaitedForLong(t *testing.T) {
 	e := listen(t, ways[0])
 	e.srv.cfg.endWait = 50 * time.Millisecond
@@ -90,6 +96,8 @@ func TestAnEndIsNotWaitedForLong(t *testing.T) {
 	eventually(t, "the end", func() bool { return e.srv.Len() == 0 })
 }
 
+// What a client sends while the close message is on its way does not take that
+// from it: closed at once, the socket would answer with a reset.
 func TestAnEndWaitsForTheClients(t *testing.T) {
 	e := listen(t, ways[0])
 	e.srv.cfg.endWait = time.Hour
@@ -110,6 +118,8 @@ func TestAnEndWaitsForTheClients(t *testing.T) {
 	eventually(t, "the end", func() bool { return e.srv.Len() == 0 })
 }
 
+// A frame that breaks off in its middle is no orderly end: the client must not
+// take the body for whole.
 func TestABrokenFrameBreaksTheBody(t *testing.T) {
 	e := listen(t, ways[0])
 	c, _, in := e.ask(t, request)
@@ -136,6 +146,7 @@ func TestABrokenFrameBreaksTheBody(t *testing.T) {
 	}
 }
 
+// A server that closes ends the streams that are left, opens none, and waits.
 func TestServerClose(t *testing.T) {
 	for _, w := range ways[:2] {
 		t.Run(w.name, func(t *testing.T) {
@@ -152,14 +163,15 @@ func TestServerClose(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
-			if _, err := e.srv.Open(&hijacked{t: t}, httptest.NewRequest("GET", "/", nil), e); !errors.Is(err, ErrClosed) {
+			if _, err := e.srv.Open(&hijacked{t: t}, httptest.NewRequest("GET", "/", nil), e); !errors.Is(err, socket.ErrClosed) {
 				t.Errorf("opened after Close: %v", err)
 			}
 		})
 	}
 }
 
-func TestServerCloseWithoutPatience(t *testing.T) {
+// A Close that may not wait cuts off who does not end.
+func TestServerCloseIsBounded(t *testing.T) {
 	e := listen(t, ways[0])
 	e.ask(t, request)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -183,6 +195,8 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return ours, bufio.NewReadWriter(bufio.NewReader(ours), bufio.NewWriter(ours)), nil
 }
 
+// Streams come and go in all ways at once: every client is told or had asked
+// for it, and nothing is left.
 func TestChurn(t *testing.T) {
 	for _, w := range ways[:2] {
 		t.Run(w.name, func(t *testing.T) {

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"magpie/internal/fault"
+	"magpie/internal/transport/socket"
 )
 
-// closeTimeout is how long a write may go on after the end, so that a client that
-// takes nothing does not hold the handler.
+// closeTimeout is how long a write may go on after the end, so that a client
+// that takes nothing does not hold the handler.
 const closeTimeout = time.Second
 
 // managed is a stream whose connection net/http keeps: others go over the same
@@ -20,18 +21,20 @@ type managed struct {
 	control *http.ResponseController
 	timeout time.Duration
 	client  Client
-	done    chan struct{} // closed by finish
 
-	closing sync.Once
+	open   context.Context // ended by finish
+	end    context.CancelFunc
+	ending sync.Once
 
 	writing sync.Mutex // held while w is in use; guards what follows
 	failed  bool       // a write broke off: nothing more may follow it
 
-	last []byte // set before done is closed, read after it
+	last []byte // set before open ends, read after it
 }
 
 func (s *Server) manage(w http.ResponseWriter, client Client) (*Conn, error) {
-	m := &managed{w: w, control: http.NewResponseController(w), timeout: s.cfg.WriteTimeout, client: client, done: make(chan struct{})}
+	m := &managed{w: w, control: http.NewResponseController(w), timeout: s.cfg.WriteTimeout, client: client}
+	m.open, m.end = context.WithCancel(context.Background())
 	// What comes next on this connection is up to this session, not to the
 	// server's limits for short requests.
 	if err := m.control.SetReadDeadline(time.Time{}); err != nil {
@@ -48,13 +51,13 @@ func (s *Server) manage(w http.ResponseWriter, client Client) (*Conn, error) {
 func (m *managed) write(frames [][]byte) error {
 	m.writing.Lock()
 	defer m.writing.Unlock()
-	if m.closed() {
-		return ErrClosed
+	if m.open.Err() != nil {
+		return socket.ErrClosed
 	}
 	if err := m.control.SetWriteDeadline(time.Now().Add(m.timeout)); err != nil {
 		return err
 	}
-	if m.closed() { // finish's own, shorter deadline may just have been undone
+	if m.open.Err() != nil { // finish's own, shorter deadline may just have been undone
 		m.control.SetWriteDeadline(time.Now().Add(closeTimeout))
 	}
 	for _, f := range frames {
@@ -68,19 +71,10 @@ func (m *managed) write(frames [][]byte) error {
 	return err
 }
 
-func (m *managed) closed() bool {
-	select {
-	case <-m.done:
-		return true
-	default:
-		return false
-	}
-}
-
 func (m *managed) finish(message []byte) {
-	m.closing.Do(func() {
-		m.last = message // seen by whoever sees done closed
-		close(m.done)
+	m.ending.Do(func() {
+		m.last = message
+		m.end()
 		m.control.SetWriteDeadline(time.Now().Add(closeTimeout))
 	})
 }
@@ -90,11 +84,11 @@ func (m *managed) finish(message []byte) {
 func (m *managed) wait(ctx context.Context) {
 	defer m.client.Gone(fault.ReasonClient)
 	select {
-	case <-m.done:
+	case <-m.open.Done():
 	case <-ctx.Done():
 	}
 	m.finish(nil)
-	m.writing.Lock() // a write under way ends first; a later one sees done
+	m.writing.Lock() // a write under way ends first; a later one sees the end
 	defer m.writing.Unlock()
 	if len(m.last) > 0 && !m.failed {
 		_, _ = m.w.Write(m.last) // a client that has gone needs no close message

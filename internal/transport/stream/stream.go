@@ -27,9 +27,6 @@ import (
 	"magpie/internal/transport/socket"
 )
 
-// ErrClosed is returned for what comes after a stream's end.
-var ErrClosed = errors.New("stream: closed")
-
 // Client is told how its stream ends.
 type Client interface {
 	// Gone says that nobody takes the stream any more. It may come before Open
@@ -47,8 +44,8 @@ type Config struct {
 	// forcePortable makes connections that are taken over do without pollers
 	// and without writes that do not block.
 	forcePortable bool
-	// headTimeout and endWait are the constants but for tests.
-	headTimeout, endWait time.Duration
+	// endWait is the constant but for tests.
+	endWait time.Duration
 }
 
 // Server holds what streams share. All methods are safe for concurrent use.
@@ -64,7 +61,6 @@ const readBuffer = 4 << 10
 // New starts the pollers. Close stops them.
 func New(cfg Config) (*Server, error) {
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
-	cfg.headTimeout = cmp.Or(cfg.headTimeout, headTimeout)
 	cfg.endWait = cmp.Or(cfg.endWait, endWait)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -88,14 +84,20 @@ func (s *Server) Len() int { return s.conns.Len() }
 // far. The handler then calls Serve and returns. Blocks for as long as a write
 // of some hundred bytes takes; an error says that nobody is there to be told.
 func (s *Server) Open(w http.ResponseWriter, r *http.Request, client Client) (*Conn, error) {
-	if r.ProtoMajor == 1 && r.TLS == nil {
-		nc, rw, err := http.NewResponseController(w).Hijack()
-		if err == nil {
-			return s.takeOver(nc, rw, w.Header(), r, client)
-		}
-		if !errors.Is(err, http.ErrNotSupported) {
-			return nil, err
-		}
+	if r.ProtoMajor != 1 || r.TLS != nil {
+		return s.manage(w, client)
 	}
-	return s.manage(w, client)
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	switch {
+	case errors.Is(err, http.ErrNotSupported):
+		return s.manage(w, client)
+	case err != nil:
+		return nil, err
+	}
+	c := &Conn{srv: s, client: client, bare: r.ProtoMinor == 0, discarded: uint32(rw.Reader.Buffered())}
+	if err := s.conns.Add((*watched)(c), nc, c.head(w.Header())); err != nil {
+		return nil, err
+	}
+	s.conns.Read((*watched)(c))
+	return c, nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"magpie/internal/fault"
+	"magpie/internal/transport/socket"
 )
 
 func TestFramesArriveAtOnce(t *testing.T) {
@@ -46,7 +47,7 @@ func TestFramesArriveAtOnce(t *testing.T) {
 			t.Errorf("an orderly end gives %q, %v", rest, err)
 		}
 		<-e.ended
-		if err := c.Write([][]byte{[]byte("x")}); !errors.Is(err, ErrClosed) {
+		if err := c.Write([][]byte{[]byte("x")}); !errors.Is(err, socket.ErrClosed) {
 			t.Errorf("write after the end: %v", err)
 		}
 	})
@@ -57,7 +58,6 @@ func TestFramesArriveAtOnce(t *testing.T) {
 func TestLimitsForRequestsEnd(t *testing.T) {
 	everyWay(t, func(t *testing.T, e *endpoint) {
 		t.Parallel()
-		e.srv.cfg.headTimeout = requests
 		c, res := e.get(t)
 		limits := time.NewTimer(requests + 500*time.Millisecond)
 		defer limits.Stop()
@@ -161,9 +161,6 @@ func (d *deadlines) SetWriteDeadline(at time.Time) error {
 	return d.TCPConn.SetWriteDeadline(at)
 }
 
-// A Close cuts a write short that waits for a client which takes nothing.
-// The last word comes behind what was written, and the answer ends in order.
-// The last word waits for a write that is under way.
 // An old client gets a body without chunks, and the end of the connection is
 // its end. Proxies ask like this, too.
 func TestHTTP10(t *testing.T) {
@@ -273,13 +270,3 @@ func TestAHalfClosedClientHasGone(t *testing.T) {
 		})
 	}
 }
-
-// A client that never ends its direction does not hold the socket.
-// What a client sends while the last word is on its way does not take that
-// from it: closed at once, the socket would answer with a reset.
-// A frame that breaks off in its middle is no orderly end: the client must not
-// take the body for whole.
-// A server that closes ends the streams that are left, opens none, and waits.
-// A Close that may not wait cuts off who does not end.
-// Streams come and go in all ways at once: every client is told or had asked
-// for it, and nothing is left.

@@ -12,13 +12,13 @@ import (
 // so. After a part, the next call must be Write, beginning with the rest. The
 // frame is not kept. An error is final.
 func (c *Conn) TryWrite(frame []byte) (int, error) {
-	if c.managed != nil || !c.slot.CanTry() || !c.token.TryLock() {
+	if c.managed != nil || !c.token.TryLock() {
 		return 0, nil
 	}
 	switch {
 	case c.shut:
 		c.token.Unlock()
-		return 0, ErrClosed
+		return 0, socket.ErrClosed
 	case c.chunk.left() > 0:
 		c.token.Unlock()
 		return 0, nil
@@ -36,7 +36,7 @@ func (c *Conn) tryFrame(frame []byte) (n int, err error) {
 	buf := buffers.Get().(*[socket.Chunk]byte)
 	defer buffers.Put(buf)
 	one := [1][]byte{frame}
-	b := batch{c: c, frames: one[:]}
+	b := batch{c: c, frames: socket.NewFrames(one[:])}
 	for n < len(frame) {
 		out := b.Fill(buf[:])
 		k, err := c.slot.TryWrite(out)
@@ -60,10 +60,10 @@ func (c *Conn) Write(frames [][]byte) error {
 	c.token.Lock()
 	if c.shut || c.finishing.Load() {
 		c.release(nil)
-		return ErrClosed
+		return socket.ErrClosed
 	}
 	b := batches.Get().(*batch)
-	b.c, b.frames = c, frames
+	b.c, b.frames = c, socket.NewFrames(frames)
 	err := b.pump.Write(&c.slot, c.srv.cfg.WriteTimeout)
 	*b = batch{pump: b.pump}
 	batches.Put(b)
@@ -86,8 +86,7 @@ func (c *Conn) release(err error) {
 // batch is one write under way. Its token is held.
 type batch struct {
 	c      *Conn
-	frames [][]byte
-	off    int          // written of frames[0]
+	frames socket.Frames
 	pump   *socket.Pump // made once, for Write
 }
 
@@ -101,42 +100,17 @@ var batches = sync.Pool{New: func() any {
 // the next one, with as many frames in it as there is room for.
 func (b *batch) Fill(buf []byte) []byte {
 	if b.c.bare {
-		return b.append(buf[:0], b.rest(len(buf)))
+		return b.frames.Append(buf[:0], len(buf))
 	}
 	k := &b.c.chunk
 	if !k.open() {
-		size := b.rest(len(buf) - chunkLines)
+		size := b.frames.Len(len(buf) - chunkLines)
 		if size == 0 {
 			return nil
 		}
 		k.start(size)
 	}
-	return k.appendTail(b.append(k.appendHead(buf[:0]), k.left()))
-}
-
-// rest is how much of the frames has still to be written, or most.
-func (b *batch) rest(most int) int {
-	n := -b.off
-	for _, f := range b.frames {
-		if n += len(f); n >= most {
-			return most
-		}
-	}
-	return n
-}
-
-// append puts the next n octets of the frames behind out.
-func (b *batch) append(out []byte, n int) []byte {
-	off := b.off
-	for _, f := range b.frames {
-		part := f[off:]
-		part = part[:min(n, len(part))]
-		out, n, off = append(out, part...), n-len(part), 0
-		if n == 0 {
-			break
-		}
-	}
-	return out
+	return k.appendTail(b.frames.Append(k.appendHead(buf[:0]), k.left()))
 }
 
 // Advance implements socket.Source.
@@ -148,10 +122,6 @@ func (b *batch) wrote(n int) int {
 	if !b.c.bare {
 		n = b.c.chunk.wrote(n)
 	}
-	b.off += n
-	for len(b.frames) > 0 && b.off >= len(b.frames[0]) {
-		b.off -= len(b.frames[0])
-		b.frames = b.frames[1:]
-	}
+	b.frames.Advance(n)
 	return n
 }

@@ -50,7 +50,7 @@ func TestIndependentClient(t *testing.T) {
 	})
 }
 
-// Over TLS: messages both ways, liveness, and a goodbye that arrives.
+// Over TLS: messages both ways, liveness, and a close frame that arrives.
 func TestOverTLS(t *testing.T) {
 	w := wheel.New(10 * time.Millisecond)
 	go w.Run(t.Context())

@@ -1,6 +1,10 @@
 package ws
 
-import "magpie/internal/fault"
+import (
+	"strings"
+
+	"magpie/internal/fault"
+)
 
 // closePlan is how a connection is closed. There is one: the first.
 type closePlan struct {
@@ -17,42 +21,26 @@ type closePlan struct {
 // of all that close a connection counts. Messages that were read before still
 // reach the handler. code 0 sends no code; text is cut to what a frame can
 // hold.
-func (c *Conn) CloseWith(code uint16, text string) { c.closeFor(fault.ReasonClient, code, text) }
-
-func (c *Conn) closeFor(r fault.Reason, code uint16, text string) {
-	text = cut(text)
-	c.startClose(closePlan{
-		info:  CloseInfo{Reason: r, Code: code, Text: text},
-		frame: appendClose(nil, code, text),
-	})
-}
-
-// cut shortens a text to 123 octets, between two characters.
-func cut(text string) string {
-	const most = maxControl - 2
-	if len(text) <= most {
-		return text
-	}
-	n := most
-	for n > 0 && text[n]&0xc0 == 0x80 {
-		n--
-	}
-	return text[:n]
+func (c *Conn) CloseWith(code uint16, text string) {
+	c.close(CloseInfo{Reason: fault.ReasonClient, Code: code, Text: text}, false)
 }
 
 // fail closes the connection for something that this package found.
 func (c *Conn) fail(v *violation, queued bool) {
-	code, text := v.code, ""
+	info := CloseInfo{Reason: v.reason, Code: v.code, Err: v}
 	if h, ok := c.h.(Codes); ok {
-		if own, says := h.CloseCode(v.reason); own != 0 {
-			code, text = own, cut(says)
+		if code, text := h.CloseCode(v.reason); code != 0 {
+			info.Code, info.Text = code, text
 		}
 	}
-	c.startClose(closePlan{
-		info:   CloseInfo{Reason: v.reason, Code: code, Text: text, Err: v},
-		frame:  appendClose(nil, code, text),
-		queued: queued,
-	})
+	c.close(info, queued)
+}
+
+// close closes the connection with a close frame that says what info says.
+func (c *Conn) close(info CloseInfo, queued bool) {
+	most := min(len(info.Text), maxControl-2)
+	info.Text = strings.ToValidUTF8(info.Text[:most], "") // cut between two characters
+	c.startClose(closePlan{info, appendClose(nil, info.Code, info.Text), queued})
 }
 
 // startClose carries out p, and tells whether it is the first.
@@ -69,8 +57,8 @@ func (c *Conn) startClose(p closePlan) bool {
 
 	c.due.Store(c.srv.cfg.Wheel.Ticks()) // nothing may move it after this
 	c.srv.cfg.Wheel.Add(&c.timer, c.srv.cfg.CloseWait)
-	if !p.queued {
-		c.sendClose(p.frame)
+	if !p.queued && p.frame != nil {
+		c.queue(ctlClose, p.frame)
 	}
 	if start {
 		c.srv.workers.add(c)
@@ -82,7 +70,7 @@ func (c *Conn) startClose(p closePlan) bool {
 func (c *Conn) report(p *closePlan) {
 	defer c.srv.conns.Release()
 	if p.queued {
-		c.sendClose(p.frame)
+		c.queue(ctlClose, p.frame)
 	}
 	c.h.Closed(p.info)
 }

@@ -1,7 +1,7 @@
 package ws
 
 import (
-	"errors"
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -60,27 +60,17 @@ type Config struct {
 	forcePortable bool
 }
 
-func (c *Config) setDefaults() error {
-	if c.Wheel == nil {
-		return errors.New("ws: Config.Wheel is missing")
-	}
-	defaultTo(&c.MaxMessage, 64<<10)
-	defaultTo(&c.WriteTimeout, 10*time.Second)
-	defaultTo(&c.PingEvery, 25*time.Second)
-	defaultTo(&c.PongWait, 10*time.Second)
-	defaultTo(&c.CloseWait, 5*time.Second)
-	defaultTo(&c.Workers, 1024)
+func (c *Config) setDefaults() {
+	c.MaxMessage = cmp.Or(c.MaxMessage, 64<<10)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.PingEvery = cmp.Or(c.PingEvery, 25*time.Second)
+	c.PongWait = cmp.Or(c.PongWait, 10*time.Second)
+	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
+	c.Workers = cmp.Or(c.Workers, 1024)
 	if c.Received == nil {
 		c.Received = func(int) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return nil
-}
-
-func defaultTo[T int | time.Duration](v *T, d T) {
-	if *v <= 0 {
-		*v = d
 	}
 }

@@ -110,7 +110,7 @@ func rows() []row {
 	}
 	add("binary need not be text", sent(masked(fin|byte(Binary), "\xff\xfe"), bye(1000)), echoedBin("\xff\xfe"), normal)
 
-	// 7: the goodbye (W14).
+	// 7: the close handshake (W14).
 	add("close", sent(bye(1000)), normal)
 	add("close without a code", sent(masked(fin|opClose, "")), got{opClose, ""})
 	add("close, then more", sent(text("ok"), bye(1000), ping("no"), text("no"), bye(1000)), echoed("ok"), normal)
@@ -209,13 +209,13 @@ func TestConformance(t *testing.T) {
 }
 
 // checkAnswers compares what came with what should have. Pongs overtake
-// messages, since a handler may be busy; the goodbye overtakes nothing. Where
+// messages, since a handler may be busy; the close frame overtakes nothing. Where
 // pongs are written by another goroutine only the latest of several has to
 // come (RFC 6455 section 5.5.3).
 func checkAnswers(t *testing.T, frames, want []got, latestPong bool) {
 	t.Helper()
 	if n := len(frames); n == 0 || frames[n-1].op != opClose {
-		t.Fatalf("answers do not end with a goodbye: %v", frames)
+		t.Fatalf("answers do not end with a close frame: %v", frames)
 	}
 	pongs, others := split(frames)
 	wantPongs, wantOthers := split(want)

@@ -57,7 +57,6 @@ type Conn struct {
 	reported bool // Closed was called, or is being called
 	sent     bool // our close frame was written
 	done     bool // the peer needs nothing more than that
-	started  bool
 	inbox    *inbox
 	ctl      *controls
 	closing  *closePlan // nil: open; what it points to does not change
@@ -71,20 +70,9 @@ type partial struct {
 	ahead []byte // octets that were read and wait for room in the inbox
 }
 
-// Start begins to read. What the door wants to send first it sends before.
-// A second call does nothing.
-func (c *Conn) Start() {
-	c.mu.Lock()
-	again := c.started
-	c.started = true
-	c.mu.Unlock()
-	if !again {
-		c.readOn()
-	}
-}
-
-// RemoteAddr is the peer's address, as the socket knows it.
-func (c *Conn) RemoteAddr() string { return c.slot.Net.RemoteAddr().String() }
+// Start begins to read; it is called once. What the door wants to send first it
+// sends before.
+func (c *Conn) Start() { c.readOn() }
 
 // Subprotocol is what was agreed on in the handshake, "" for none.
 func (c *Conn) Subprotocol() string { return c.sub }

@@ -1,40 +1,37 @@
 package ws
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // controls are the control frames that wait for the socket to stand between
-// two frames: at most one of each kind, whatever the peer does.
-type controls struct {
-	ping    bool
-	hasPong bool
-	pong    []byte
-	close   []byte // the whole frame; nil: none
-}
+// two frames: at most one of each kind, whatever the peer does. They are sent
+// in this order.
+type controls [3][]byte
+
+const (
+	ctlPong = iota
+	ctlPing
+	ctlClose
+)
+
+var pingFrame = appendHeader(nil, opPing, 0)
 
 // pong answers a ping. Only the latest is answered when several wait
 // (RFC 6455 section 5.5.3).
 func (c *Conn) pong(payload []byte) {
-	c.queue(func(out *controls) {
-		out.hasPong = true
-		out.pong = append(out.pong[:0], payload...)
-	})
+	c.queue(ctlPong, append(appendHeader(nil, opPong, len(payload)), payload...))
 }
 
-func (c *Conn) ping() { c.queue(func(out *controls) { out.ping = true }) }
+func (c *Conn) ping() { c.queue(ctlPing, pingFrame) }
 
-// sendClose sends a close frame; nil: none.
-func (c *Conn) sendClose(frame []byte) {
-	if frame != nil {
-		c.queue(func(out *controls) { out.close = frame })
-	}
-}
-
-func (c *Conn) queue(put func(*controls)) {
+func (c *Conn) queue(kind int, frame []byte) {
 	c.mu.Lock()
 	if c.ctl == nil {
 		c.ctl = new(controls)
 	}
-	put(c.ctl)
+	c.ctl[kind] = frame
 	c.pending.Store(true)
 	c.mu.Unlock()
 	c.flushControls()
@@ -51,13 +48,7 @@ func (c *Conn) takeControls() (b []byte, last bool) {
 	if out == nil {
 		return nil, false
 	}
-	if out.hasPong {
-		b = append(appendHeader(b, opPong, len(out.pong)), out.pong...)
-	}
-	if out.ping {
-		b = appendHeader(b, opPing, 0)
-	}
-	return append(b, out.close...), out.close != nil
+	return slices.Concat(out[:]...), out[ctlClose] != nil
 }
 
 // flushControls sends what waits, unless somebody else has the token or the

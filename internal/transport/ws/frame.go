@@ -45,15 +45,7 @@ func AppendFrame(dst []byte, op Op, payload []byte) []byte {
 	return append(appendHeader(dst, byte(op), len(payload)), payload...)
 }
 
-func headerSize(n int) int {
-	switch {
-	case n <= 125:
-		return 2
-	case n <= 0xffff:
-		return 4
-	}
-	return 10
-}
+func headerSize(n int) int { return gobwas.HeaderSize(gobwas.Header{Length: int64(n)}) }
 
 func appendHeader(dst []byte, op byte, n int) []byte {
 	dst = append(dst, bitFIN|op)

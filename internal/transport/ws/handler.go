@@ -1,10 +1,6 @@
 package ws
 
-import (
-	"errors"
-
-	"magpie/internal/fault"
-)
+import "magpie/internal/fault"
 
 // Handler receives what a connection brings. Its methods run on one of the
 // Server's workers, one at a time per connection and in order. They may block;
@@ -62,9 +58,6 @@ const (
 	codeInternal  = 1011
 )
 
-// ErrClosed is returned for what comes after a connection's end.
-var ErrClosed = errors.New("ws: connection closed")
-
 // violation is a reason that this package finds to end a connection, with the
 // close code of RFC 6455 that it has by default.
 type violation struct {
@@ -92,13 +85,5 @@ var (
 // validCode tells whether a peer may send this code in a close frame
 // (RFC 6455 section 7.4 and the IANA registry: 1012 to 1014).
 func validCode(code uint16) bool {
-	switch {
-	case code >= 3000 && code <= 4999:
-		return true
-	case code >= 1000 && code <= 1003:
-		return true
-	case code >= 1007 && code <= 1014:
-		return true
-	}
-	return false
+	return code >= 1000 && code <= 1003 || code >= 1007 && code <= 1014 || code >= 3000 && code <= 4999
 }

@@ -75,10 +75,20 @@ func (c *Conn) now(h Immediate, it item) (rest []byte) {
 // yieldLocked gives the handler back, to a worker if there is something for
 // it. It unlocks mu.
 func (c *Conn) yieldLocked() {
-	c.running = c.inbox != nil || c.paused || c.closing != nil && !c.reported
-	more := c.running
+	c.running = false
+	if c.inbox != nil || c.paused || c.closing != nil && !c.reported {
+		c.workLocked()
+		return
+	}
 	c.mu.Unlock()
-	if more {
+}
+
+// workLocked hands c to a worker, unless one has it. It unlocks mu.
+func (c *Conn) workLocked() {
+	start := !c.running
+	c.running = true
+	c.mu.Unlock()
+	if start {
 		c.srv.workers.add(c)
 	}
 }
@@ -92,26 +102,21 @@ func (c *Conn) queueLocked(it item) (full bool) {
 	in.items = append(in.items, it)
 	in.bytes += len(it.payload)
 	full = len(in.items)-in.first >= inboxMessages || in.bytes >= c.srv.cfg.MaxMessage
-	start := !c.running
-	c.running = true
-	c.mu.Unlock()
-	if start {
-		c.srv.workers.add(c)
-	}
+	c.workLocked()
 	return full
 }
 
-// work handles some of what waits and tells whether more does. It runs on a
-// worker, never twice at a time for one connection.
-func (c *Conn) work() (again bool) {
-	again = true // in case of a panic
+// work handles some of what waits and returns c if more does, else nil. It runs
+// on a worker, never twice at a time for one connection.
+func (c *Conn) work() (again *Conn) {
+	again = c // in case of a panic
 	defer c.caught()
 	for range fairShare {
 		if !c.step() {
-			return false
+			return nil
 		}
 	}
-	return true
+	return c
 }
 
 // caught ends the connection when its handler panicked. To be deferred.

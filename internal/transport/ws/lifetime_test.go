@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"magpie/internal/fault"
+	"magpie/internal/transport/socket"
 	"magpie/internal/wheel"
 )
 
@@ -47,7 +48,7 @@ func inBubble(t *testing.T, h Handler, f func(s *Server, c *Conn, peer *client))
 			t.Fatal(err)
 		}
 		ours, theirs := net.Pipe()
-		c, err := s.adopt(ours, nil, "", h)
+		c, err := s.over(ours, theirs, h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,6 +59,19 @@ func inBubble(t *testing.T, h Handler, f func(s *Server, c *Conn, peer *client))
 			t.Error(err)
 		}
 	})
+}
+
+// over makes a Conn over ours, whose other end is theirs.
+func (s *Server) over(ours, theirs net.Conn, h Handler) (*Conn, error) {
+	const head = "101"
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		io.ReadFull(theirs, make([]byte, len(head)))
+	}()
+	c, err := (&Conn{srv: s, h: h}).takeOver(ours, []byte(head))
+	<-read
+	return c, err
 }
 
 // within checks for d, but for the wheel's grain.
@@ -100,7 +114,7 @@ func TestLiveness(t *testing.T) {
 			t.Errorf("closed with %+v", info)
 		}
 		within(t, start, 35*time.Second)
-		// The peer never answers the goodbye: the socket goes after CloseWait.
+		// The peer never answers the close frame: the socket goes after CloseWait.
 		if _, err := peer.read(); err != io.EOF {
 			t.Errorf("got %v, want the end of the stream", err)
 		}
@@ -206,11 +220,11 @@ func TestCloseWith(t *testing.T) {
 		peer.expect(opClose, closing(4000, "restart").payload)
 		c.CloseWith(4001, "again")
 		synctest.Wait()
-		if err := c.Write([][]byte{Frame(Text, []byte("late"))}); err != ErrClosed {
-			t.Errorf("Write after the goodbye: %v", err)
+		if err := c.Write([][]byte{Frame(Text, []byte("late"))}); err != socket.ErrClosed {
+			t.Errorf("Write after the close frame: %v", err)
 		}
-		if _, err := c.TryWrite(Frame(Text, nil)); err != ErrClosed {
-			t.Errorf("TryWrite after the goodbye: %v", err)
+		if _, err := c.TryWrite(Frame(Text, nil)); err != socket.ErrClosed {
+			t.Errorf("TryWrite after the close frame: %v", err)
 		}
 		info := <-h.closed
 		if info.Reason != fault.ReasonClient || info.Code != 4000 || info.Text != "restart" {
@@ -238,7 +252,7 @@ func TestLongReasonIsCut(t *testing.T) {
 	})
 }
 
-// The end of the stream without a goodbye is told at once, with its cause.
+// The end of the stream without a close frame is told at once, with its reason.
 func TestLostPeer(t *testing.T) {
 	h := newRecorder()
 	inBubble(t, h, func(_ *Server, _ *Conn, peer *client) {
@@ -269,7 +283,7 @@ func TestServerClose(t *testing.T) {
 		}
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
-		if _, err := s.adopt(ours, nil, "", newRecorder()); err != ErrClosed {
+		if _, err := s.over(ours, theirs, newRecorder()); err != socket.ErrClosed {
 			t.Errorf("a connection after Close: %v", err)
 		}
 	})
@@ -284,7 +298,7 @@ func TestServerCloseIsBounded(t *testing.T) {
 		go w.Run(t.Context())
 		s, _ := New(Config{Wheel: w, forcePortable: true})
 		ours, theirs := net.Pipe()
-		c, _ := s.adopt(ours, nil, "", h)
+		c, _ := s.over(ours, theirs, h)
 		c.Start()
 		theirs.Write(text("stuck"))
 		synctest.Wait() // the handler has it

@@ -201,7 +201,7 @@ func churn(t *testing.T, e *endpoint, kind int) {
 	case 0: // away at once
 	case 1: // in the middle of a message
 		nc.Write(text("unfinished")[:7])
-	case 2: // goodbye
+	case 2: // close frame
 		nc.Write(bye(1000))
 		io.Copy(io.Discard, nc)
 	case 3: // a violation, and then more
@@ -209,7 +209,7 @@ func churn(t *testing.T, e *endpoint, kind int) {
 		io.Copy(io.Discard, nc)
 	case 4: // a reset
 		nc.(*net.TCPConn).SetLinger(0)
-	case 5: // the server says goodbye, from many sides at once
+	case 5: // the server closes, from many sides at once
 		e.mu.Lock()
 		conns := e.conns[max(0, len(e.conns)-3):]
 		e.mu.Unlock()

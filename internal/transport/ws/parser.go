@@ -58,16 +58,16 @@ type event struct {
 func (p *parser) idle() bool { return p.nhdr == 0 && !p.inFrame && p.msgOp == 0 }
 
 // next reads on until something is complete or buf is used up, and returns how
-// much it took. It unmasks in place: buf is overwritten. After a fault or a
-// close frame the parser must not be used again.
+// much it took. It unmasks in place: buf is overwritten. After a
+// violation or a close frame the parser must not be used again.
 func (p *parser) next(buf []byte, limit int) (int, event) {
 	n := 0
 	for {
 		if !p.inFrame {
-			k, ready, f := p.header(buf[n:], limit)
+			k, ready, v := p.header(buf[n:], limit)
 			n += k
-			if f != nil {
-				return n, event{kind: evViolation, violation: f}
+			if v != nil {
+				return n, event{kind: evViolation, violation: v}
 			}
 			if !ready {
 				return n, event{}
@@ -75,8 +75,8 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 		}
 		chunk := buf[n:min(n+p.left, len(buf))]
 		n += len(chunk)
-		if f := p.payload(chunk, limit); f != nil {
-			return n, event{kind: evViolation, violation: f}
+		if v := p.payload(chunk, limit); v != nil {
+			return n, event{kind: evViolation, violation: v}
 		}
 		if p.left > 0 {
 			return n, event{}
@@ -89,13 +89,13 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 }
 
 // header collects a frame's header and checks each part as soon as it is whole.
-func (p *parser) header(buf []byte, limit int) (n int, ready bool, f *violation) {
+func (p *parser) header(buf []byte, limit int) (n int, ready bool, v *violation) {
 	if p.nhdr < 2 {
 		if n += p.collect(buf, 2); p.nhdr < 2 {
 			return n, false, nil
 		}
-		if f := p.checkStart(); f != nil {
-			return n, false, f
+		if v := p.checkStart(); v != nil {
+			return n, false, v
 		}
 	}
 	size := p.lengthEnd()
@@ -103,8 +103,8 @@ func (p *parser) header(buf []byte, limit int) (n int, ready bool, f *violation)
 		if n += p.collect(buf[n:], size); p.nhdr < size {
 			return n, false, nil
 		}
-		if f := p.checkLength(limit); f != nil {
-			return n, false, f
+		if v := p.checkLength(limit); v != nil {
+			return n, false, v
 		}
 	}
 	if n += p.collect(buf[n:], size+4); p.nhdr < size+4 {

@@ -18,7 +18,10 @@ func (c *Conn) received(buf []byte) bool {
 
 func (c *Conn) feed(buf []byte) bool {
 	if c.discarding {
-		return c.discard(len(buf))
+		if c.discarded += uint32(len(buf)); c.discarded > maxDiscarded {
+			c.drop()
+		}
+		return true
 	}
 	p := c.part
 	if p == nil {
@@ -91,24 +94,12 @@ func (c *Conn) discardRest() {
 	c.part = nil
 }
 
-func (c *Conn) discard(n int) bool {
-	if c.discarded += uint32(n); c.discarded > maxDiscarded {
-		c.drop()
-	}
-	return true
-}
-
 // pause stops the reading until the inbox is empty.
 func (c *Conn) pause() {
 	c.srv.conns.Pause((*watched)(c))
 	c.mu.Lock()
 	c.paused = true // from here on a worker is the reader
-	start := !c.running
-	c.running = true
-	c.mu.Unlock()
-	if start {
-		c.srv.workers.add(c)
-	}
+	c.workLocked()
 }
 
 // readOn reads what was left ahead and then watches the socket again. The

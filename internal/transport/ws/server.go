@@ -26,22 +26,20 @@ type ages struct{ ping, pong, message, second uint32 }
 
 // New starts the pollers. Close stops them.
 func New(cfg Config) (*Server, error) {
-	if err := cfg.setDefaults(); err != nil {
-		return nil, err
-	}
-	s := &Server{cfg: cfg}
-	s.ages = ages{
-		ping:    ticks(cfg.Wheel, cfg.PingEvery),
-		pong:    ticks(cfg.Wheel, cfg.PongWait),
-		message: ticks(cfg.Wheel, messageAge),
-		second:  ticks(cfg.Wheel, time.Second),
-	}
-	var err error
-	if s.conns, err = socket.New[*watched](socket.Config{Buffer: readBuffer, Portable: cfg.forcePortable, Log: cfg.Log}); err != nil {
+	cfg.setDefaults()
+	conns, err := socket.New[*watched](socket.Config{Buffer: readBuffer, Portable: cfg.forcePortable, Log: cfg.Log})
+	if err != nil {
 		return nil, fmt.Errorf("start a poller: %w", err)
 	}
-	s.workers = workers{max: cfg.Workers, conns: s.conns}
-	return s, nil
+	return &Server{
+		cfg: cfg, conns: conns, workers: workers{max: cfg.Workers, conns: conns},
+		ages: ages{
+			ping:    ticks(cfg.Wheel, cfg.PingEvery),
+			pong:    ticks(cfg.Wheel, cfg.PongWait),
+			message: ticks(cfg.Wheel, messageAge),
+			second:  ticks(cfg.Wheel, time.Second),
+		},
+	}, nil
 }
 
 func ticks(w *wheel.Wheel, d time.Duration) uint32 {
@@ -62,28 +60,29 @@ func (s *Server) Accept(w http.ResponseWriter, r *http.Request, protocols []stri
 		return nil, err
 	}
 	sub := choose(r.Header["Sec-Websocket-Protocol"], protocols)
-	nc, ahead, err := switchProtocols(w, r, sub)
+	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.HandshakeInternal, "This connection cannot be taken over.")
 	}
-	return s.adopt(nc, ahead, sub, h)
+	c := &Conn{srv: s, h: h, sub: sub}
+	if n := rw.Reader.Buffered(); n > 0 {
+		c.part = &partial{ahead: make([]byte, n)}
+		rw.Reader.Read(c.part.ahead) // from memory: takes all, cannot fail
+	}
+	return c.takeOver(nc, accept(r, sub))
 }
 
-// adopt makes a Conn of a connection that has answered the handshake. ahead is
-// what was read of it.
-func (s *Server) adopt(nc net.Conn, ahead []byte, sub string, h Handler) (*Conn, error) {
-	c := &Conn{srv: s, h: h, sub: sub}
-	if len(ahead) > 0 {
-		c.part = &partial{ahead: ahead}
-	}
+// takeOver answers on a connection that net/http has handed over.
+func (c *Conn) takeOver(nc net.Conn, head []byte) (*Conn, error) {
+	s := c.srv
 	now := s.cfg.Wheel.Ticks()
 	c.heard.Store(now)
 	c.due.Store(now + s.ages.ping)
 	c.timer.For = c
 	s.conns.Acquire() // until Closed has returned
-	if !s.conns.Add((*watched)(c), nc) {
+	if err := s.conns.Add((*watched)(c), nc, head); err != nil {
 		s.conns.Release()
-		return nil, ErrClosed
+		return nil, err
 	}
 	s.cfg.Wheel.Add(&c.timer, s.cfg.PingEvery)
 	return c, nil
@@ -99,6 +98,8 @@ func (s *Server) Len() int { return s.conns.Len() }
 // to end by themselves. May be called again.
 func (s *Server) Close(ctx context.Context) error {
 	return s.conns.Close(ctx,
-		func(c *watched) { (*Conn)(c).closeFor(fault.ReasonShutdown, codeGoingAway, "") },
+		func(c *watched) {
+			(*Conn)(c).close(CloseInfo{Reason: fault.ReasonShutdown, Code: codeGoingAway}, false)
+		},
 		func(c *watched) { (*Conn)(c).drop() })
 }

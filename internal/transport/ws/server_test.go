@@ -108,7 +108,7 @@ func TestDiscardIsBounded(t *testing.T) {
 		peer.send([]byte{0xff, 0xff})
 		peer.expect(opClose, broken.payload)
 		if e.Len() != 1 {
-			t.Error("closed before the peer could see the goodbye")
+			t.Error("closed before the peer could see the close frame")
 		}
 		stop := peer.sendChopped([][]byte{make([]byte, 8*maxDiscarded)}, 64<<10)
 		defer stop()
@@ -116,7 +116,7 @@ func TestDiscardIsBounded(t *testing.T) {
 	})
 }
 
-// A peer that never answers the goodbye is cut off after CloseWait.
+// A peer that never answers the close frame is cut off after CloseWait.
 func TestCloseWait(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		closed := make(chan CloseInfo, 1)
@@ -129,8 +129,8 @@ func TestCloseWait(t *testing.T) {
 	})
 }
 
-// When both sides have said goodbye the socket is closed, without a wait.
-func TestBothSaidGoodbye(t *testing.T) {
+// When both sides have sent a close frame the socket is closed, without a wait.
+func TestBothSentCloseFrames(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		e := listen(t, Config{forcePortable: portable, CloseWait: time.Hour}, newEcho(nil))
 		peer := dial(t, e.addr)
@@ -141,8 +141,8 @@ func TestBothSaidGoodbye(t *testing.T) {
 	})
 }
 
-// A peer that says goodbye and ends its direction still gets the answers to
-// what it sent before, and the goodbye.
+// A peer that sends a close frame and ends its direction still gets the answers to
+// what it sent before, and the close frame.
 func TestHalfClosedPeerGetsItsAnswers(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
 		release := make(chan struct{})
@@ -186,7 +186,7 @@ func TestCloseBeforeStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := newRecorder()
-	c, err := e.adopt(ours, nil, "", h)
+	c, err := e.over(ours, theirs, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestCloseBeforeStart(t *testing.T) {
 	theirs.expect(opClose, closing(4000, "").payload)
 	<-h.closed
 	eventually(t, "the end", func() bool { return e.Len() == 0 })
-	c.Start() // too late, and harmless
+	c.Start() // too late, and without effect
 }
 
 // A server that closes refuses handshakes while HTTP can still say so.

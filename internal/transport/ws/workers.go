@@ -48,22 +48,13 @@ func (w *workers) pushLocked(c *Conn) {
 // again and again, so that the others have their turn.
 func (w *workers) run() {
 	defer w.conns.Release()
-	var again *Conn
-	for {
-		c := w.swap(again)
-		if c == nil {
-			return
-		}
-		again = nil
-		if c.work() {
-			again = c
-		}
+	for c := w.next(nil); c != nil; c = w.next(c.work()) {
 	}
 }
 
-// swap queues again, if it is not nil, and takes the first in the queue; nil
+// next queues again, if it is not nil, and takes the first in the queue; nil
 // ends the worker.
-func (w *workers) swap(again *Conn) *Conn {
+func (w *workers) next(again *Conn) *Conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if again != nil {

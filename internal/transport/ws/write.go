@@ -21,7 +21,7 @@ func (c *Conn) TryWrite(b []byte) (int, error) {
 	switch {
 	case c.shut:
 		c.token.Unlock()
-		return 0, ErrClosed
+		return 0, socket.ErrClosed
 	case c.mid:
 		c.token.Unlock()
 		return 0, nil
@@ -47,7 +47,7 @@ func (c *Conn) Write(frames [][]byte) error {
 	c.token.Lock()
 	if c.shut {
 		c.token.Unlock()
-		return ErrClosed
+		return socket.ErrClosed
 	}
 	last, err := c.writeBatch(frames)
 	if err != nil {
@@ -56,7 +56,7 @@ func (c *Conn) Write(frames [][]byte) error {
 	}
 	c.mid = false
 	if !c.unlockAfter(last) {
-		return ErrClosed
+		return socket.ErrClosed
 	}
 	c.flushControls()
 	return nil
@@ -77,10 +77,9 @@ func (c *Conn) failWrite(err error) {
 // batch is one Write under way.
 type batch struct {
 	c        *Conn
-	frames   [][]byte
-	off      int    // written of frames[0]
+	frames   socket.Frames
 	ctl      []byte // control frames that go first
-	boundary bool   // nothing of frames[0] was written, by TryWrite either
+	boundary bool   // nothing of the first frame was written, by TryWrite either
 	last     bool   // ctl ends with the close frame
 
 	pump *socket.Pump // made once
@@ -96,7 +95,7 @@ var batches = sync.Pool{New: func() any {
 // the close frame was the last of them. Token held.
 func (c *Conn) writeBatch(frames [][]byte) (last bool, err error) {
 	b := batches.Get().(*batch)
-	b.c, b.frames, b.boundary = c, frames, !c.mid
+	b.c, b.frames, b.boundary = c, socket.NewFrames(frames), !c.mid
 	err = b.pump.Write(&c.slot, c.srv.cfg.WriteTimeout)
 	last = b.last
 	*b = batch{pump: b.pump}
@@ -105,7 +104,7 @@ func (c *Conn) writeBatch(frames [][]byte) (last bool, err error) {
 }
 
 // Fill implements socket.Source: what comes next, put together in buf or, when
-// a frame is large, a part of that frame.
+// a frame is large, that frame.
 func (b *batch) Fill(buf []byte) []byte {
 	if b.boundary && len(b.ctl) == 0 && b.c.pending.Load() {
 		b.ctl, b.last = b.c.takeControls()
@@ -114,36 +113,21 @@ func (b *batch) Fill(buf []byte) []byte {
 	if b.last {
 		return out
 	}
-	off := b.off
-	for _, frame := range b.frames {
-		rest := frame[off:]
-		off = 0
-		if len(out) == 0 && len(rest) >= len(buf) {
-			return rest
-		}
-		out = append(out, rest[:min(len(rest), len(buf)-len(out))]...)
-		if len(out) == len(buf) || b.c.pending.Load() {
-			break // what waits goes in at the next boundary
-		}
+	first, room := b.frames.First(), len(buf)-len(out)
+	switch {
+	case len(out) == 0 && len(first) >= room:
+		return first
+	case b.c.pending.Load():
+		room = min(room, len(first)) // what waits goes in at the next boundary
 	}
-	return out
+	return b.frames.Append(out, room)
 }
 
 // Advance implements socket.Source.
 func (b *batch) Advance(n int) {
 	k := min(n, len(b.ctl))
 	b.ctl = b.ctl[k:]
-	n -= k
-	for len(b.frames) > 0 && n >= len(b.frames[0])-b.off {
-		n -= len(b.frames[0]) - b.off
-		b.frames, b.off = b.frames[1:], 0
-		b.boundary = true
-		if n == 0 {
-			break
-		}
-	}
-	if n > 0 {
-		b.off += n
-		b.boundary = false
+	if n > k {
+		b.boundary = b.frames.Advance(n - k)
 	}
 }

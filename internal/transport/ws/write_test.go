@@ -32,7 +32,7 @@ func (e *endpoint) conn(t testing.TB, peer *client) *Conn {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		for _, c := range e.conns {
-			if c.RemoteAddr() == peer.LocalAddr().String() {
+			if c.slot.Net.RemoteAddr().String() == peer.LocalAddr().String() {
 				found = c
 			}
 		}
@@ -64,8 +64,8 @@ func fillUp(t testing.TB, c *Conn, frame []byte) (n int, rest []byte) {
 }
 
 // TryWrite takes what the kernel takes and no more, Write finishes it, and a
-// goodbye that came in between goes out after the frame, not inside it.
-func TestGoodbyeWaitsForTheFrame(t *testing.T) {
+// close frame that came in between goes out after the frame, not inside it.
+func TestCloseFrameWaitsForTheFrame(t *testing.T) {
 	e := listen(t, Config{CloseWait: time.Hour}, newEcho(nil))
 	peer := dial(t, e.addr)
 	c := e.conn(t, peer)
@@ -88,7 +88,7 @@ func TestGoodbyeWaitsForTheFrame(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- c.Write([][]byte{rest, Frame(Text, []byte("after"))}) }()
 	frames := peer.all()
-	if err := <-done; err != ErrClosed {
+	if err := <-done; err != socket.ErrClosed {
 		t.Errorf("Write answered %v, want ErrClosed", err)
 	}
 	if len(frames) < n+2 {
@@ -100,7 +100,7 @@ func TestGoodbyeWaitsForTheFrame(t *testing.T) {
 		}
 	}
 	if last := frames[len(frames)-1]; last != closing(4000, "") {
-		t.Errorf("last came %v, want the goodbye", last)
+		t.Errorf("last came %v, want the close frame", last)
 	}
 	if g := frames[len(frames)-2]; g.op != opPing {
 		t.Errorf("before it came %v, want the ping", g)
@@ -161,14 +161,14 @@ func TestControlsThatCameMeanwhile(t *testing.T) {
 func TestBatchStopsAtTheBoundaryForControls(t *testing.T) {
 	frame := Frame(Binary, make([]byte, 5000))
 	c := &Conn{}
-	b := batch{c: c, frames: [][]byte{frame, frame, frame, frame, frame, frame}, boundary: true}
+	b := batch{c: c, frames: socket.NewFrames([][]byte{frame, frame, frame, frame, frame, frame}), boundary: true}
 	buf := make([]byte, socket.Chunk)
 	out := b.Fill(buf)
 	if len(out) != socket.Chunk || socket.Chunk%len(frame) == 0 {
 		t.Fatalf("the buffer holds %d octets and should end inside a frame", len(out))
 	}
 	b.Advance(len(out))
-	c.ctl = &controls{ping: true}
+	c.ctl = &controls{ctlPing: pingFrame}
 	c.pending.Store(true)
 	out = b.Fill(buf)
 	if want := len(frame) - socket.Chunk%len(frame); len(out) != want {
@@ -180,7 +180,7 @@ func TestBatchStopsAtTheBoundaryForControls(t *testing.T) {
 	}
 	// Of a control frame that the socket took in part the rest comes next.
 	b.Advance(1)
-	c.ctl = &controls{ping: true}
+	c.ctl = &controls{ctlPing: pingFrame}
 	c.pending.Store(true)
 	if out = b.Fill(buf); out[0] != 0 || out[1] != fin|byte(Binary) {
 		t.Errorf("the ping's second octet is not followed by the next frame: %x", out[:2])
@@ -335,7 +335,7 @@ func TestWriteTimeout(t *testing.T) {
 		if info := <-closed; info.Reason != fault.ReasonSlow {
 			t.Errorf("closed with %+v", info)
 		}
-		if err := c.Write([][]byte{Frame(Text, nil)}); err != ErrClosed {
+		if err := c.Write([][]byte{Frame(Text, nil)}); err != socket.ErrClosed {
 			t.Errorf("Write after that: %v", err)
 		}
 	})
