@@ -172,6 +172,7 @@ func TestBrokenValues(t *testing.T) {
 		{"--addr=http://localhost:8080", "is not host:port"},
 		{"--addr=localhost:http", "ends in no port number"},
 		{"--addr=localhost:70000", "ends in no port number"},
+		{"--addr=localhost:080", "ends in no port number"},
 		{"--addr=a/b:80", "is not the name or IP address"},
 		{"--addr=", "is not host:port"},
 		{"--redis=localhost:6379", "begins with none of redis://"},
@@ -181,6 +182,7 @@ func TestBrokenValues(t *testing.T) {
 		{"--redis=redis-sentinel://h:26379/mymaster", "Redis Sentinel is not supported yet"},
 		{"--redis=redis-cluster://h:7000", "its URL begins with redis+cluster:"},
 		{"--api-key=fifteen-letters", "has 15 characters and needs 16"},
+		{"--api-key=sixteen-lettersé", "a character outside ASCII"},
 		{"--redis=redis://", "names no host"},
 		{"--redis=unix://", "names no socket"},
 		{"--node=a b", "cannot name a node"},
@@ -189,6 +191,7 @@ func TestBrokenValues(t *testing.T) {
 		{"--allowed-origins=example.com", "is not an origin"},
 		{"--allowed-origins=https://*.example.com", "holds a wildcard"},
 		{"--allowed-origins=https://example.com/app", "is more than an origin; write https://example.com"},
+		{"--allowed-origins=https://user@example.com", "is more than an origin; write https://example.com"},
 		{"--tls-cert=x.pem", "needs its key"},
 		{"--tls-key=x.pem", "needs its certificate"},
 		{"--max-payload=0", "outside 1 to 64MB"},
@@ -242,7 +245,11 @@ func TestUnknownFlags(t *testing.T) {
 
 // Bounds are allowed themselves; words in any case; empty entries are none.
 func TestValuesAtTheEdge(t *testing.T) {
-	c := mustLoad(t, "", []string{"MAGPIE_PREFIX= padded ", "MAGPIE_API_KEY=" + key + ", ,"}, []string{"--max-payload=1", "--outbox=1GB", "--log-level=WARN", "--coalesce", " 1s "})
+	c := mustLoad(t, "prefix:\nlog_level: ~\n", []string{"MAGPIE_PREFIX=", "MAGPIE_PONG_TIMEOUT= "}, nil)
+	if c.Prefix != DefaultPrefix || c.Log.Level != "info" || c.Times.PongTimeout != 10*time.Second {
+		t.Errorf("what is set to nothing is not at its default: %+v", c)
+	}
+	c = mustLoad(t, "", []string{"MAGPIE_PREFIX= padded ", "MAGPIE_API_KEY=" + key + ", ,"}, []string{"--max-payload=1", "--outbox=1GB", "--log-level=WARN", "--coalesce", " 1s "})
 	if c.Limits.MaxPayload != 1 || c.Limits.Outbox != 1<<30 || c.Log.Level != "warn" || c.Times.Coalesce != time.Second || c.Prefix != "padded" || len(c.APIKeys) != 1 {
 		t.Errorf("%+v", c)
 	}
@@ -389,6 +396,17 @@ rules:
 	}
 }
 
+// A rule for typing:* is built in, until there is one of the user's.
+func TestBuiltInRule(t *testing.T) {
+	if r := mustLoad(t, "", nil, nil).Rules.For("typing:a"); r.Match != "typing:*" || r.Log.Size != 0 || r.Presence {
+		t.Errorf("built in: %+v", r)
+	}
+	c := mustLoad(t, `rules: [{match: a}, {match: "typing:*", log: {size: 5}}]`, nil, nil)
+	if r := c.Rules.For("typing:a"); r.Log.Size != 5 || len(c.Rules.All()) != 3 {
+		t.Errorf("the user's own: %+v of %d", r, len(c.Rules.All()))
+	}
+}
+
 func TestEveryBrokenRuleIsReported(t *testing.T) {
 	file := `rules:
   - publish: server
@@ -460,7 +478,7 @@ func TestFileThatIsNoFileOfSettings(t *testing.T) {
 		{"- a\n- b\n", "top level is not a list of settings"},
 		{"addr: x:1\n---\nprefix: a\n", "more than one YAML document"},
 		{"addr: {a: b}\n", "something other than plain values"},
-		{"api_key: [a, [b]]\n", "something other than plain values"},
+		{"api_key: [[a], " + key + "]\n", "something other than plain values"},
 		{"ingest: yes\n", "write streams and channels below it"},
 		{"a: &a b\naddr: *a\n", "something other than plain values"},
 		{strings.Repeat("#", maxFile+1), "longer than 1MB"},
@@ -499,9 +517,9 @@ func TestSecretsStaySecret(t *testing.T) {
 	}
 }
 
-// A cluster's URL has several addresses; its password is as secret.
-func TestRedactedClusterURL(t *testing.T) {
-	for _, url := range []string{"redis+cluster://user:hunter2@a:1,b:2,c", "rediss+cluster://:hunter2@[::1]:7000,[::1]:7001", "redis+cluster://u:hunter2@a,b"} {
+// A password is secret wherever in the URL it stands.
+func TestRedactedURL(t *testing.T) {
+	for _, url := range []string{"redis://h?PASSWORD=hunter2&db=1", "redis://h?sentinel_pass=hunter2", "redis://:hunter2@h:port", "redis+cluster://user:hunter2@a:1,b:2,c", "rediss+cluster://:hunter2@[::1]:7000,[::1]:7001", "redis+cluster://u:hunter2@a,b"} {
 		if got := RedactURL(url); strings.Contains(got, "hunter2") {
 			t.Errorf("%s: %s", url, got)
 		}
@@ -514,7 +532,7 @@ func TestShowCanBeReadBack(t *testing.T) {
 addr: "[::1]:9"
 redis: redis://localhost:6379/1
 node: n1
-allowed_origins: ["https://A.example.com:443", "*"]
+allowed_origins: ["https://A.example.com:443", "http://b:80", "http://b:443/", "*"]
 max_payload: 3000
 idempotency_window: 36h
 ingest: {streams: ["jobs, all"], channels: ["news:*"]}
@@ -539,7 +557,7 @@ rules: [{match: "news:*", log: {size: 3, age: 90s}}]
 	if strip(first.String()) != strip(second.String()) {
 		t.Fatalf("first:\n%s\nsecond:\n%s", &first, &second)
 	}
-	if !slices.Equal(c.AllowedOrigins, []string{"https://a.example.com", "*"}) || c.Ingest.Streams[0] != "jobs, all" {
+	if !slices.Equal(c.AllowedOrigins, []string{"https://a.example.com", "http://b", "http://b:443", "*"}) || c.Ingest.Streams[0] != "jobs, all" {
 		t.Fatalf("%+v", c)
 	}
 }
