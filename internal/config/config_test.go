@@ -329,6 +329,7 @@ func TestBrokenSettingIsReportedOnce(t *testing.T) {
 		{"", []string{"--outbox=1TB", "--max-payload=4MB"}, "is not a size"},
 		{"", []string{"--outbox=100KB", "--max-payload=1TB"}, "is not a size"},
 		{"", []string{"--redis=localhost", "--ingest-streams=jobs"}, "begins with none of redis://"},
+		{"redis: [a, b]", []string{"--ingest-streams=jobs"}, "takes one value"},
 		{"", []string{"--token-secret=short", "--token-issuer=me"}, "needs 32"},
 	} {
 		_, err := load(t, test.file, nil, test.args)

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// Flags win over the environment, and a token that is a flag over a key that
+// is not: a server would ask for the key first.
+func TestClientFlags(t *testing.T) {
+	env := []string{"MAGPIE_URL=http://env:1/base/", "MAGPIE_API_KEY=new,old", "MAGPIE_TOKEN=env"}
+	for _, test := range []struct {
+		env, args        []string
+		base, key, token string
+	}{
+		{nil, nil, "http://localhost:8080", "", ""},
+		{env, nil, "http://env:1/base", "new", "env"},
+		{env, []string{"--url=https://flag:2?x=1", "--api-key=k", "--token=t"}, "https://flag:2", "k", "t"},
+		{env, []string{"--token=t"}, "http://env:1/base", "", "t"},
+		{env, []string{"--api-key=k"}, "http://env:1/base", "k", "env"},
+	} {
+		c := command{environ: test.env}
+		cmd := new(cobra.Command)
+		open := c.clientFlags(cmd)
+		if err := cmd.ParseFlags(test.args); err != nil {
+			t.Fatal(err)
+		}
+		cl, err := open()
+		if err != nil || cl.base.String() != test.base || cl.key != test.key || cl.token != test.token {
+			t.Errorf("%q: %v, %+v", test.args, err, cl)
+		}
+		h := make(http.Header)
+		cl.authorize(h)
+		if h.Get("X-API-Key") != test.key || (h.Get("Authorization") == "Bearer "+test.token) != (test.token != "") {
+			t.Errorf("%q: %v", test.args, h)
+		}
+		if got, want := cl.url(nil, "publish", "a/b c"), test.base+"/publish/a%2Fb%20c"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// Only what may pass by itself is tried again.
+func TestWorthRetrying(t *testing.T) {
+	for status, want := range map[int]bool{400: false, 401: false, 403: false, 404: false, 413: false, 429: true, 500: false, 502: true, 503: true, 504: true} {
+		if got := worthRetrying(refusal{status: status}); got != want {
+			t.Errorf("%d: %t", status, got)
+		}
+	}
+	if !worthRetrying(errors.New("connection reset")) {
+		t.Error("a lost answer is not asked for again")
+	}
+}
