@@ -136,7 +136,7 @@ func TestUsageProblemsHaveTheirExitCode(t *testing.T) {
 			t.Errorf("%q is no other name of pub or sub: %+v", args, r)
 		}
 	}
-	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"serve", "--help"}} {
+	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"-h"}, {"serve", "--help"}, {"config", "check", "-h"}, {"serve", "--node", "-h", "-h"}} {
 		if r := magpie(t, nil, args...); r.code != exitOK || r.out == "" || r.errOut != "" {
 			t.Errorf("%q: %+v", args, r)
 		}

@@ -249,8 +249,8 @@ func TestValuesAtTheEdge(t *testing.T) {
 	if c.Prefix != DefaultPrefix || c.Log.Level != "info" || c.Times.PongTimeout != 10*time.Second {
 		t.Errorf("what is set to nothing is not at its default: %+v", c)
 	}
-	c = mustLoad(t, "", []string{"MAGPIE_PREFIX= padded ", "MAGPIE_API_KEY=" + key + ", ,"}, []string{"--max-payload=1", "--outbox=1GB", "--log-level=WARN", "--coalesce", " 1s "})
-	if c.Limits.MaxPayload != 1 || c.Limits.Outbox != 1<<30 || c.Log.Level != "warn" || c.Times.Coalesce != time.Second || c.Prefix != "padded" || len(c.APIKeys) != 1 {
+	c = mustLoad(t, "", []string{"MAGPIE_PREFIX= padded ", "MAGPIE_API_KEY=" + key + ", ,"}, []string{"--max-payload=1", "--outbox=1GB", "--log-level=WARN", "--coalesce", " 1s ", "--node= n1 "})
+	if c.Limits.MaxPayload != 1 || c.Limits.Outbox != 1<<30 || c.Log.Level != "warn" || c.Times.Coalesce != time.Second || c.Prefix != "padded" || c.Node != "n1" || len(c.APIKeys) != 1 {
 		t.Errorf("%+v", c)
 	}
 }

@@ -56,7 +56,6 @@ func (f *Flags) Scan(args []string) {
 		name, _, hasValue := strings.Cut(name, "=")
 		written := args[i][:dashes] + name
 		switch flag := f.set.Lookup(name); {
-		case name == "help" || name == "h":
 		case flag == nil || dashes != 2: // -addr is a row of one-letter flags, and there are none
 			f.unknown = append(f.unknown, written)
 		case !hasValue && flag.NoOptDefVal == "":
