@@ -35,6 +35,7 @@ type faulty struct {
 	mu           sync.Mutex
 	rand         *rand.Rand
 	loss         float64 // of messages lost, as many repeated, as many swapped
+	mute         bool    // the engine asks for no re-check
 	held         *message.Message
 	down         error // what calls answer
 	unsubscribed []string
@@ -63,6 +64,15 @@ func (w wire) Receive(m *message.Message) {
 func (w wire) ReceiveInline(m *message.Message) {
 	for _, m := range w.f.bend(m) {
 		w.Sink.ReceiveInline(m)
+	}
+}
+
+func (w wire) Recheck(names ...string) {
+	w.f.mu.Lock()
+	mute := w.f.mute
+	w.f.mu.Unlock()
+	if !mute {
+		w.Sink.Recheck(names...)
 	}
 }
 
@@ -138,14 +148,17 @@ func (f *faulty) Positions(ctx context.Context, names []string) ([]message.Posit
 // window is as it is by default: all tests run with it.
 const window = 5 * time.Millisecond
 
+func rule(match string, size int) channel.Rule {
+	r := channel.Default(channel.Anyone)
+	r.Match, r.Log.Size, r.Delta = match, size, match == "delta*"
+	return r
+}
+
 // setup starts an engine and a hub. Channels keep 1,000 messages, those whose
-// names begin with short five, with none no message.
+// names begin with short five, with none no message, with long 10,000.
 func setup(t *testing.T, loss float64) (*hub.Hub, *faulty) {
 	t.Helper()
-	short, none := channel.Default(channel.Anyone), channel.Default(channel.Anyone)
-	short.Match, short.Log.Size = "short*", 5
-	none.Match, none.Log.Size = "none*", 0
-	rules, err := channel.NewRules([]channel.Rule{short, none}, channel.Default(channel.Anyone))
+	rules, err := channel.NewRules([]channel.Rule{rule("short*", 5), rule("none*", 0), rule("long*", 10_000), rule("delta*", 100)}, channel.Default(channel.Anyone))
 	if err != nil {
 		t.Fatal(err)
 	}
