@@ -51,12 +51,13 @@ func (j *joinState) isNew(e event) bool {
 	return placeOf(p, j.has) != placeSeen
 }
 
-// fork is nil unless m is the first message of another timeline that left the
-// subscriber's before what the subscriber has. The channel itself was behind
-// both and misses nothing then. But what the subscriber has may not be what
-// these offsets mean now (D10): it is told, at the risk that they are equal.
+// fork is nil unless m, which is new to the subscriber, is of another timeline
+// that left the subscriber's before what the subscriber has. The channel itself
+// was behind both and misses nothing then. But what the subscriber has may not
+// be what these offsets mean now (D10): it is told, at the risk that they are
+// equal.
 func (j *joinState) fork(m *message.Message) *message.Gap {
-	if m.Epoch == j.has.Epoch || m.Offset > j.has.Offset {
+	if m.Offset > j.has.Offset {
 		return nil
 	}
 	before := message.Position{Epoch: m.Epoch, Offset: m.Offset - 1}
