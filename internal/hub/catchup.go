@@ -63,20 +63,17 @@ func (u *catchUp) ask(ctx context.Context, since message.Position) (recovery, er
 // run reads until nobody waits.
 func (u *catchUp) run() {
 	h := u.channel.hub
-	for {
+	for more := true; more; {
 		select {
 		case h.reads <- struct{}{}:
 		case <-h.life.Done():
 			return // those who wait see it, too
 		}
 		members := u.nextGroup(u.channel.position())
-		if len(members) > 0 {
+		if more = len(members) > 0; more {
 			u.serve(members)
 		}
 		<-h.reads
-		if len(members) == 0 {
-			return
-		}
 	}
 }
 
@@ -109,15 +106,13 @@ func (u *catchUp) nextGroup(channel message.Position) (members []*waiter) {
 	if u.near && slices.ContainsFunc(u.waiting, func(w *waiter) bool { return groupOf(w.since, channel) == near }) {
 		serve = near
 	}
-	rest := u.waiting[:0:0]
-	for _, w := range u.waiting {
-		if groupOf(w.since, channel) == serve {
-			members = append(members, w)
-		} else {
-			rest = append(rest, w)
+	u.waiting = slices.DeleteFunc(u.waiting, func(w *waiter) bool {
+		if groupOf(w.since, channel) != serve {
+			return false
 		}
-	}
-	u.waiting = rest
+		members = append(members, w)
+		return true
+	})
 	return members
 }
 

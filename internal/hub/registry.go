@@ -51,33 +51,29 @@ func (h *Hub) find(name string) *channelState {
 }
 
 // acquire finds or makes the channel's state and counts one use of it. It waits
-// for a channel that is being left. since is the
-// position that a first user has.
+// for a channel that is being left. since is the position that a first user has.
 func (h *Hub) acquire(name string, since *message.Position) (*channelState, error) {
+	s := h.shard(name)
 	for {
-		c, ok, err := h.shard(name).acquire(h, name, since)
-		if err != nil || ok {
-			return c, err
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return nil, ErrClosed
+		}
+		c := s.channels[name]
+		if c == nil {
+			c = newChannelState(h, name, since)
+			s.channels[name] = c
+			h.Metrics.Channels.Add(1)
+			h.start(c.open)
+		}
+		ok := c.acquire()
+		s.mu.Unlock()
+		if ok {
+			return c, nil
 		}
 		<-c.removed
 	}
-}
-
-// acquire is Hub.acquire; ok is false when the channel is being left.
-func (s *shard) acquire(h *Hub, name string, since *message.Position) (c *channelState, ok bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, false, ErrClosed
-	}
-	c = s.channels[name]
-	if c == nil {
-		c = newChannelState(h, name, since)
-		s.channels[name] = c
-		h.Metrics.Channels.Add(1)
-		h.start(c.open)
-	}
-	return c, c.acquire(), nil
 }
 
 // remove forgets a channel that the engine was told to leave.

@@ -68,7 +68,7 @@ func (p *Publisher) append(dst []byte) []byte {
 }
 
 func appendRaw(dst []byte, key string, value []byte) []byte {
-	if len(value) == 0 || !json.Valid(value) {
+	if !json.Valid(value) {
 		return dst
 	}
 	return append(append(dst, key...), value...)

@@ -69,15 +69,50 @@ func TestBatchIsJoinedOnce(t *testing.T) {
 	}
 }
 
+// Two that make the same form at once have one slice in the end.
+func TestAFormThatWasMadeMeanwhileIsTaken(t *testing.T) {
+	m, first := &message.Message{}, true
+	var form *message.Encoding
+	var inner []byte
+	form = message.NewEncoding(func(m *message.Message) []byte {
+		if first {
+			first = false
+			inner = form.Of(m)
+		}
+		return []byte("x")
+	})
+	if outer := form.Of(m); &outer[0] != &inner[0] {
+		t.Error("two slices of one form")
+	}
+}
+
+func TestAFormOfBatchesIsMadeOnce(t *testing.T) {
+	made := 0
+	form := message.NewBatchEncoding(func(b *message.Batch) []byte {
+		made++
+		return bytes.ToUpper(b.Before)
+	})
+	joined := message.NewEncoding(func(m *message.Message) []byte { return m.Payload })
+	m := &message.Message{Payload: []byte("a")}
+	b := &message.Batch{Messages: []*message.Message{m, m}, Before: []byte("hi")}
+	if string(form.Of(b)) != "HI" || string(form.Of(b)) != "HI" || string(joined.OfBatch(b)) != "aa" || made != 1 {
+		t.Errorf("%q and %q, made %d times", form.Of(b), joined.OfBatch(b), made)
+	}
+	if n := testing.AllocsPerRun(100, func() { form.Of(b); joined.OfBatch(b) }); n != 0 {
+		t.Errorf("%v allocations per receiver", n)
+	}
+}
+
 func TestPosition(t *testing.T) {
-	for _, good := range []string{"a1b2.0", "a.18446744073709551615", "A-b_9.7"} {
+	for _, good := range []string{"a1b2.0", "a.18446744073709551615", "azAZ09-_.7", strings.Repeat("a", message.MaxEpoch) + ".1"} {
 		p, err := message.ParsePosition(good)
 		if err != nil || p.String() != good {
 			t.Errorf("%q: %v, %v", good, p, err)
 		}
 	}
 	for _, bad := range []string{"", ".", "a", "a.", ".1", "a.-1", "a.+1", "a.1.2", "a.x", "a b.1", "ä.1", "a.18446744073709551616",
-		strings.Repeat("a", message.MaxEpoch+1) + ".1", "a.1\n", "a\r\n.1"} {
+		strings.Repeat("a", message.MaxEpoch+1) + ".1", "a.1\n", "a\r\n.1",
+		"`.1", "{.1", "@.1", "[.1", "/.1", ":.1"} {
 		if p, err := message.ParsePosition(bad); fault.KindOf(err) != fault.BadPosition {
 			t.Errorf("%q was read as %v (%v)", bad, p, err)
 		}
@@ -114,6 +149,8 @@ func TestEnvelope(t *testing.T) {
 		{"publisher and tags", &message.Message{Channel: "c", Payload: []byte("1"), Tags: map[string]string{"k": "v"},
 			By: &message.Publisher{User: "42", Session: "s", ConnInfo: []byte(`{"n":1}`), ChanInfo: []byte("no JSON")}},
 			`{"channel":"c","data":1,"info":{"user":"42","client":"s","conn_info":{"n":1}},"tags":{"k":"v"}}`},
+		{"what is known of the publisher in the channel", &message.Message{Channel: "c", Payload: []byte("1"), By: &message.Publisher{ChanInfo: []byte("[2]")}},
+			`{"channel":"c","data":1,"info":{"user":"","client":"","chan_info":[2]}}`},
 	} {
 		if got := string(message.AppendEnvelope(nil, c.m)); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.what, got, c.want)

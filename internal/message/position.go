@@ -29,8 +29,8 @@ func (p Position) String() string {
 // digits, '-' or '_'; offsets are decimal without sign. The error is a fault of
 // kind BadPosition.
 func ParsePosition(s string) (Position, error) {
-	epoch, number, found := strings.Cut(s, ".")
-	if !found || epoch == "" || len(epoch) > MaxEpoch || !plain(epoch) || number == "" || number[0] == '+' {
+	epoch, number, _ := strings.Cut(s, ".")
+	if epoch == "" || len(epoch) > MaxEpoch || !plain(epoch) || number == "" {
 		return Position{}, fault.New(fault.BadPosition, "broken position: write EPOCH.OFFSET, as in a1b2c3d4.42")
 	}
 	offset, err := strconv.ParseUint(number, 10, 64)
