@@ -100,9 +100,6 @@ func (h *Hub) Close() {
 	h.closing.Lock()
 	h.end()
 	h.closing.Unlock()
-	for i := range h.shards {
-		h.shards[i].close()
-	}
 	h.running.Wait()
 }
 

@@ -74,12 +74,15 @@ func (h *Hub) join(ctx context.Context, name string, to Subscriber, since *messa
 // channel is open; first is what the engine was asked at first, if the
 // subscription was there before the answer.
 func (h *Hub) subscribe(ctx context.Context, name string, to Subscriber, since *message.Position) (s *Subscription, first *firstRead, err error) {
-	c, err := h.acquire(name, since)
+	c, isFirst, err := h.acquire(name, since)
 	if err != nil {
 		return nil, nil, err
 	}
 	s = newSubscription(c, to)
 	first = c.add(s)
+	if isFirst {
+		h.start(c.open) // not before: what it reads is for s
+	}
 	select {
 	case <-c.opened:
 		if c.failed == nil {

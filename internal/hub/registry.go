@@ -15,17 +15,7 @@ const shardCount = 64
 // shard is a part of the node's channels, by a hash of their names.
 type shard struct {
 	mu       sync.RWMutex
-	closed   bool
 	channels map[string]*channelState
-}
-
-func (s *shard) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for _, c := range s.channels {
-		c.stopTimers()
-	}
 }
 
 func (s *shard) list() []*channelState {
@@ -51,26 +41,26 @@ func (h *Hub) find(name string) *channelState {
 }
 
 // acquire finds or makes the channel's state and counts one use of it. It waits
-// for a channel that is being left. since is the position that a first user has.
-func (h *Hub) acquire(name string, since *message.Position) (*channelState, error) {
+// for a channel that is being left. since is the position that a first user
+// has; it has to open the channel.
+func (h *Hub) acquire(name string, since *message.Position) (c *channelState, isFirst bool, err error) {
 	s := h.shard(name)
 	for {
 		s.mu.Lock()
-		if s.closed {
+		if h.life.Err() != nil {
 			s.mu.Unlock()
-			return nil, ErrClosed
+			return nil, false, ErrClosed
 		}
-		c := s.channels[name]
-		if c == nil {
+		c = s.channels[name]
+		if isFirst = c == nil; isFirst {
 			c = newChannelState(h, name, since)
 			s.channels[name] = c
 			h.Metrics.Channels.Add(1)
-			h.start(c.open)
 		}
 		ok := c.acquire()
 		s.mu.Unlock()
 		if ok {
-			return c, nil
+			return c, isFirst, nil
 		}
 		<-c.removed
 	}
