@@ -98,7 +98,6 @@ func (c *channelState) acquire() bool {
 	c.use.count++
 	if c.use.timer != nil {
 		c.use.timer.Stop()
-		c.use.timer = nil
 	}
 	return true
 }
@@ -106,7 +105,7 @@ func (c *channelState) acquire() bool {
 // leaveLaterLocked starts the time after which the node stops listening, if
 // nobody uses the channel.
 func (c *channelState) leaveLaterLocked() {
-	if c.use.count == 0 && c.use.ready && !c.use.leaving && c.hub.life.Err() == nil {
+	if c.use.count == 0 && c.use.ready {
 		c.use.timer = time.AfterFunc(c.hub.leaveAfter, c.leave)
 	}
 }
@@ -115,6 +114,10 @@ func (c *channelState) leaveLaterLocked() {
 // meanwhile waits for removed, so that the engine is never told to listen and
 // to stop in the wrong order.
 func (c *channelState) leave() {
+	if !c.hub.track() {
+		return
+	}
+	defer c.hub.running.Done()
 	c.mu.Lock()
 	if c.use.count > 0 || c.use.leaving {
 		c.mu.Unlock()
@@ -124,17 +127,6 @@ func (c *channelState) leave() {
 	c.mu.Unlock()
 	c.hub.engine.Unsubscribe(c.name)
 	c.hub.remove(c)
-}
-
-func (c *channelState) stopTimers() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.use.timer != nil {
-		c.use.timer.Stop()
-	}
-	if c.pace.timer != nil {
-		c.pace.timer.Stop()
-	}
 }
 
 // add puts s among the receivers: it gets everything after the position that

@@ -45,8 +45,7 @@ func (c *channelState) receiveInline(m *message.Message) {
 		c.mu.Unlock()
 		return
 	}
-	inline := c.dueLocked() && c.hub.track()
-	c.worker.working = c.worker.working || inline
+	inline := c.claimLocked() && c.hub.track()
 	c.mu.Unlock()
 	if inline {
 		c.turnInline()
@@ -95,14 +94,18 @@ func (c *channelState) recheck() {
 
 // scheduleLocked starts a worker if there is work for one.
 func (c *channelState) scheduleLocked() {
-	if c.dueLocked() {
-		c.worker.working = c.hub.start(c.run)
+	if c.claimLocked() {
+		c.hub.start(c.run)
 	}
 }
 
-// dueLocked tells whether there is work that nobody does and that need not
-// wait.
-func (c *channelState) dueLocked() bool {
-	return c.use.ready && !c.worker.working && !c.worker.retrying &&
-		(len(c.inbox.messages) > 0 || c.inbox.check) && !c.delayLocked()
+// claimLocked tells whether there is work that nobody does and that need not
+// wait. If so it is the caller's: only one goroutine takes turns at a time.
+func (c *channelState) claimLocked() bool {
+	w := &c.worker
+	if !c.use.ready || w.working || w.retrying || len(c.inbox.messages) == 0 && !c.inbox.check || c.delayLocked() {
+		return false
+	}
+	w.working = true
+	return true
 }

@@ -36,7 +36,8 @@ func TestTheFirstJoinIsOneCall(t *testing.T) {
 		none   bool
 		calls  int64
 	}{
-		{"no position", 0, true, 1}, {"nothing missed", 0, false, 1}, {"all missed", 127, false, 1},
+		{"no position", 0, true, 1}, {"nothing missed", 0, false, 1}, {"all missed", 128, false, 1},
+		{"one more", 129, false, 2},
 		{"a lot missed", 300, false, 2},
 	} {
 		name := fmt.Sprint("chat", i)

@@ -71,8 +71,7 @@ func (c *channelState) endWindow() {
 	if len(c.inbox.messages) <= 1 {
 		p.quick = -burstPause
 	}
-	mine := c.dueLocked()
-	c.worker.working = c.worker.working || mine
+	mine := c.claimLocked()
 	c.mu.Unlock()
 	if mine {
 		c.run()

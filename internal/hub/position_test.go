@@ -90,6 +90,36 @@ func TestAHoleIsAGapForThoseBeforeIt(t *testing.T) {
 	}
 }
 
+// A short list does not keep a long one in memory; a long one is not copied.
+func TestAShortListIsCopied(t *testing.T) {
+	page := engine.Page{Top: at("c", 100), Reach: 100}
+	for o := range uint64(100) {
+		page.Messages = append(page.Messages, &message.Message{Position: at("c", o+1)})
+	}
+	for missed, copied := range map[int]bool{24: true, 25: false, 100: false} {
+		from := 100 - missed
+		r, ok := recoverFrom(at("c", uint64(from)), page, at("c", 0))
+		if !ok || len(r.missed) != missed || (&r.missed[0] != &page.Messages[from]) != copied {
+			t.Errorf("%d missed: copied %v", missed, !copied)
+		}
+	}
+}
+
+// Groups: of one epoch, and on the channel's own timeline those far behind apart.
+func TestGroupsOfThoseWhoComeBack(t *testing.T) {
+	for _, c := range []struct {
+		since, channel message.Position
+		far            bool
+	}{
+		{at("c", 1), at("c", farBehind), false}, {at("c", 0), at("c", farBehind+1), true}, {at("c", 1), at("c", farBehind+1), false},
+		{at("c", 2), at("c", farBehind+3), true}, {at("b", 1), at("c", 5000), false}, {at("c", 0), at("c", 1), false},
+	} {
+		if got := groupOf(c.since, c.channel); got != (group{c.since.Epoch, c.far}) {
+			t.Errorf("since %v, at %v: %+v", c.since, c.channel, got)
+		}
+	}
+}
+
 // Those who missed little go first, and in turn with the others.
 func TestWhoMissedLittleDoesNotWaitForLongLogs(t *testing.T) {
 	u := &catchUp{}

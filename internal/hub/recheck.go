@@ -61,7 +61,7 @@ func (r *rechecker) take() (names []string, ok bool) {
 	r.mu.Lock()
 	all, asked := r.all, r.names
 	r.all, r.names = false, nil
-	r.working = (all || len(asked) > 0) && r.hub.life.Err() == nil
+	r.working = all || len(asked) > 0
 	ok = r.working
 	r.mu.Unlock()
 	if all {

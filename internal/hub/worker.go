@@ -25,8 +25,7 @@ func (c *channelState) more() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worker.working = false
-	c.worker.working = c.dueLocked()
-	return c.worker.working
+	return c.claimLocked()
 }
 
 // turn takes what came in and delivers it. False: the log could not be read or
