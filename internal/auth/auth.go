@@ -80,8 +80,9 @@ func (a *Authorizer) Close(ctx context.Context) error {
 	return a.jwks.close(ctx)
 }
 
-// Key returns the identity of the server that shows this API key. The time it takes does not depend
-// on how much of a key is right: hashes are compared, all of them.
+// Key returns the identity of the server that shows this API key. The time it
+// takes does not depend on how much of a key is right: hashes are compared,
+// all of them.
 func (a *Authorizer) Key(key string) (Identity, error) {
 	sum := sha256.Sum256([]byte(key))
 	found := 0

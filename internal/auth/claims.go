@@ -98,25 +98,21 @@ func (d *numericDate) UnmarshalJSON(b []byte) error {
 func (d numericDate) time() time.Time { return time.Unix(int64(d), 0) }
 
 // payload is a token's second part as it stands, to be decoded only when the
-// signature is known to be good. The Get methods make it the library's
-// jwt.Claims; nothing asks them, since checkClaims does the checking.
-type payload []byte
+// signature is known to be good. The library asks for its claims' methods and
+// calls none of them: checkClaims does the checking.
+type payload struct {
+	jwt.RegisteredClaims
+	text []byte
+}
 
 func (p *payload) UnmarshalJSON(b []byte) error {
-	*p = append((*p)[:0], b...)
+	p.text = bytes.Clone(b)
 	return nil
 }
 
-func (payload) GetExpirationTime() (*jwt.NumericDate, error) { return nil, nil }
-func (payload) GetIssuedAt() (*jwt.NumericDate, error)       { return nil, nil }
-func (payload) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil }
-func (payload) GetIssuer() (string, error)                   { return "", nil }
-func (payload) GetSubject() (string, error)                  { return "", nil }
-func (payload) GetAudience() (jwt.ClaimStrings, error)       { return nil, nil }
-
 func decodeClaims(p payload) (*claims, error) {
 	c := new(claims)
-	if err := json.Unmarshal(p, c); err != nil {
+	if err := json.Unmarshal(p.text, c); err != nil {
 		if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && te.Field != "" {
 			return nil, badToken("", "its claim %s is of the wrong kind (%s)", te.Field, te.Value)
 		}

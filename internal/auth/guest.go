@@ -27,7 +27,7 @@ import (
 // way round.
 const (
 	guestType   = "guest+jwt"
-	guestPrefix = "g:" // begins every guest's user name; hosts' users should not
+	guestPrefix = "g:" // every guest's user name starts with it; names of other users should not
 	guestTTL    = 30 * 24 * time.Hour
 	maxName     = 40 // characters of a guest's name
 	colors      = 12
@@ -76,7 +76,7 @@ func (a *Authorizer) NewGuest(old, name string) (GuestToken, error) {
 	}
 	g := guestClaims{}
 	if old != "" {
-		// A token that no longer passes makes a new guest: there is nobody to ask.
+		// A token that no longer passes makes a new guest: nothing else can help.
 		if known, err := a.readGuest(old); err == nil {
 			g = *known
 		}
@@ -161,10 +161,8 @@ func checkGuestName(name string) error {
 	if n := utf8.RuneCountInString(name); n > maxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name || n == 0 {
 		return fault.Newf(fault.BadName, "name not allowed: a name has 1 to %d characters and no space at its ends", maxName)
 	}
-	for _, r := range name {
-		if !unicode.IsPrint(r) {
-			return fault.New(fault.BadName, "name not allowed: a name has no control characters and no invisible ones")
-		}
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fault.New(fault.BadName, "name not allowed: a name has no control characters and no invisible ones")
 	}
 	return nil
 }

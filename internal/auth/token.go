@@ -79,7 +79,7 @@ func (a *Authorizer) verify(ctx context.Context, token string) (payload, error) 
 		return a.jwks.find(ctx, kid, t.Method.Alg())
 	})
 	if errors.Is(fromSet, errNoKey) {
-		return nil, refusal(err)
+		return payload{}, refusal(err)
 	}
 	return p, refusal(fromSet)
 }

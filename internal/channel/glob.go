@@ -50,7 +50,7 @@ func Match(pattern, name string) bool {
 }
 
 // Covers tells whether pattern surely matches every name that other matches.
-// False means that nobody knows: "?*" and "*?" match the same names and are
+// False means that it cannot tell: "?*" and "*?" match the same names and are
 // not seen through.
 func Covers(pattern, other string) bool {
 	p, o := 0, 0

@@ -14,7 +14,7 @@ type Allowed string
 // all that is not Nobody's.
 const (
 	Anyone      Allowed = "anyone"      // guests too
-	Users       Allowed = "users"       // whoever has a valid token
+	Users       Allowed = "users"       // whoever shows a valid token that names a user
 	Subscribers Allowed = "subscribers" // sessions that are subscribed to the channel now
 	Server      Allowed = "server"      // API keys only
 	Nobody      Allowed = "nobody"
@@ -109,7 +109,7 @@ func (r *Rules) For(name string) *Rule {
 // the slice.
 func (r *Rules) All() []Rule { return r.list }
 
-// ForGuests returns the match of every rule that lets somebody without a token
+// ForGuests returns the match of every rule that lets a client without a token
 // do something, in order. The fallback is listed as "*".
 func (r *Rules) ForGuests() []string {
 	var open []string

@@ -11,6 +11,9 @@ import (
 	"magpie/internal/channel"
 )
 
+// What people need to try tokens out: make one, and see what one holds. The
+// server itself uses none of it.
+
 // Draft is a token to be signed.
 type Draft struct {
 	User     string    // sub; empty for a guest
@@ -73,4 +76,34 @@ func (a *Authorizer) draftClaims(d Draft) (jwt.MapClaims, error) {
 		c["channels"] = d.Channels
 	}
 	return c, nil
+}
+
+// Inspection is what a token says of itself. Nothing of it is verified: it is
+// for people who look for what is wrong.
+type Inspection struct {
+	Algorithm string
+	KeyID     string
+	Claims    map[string]json.RawMessage
+}
+
+// Inspect takes a token apart without checking it. The error says why it is
+// no token at all.
+func Inspect(token string) (Inspection, error) {
+	if !wellFormed(token) {
+		return Inspection{}, errForm
+	}
+	var p payload
+	// The library stops at an algorithm that it does not know, after it has
+	// read the rest: what was read is worth showing.
+	t, _, err := parser.ParseUnverified(token, &p)
+	if t == nil || t.Header == nil || err != nil && p.text == nil {
+		return Inspection{}, errJWT
+	}
+	i := Inspection{}
+	i.Algorithm, _ = t.Header["alg"].(string)
+	i.KeyID, _ = t.Header["kid"].(string)
+	if json.Unmarshal(p.text, &i.Claims) != nil {
+		return i, badToken("", "its second part is no JSON object")
+	}
+	return i, nil
 }
