@@ -104,7 +104,7 @@ func (a *API) caller(w http.ResponseWriter, r *http.Request) (auth.Identity, err
 }
 
 func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	limit := a.Gate.MaxPayload()
+	limit := a.Gate.Limits().Payload
 	return door.Body(w, r, int64(limit), &fault.Fault{Kind: fault.TooBig, Setting: "max_payload",
 		Message: fmt.Sprintf("payload too big: %d bytes are the most for one message here (setting max_payload)", limit)})
 }

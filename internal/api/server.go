@@ -223,7 +223,7 @@ func (s *Server) admit(r *http.Request) error {
 // bodyLimit bounds a call in bytes: a broadcast to its most channels, with
 // the longest names and a payload that escapes made six times as long.
 func (s *Server) bodyLimit() int64 {
-	return int64(6*s.Gate.MaxPayload()) + maxBroadcast*(channel.MaxName+3) + 1<<20
+	return int64(6*s.Gate.Limits().Payload) + maxBroadcast*(channel.MaxName+3) + 1<<20
 }
 
 func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {

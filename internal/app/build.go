@@ -39,12 +39,16 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 	if c.auth, err = newAuthorizer(cfg, log); err != nil {
 		return c, err
 	}
-	limits := node.Limits{Payload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions}
+	limits := limitsOf(cfg)
 	c.hub = hub.New(hub.Config{Engine: c.engine, Rules: cfg.Rules, Log: log, Coalesce: cfg.Times.Coalesce})
 	c.node = node.New(c.hub, limits)
 	c.gate = node.NewGate(node.GateConfig{Engine: c.engine, Hub: c.hub, Auth: c.auth, Rules: cfg.Rules, Limits: limits, Node: c.node})
 	c.peers = node.NewPeers(node.PeersConfig{Bus: c.engine, Node: c.node, Hub: c.hub, Log: log, Name: cfg.Node})
 	return c, nil
+}
+
+func limitsOf(cfg *config.Config) node.Limits {
+	return node.Limits{Payload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions}
 }
 
 func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine, error) {

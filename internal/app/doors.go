@@ -44,7 +44,7 @@ func newTransports(cfg *config.Config, log *slog.Logger, m *measures) (transport
 	if all.sockets, err = ws.New(c); err != nil {
 		return all, err
 	}
-	c.MaxMessage, c.PingEvery = centrifuge.Limit(cfg.Limits.MaxPayload), t.PingInterval+all.pong+2*time.Second
+	c.MaxMessage, c.PingEvery = centrifuge.Limit(limitsOf(cfg)), t.PingInterval+all.pong+2*time.Second
 	if all.commands, err = ws.New(c); err != nil {
 		return all, err
 	}

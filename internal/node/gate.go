@@ -198,8 +198,8 @@ func (g *Gate) Rule(name string) *channel.Rule { return g.rules.For(name) }
 // Intern returns a name of its own or the one that all share; see hub.Intern.
 func (g *Gate) Intern(name string) string { return g.hub.Intern(name) }
 
-// MaxPayload is the limit of one message in bytes.
-func (g *Gate) MaxPayload() int { return g.limits.Payload }
+// Limits are what clients are held to.
+func (g *Gate) Limits() Limits { return g.limits }
 
 // Immediate tells whether publishing takes no waiting here.
 func (g *Gate) Immediate() bool { return g.engine.Immediate() }

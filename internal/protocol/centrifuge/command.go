@@ -15,9 +15,6 @@ import (
 
 // Limits of what a client may send.
 const (
-	// maxCommands bounds the commands of one frame. SDKs put all of a
-	// reconnect's subscribes into one.
-	maxCommands = 1000
 	// maxErrors bounds the commands that are refused between two pings: a client
 	// in a loop is not to fill logs and queues.
 	maxErrors = 1000
@@ -31,7 +28,7 @@ func (c *conn) Now(op ws.Op, data []byte) (rest []byte) {
 	if op != c.form.op {
 		return data
 	}
-	for range maxCommands {
+	for range c.door.maxCommands() {
 		if c.ended() {
 			return nil
 		}
@@ -56,7 +53,7 @@ func (c *conn) immediate(cmd *protocol.Command) bool {
 func (c *conn) frame(data []byte) {
 	for n := 0; !c.ended(); n++ {
 		cmd, rest, err := c.form.next(data)
-		if err != nil || n == maxCommands {
+		if err != nil || n == c.door.maxCommands() {
 			c.closeWith(closeBadRequest)
 			return
 		}

@@ -9,6 +9,9 @@ import (
 
 	"github.com/centrifugal/protocol"
 
+	"magpie/internal/auth"
+	"magpie/internal/channel"
+	"magpie/internal/node"
 	"magpie/internal/problem"
 )
 
@@ -36,11 +39,26 @@ const queueFrames = 64
 // overhead is what a command may have beside its payload.
 const overhead = 16 << 10
 
-// Limit is the longest frame that a client may send: the door's WebSocket
-// server is to be set to it.
-func Limit(maxPayload int) int { return maxPayload + overhead }
+// Limit is the longest frame of commands that a client may send, in bytes: the
+// door's WebSocket server is to be set to it. A frame holds one message, or all
+// that a client comes back with: SDKs put connect and every subscribe of a
+// reconnect into one frame, each with a token of its own.
+func Limit(l node.Limits) int {
+	return max(l.Payload, min(l.Subscriptions*maxSubscribe, maxReturn)) + overhead
+}
 
-func (d *Door) limit() int { return Limit(d.Gate.MaxPayload()) }
+const (
+	// maxSubscribe is the longest subscribe command: a token, and a channel's
+	// name in which JSON escapes every byte.
+	maxSubscribe = auth.MaxToken + 2*channel.MaxName + 512
+	// maxReturn bounds what a client comes back with, whatever the settings say.
+	maxReturn = 16 << 20
+)
+
+func (d *Door) limit() int { return Limit(d.Gate.Limits()) }
+
+// maxCommands bounds the commands of one frame.
+func (d *Door) maxCommands() int { return max(1000, d.Gate.Limits().Subscriptions+100) }
 
 // register makes the session reachable for emulated commands. One that has ended
 // already is not kept.

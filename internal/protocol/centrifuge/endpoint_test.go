@@ -35,6 +35,9 @@ const (
 	secret     = "a secret of at least thirty-two bytes"
 )
 
+// limits of the node under test.
+var limits = node.Limits{Payload: maxPayload, Outbox: 1 << 20, Subscriptions: 40}
+
 // endpoint is a door on a real server over the memory engine.
 type endpoint struct {
 	*stack.Stack
@@ -68,10 +71,10 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 	e.Stack = stack.New(t, stack.Options{
 		Rules: rules, Over: over, LeaveAfter: time.Millisecond, Coalesce: 5 * time.Millisecond,
 		Auth:   auth.Config{Secrets: []string{secret}, Personal: "own:"},
-		Limits: node.Limits{Payload: maxPayload, Outbox: 1 << 20, Subscriptions: 40},
+		Limits: limits,
 	})
 	clock := e.Wheel()
-	sockets, err := ws.New(ws.Config{MaxMessage: centrifuge.Limit(maxPayload), Wheel: clock})
+	sockets, err := ws.New(ws.Config{MaxMessage: centrifuge.Limit(limits), Wheel: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

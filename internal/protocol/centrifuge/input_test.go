@@ -227,7 +227,7 @@ func TestTooManyErrors(t *testing.T) {
 
 func TestFramesThatAreTooLong(t *testing.T) {
 	e := listen(t)
-	long := `{"id":1,"connect":{"data":"` + strings.Repeat("x", centrifuge.Limit(maxPayload)) + `"}}`
+	long := `{"id":1,"connect":{"data":"` + strings.Repeat("x", centrifuge.Limit(limits)) + `"}}`
 	c := e.dial(ways[0])
 	c.say(long)
 	c.ends(1009)

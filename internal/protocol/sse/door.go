@@ -59,6 +59,10 @@ const (
 	// defaultChannel is where clients land that name none.
 	defaultChannel = "chat"
 	contentType    = "text/event-stream"
+	// maxReturn bounds the URL and the id of a stream together, in bytes: a
+	// browser comes back with both, and a server reads at most 16 KB of a
+	// request's head.
+	maxReturn = 12 << 10
 )
 
 type request struct {
@@ -135,6 +139,9 @@ func (d *Door) parse(w http.ResponseWriter, r *http.Request) (request, error) {
 	q := request{channels: unique(values["channel"])}
 	if len(q.channels) == 0 {
 		q.channels = []string{defaultChannel}
+	}
+	if n := len(r.RequestURI) + maxIDLen(q.channels); n > maxReturn {
+		return q, fault.Newf(fault.Limit, "these are too many channels for one stream: URL and event id would come back with up to %d bytes, and %d are the most; take several streams", n, maxReturn)
 	}
 	if q.envelope, err = door.Envelope(values); err != nil {
 		return q, err

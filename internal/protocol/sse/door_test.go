@@ -278,3 +278,26 @@ func TestAStormLeavesNothing(t *testing.T) {
 	eventually(t, "the end of all", func() bool { return e.sessions() == 0 && e.streams.Len() == 0 })
 	all.Wait()
 }
+
+// A browser comes back with the URL and the id together: a stream whose id could
+// grow too long for that is refused at the beginning, not on return.
+func TestAStreamComesBackWithAllItMayHave(t *testing.T) {
+	var short, long []string
+	for i := range 100 {
+		short = append(short, fmt.Sprintf("channel=room:%d", i))
+		long = append(long, fmt.Sprintf("channel=%s%d", strings.Repeat("%E8%81%8A", 20), i))
+	}
+	e := listenWith(t, false, 200)
+	r := e.open(strings.Join(short, "&"), "")
+	if id := r.head(); len(id) == 0 || len(id) > maxReturn {
+		t.Errorf("%d bytes", len(id))
+	}
+	res, err := e.client.Get(e.url(strings.Join(long, "&")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != 400 || !strings.Contains(string(body), "take several streams") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}

@@ -47,12 +47,17 @@ func everyWay(t *testing.T, f func(t *testing.T, e *endpoint)) {
 
 func listen(t testing.TB, h2 bool) *endpoint {
 	t.Helper()
+	return listenWith(t, h2, 10)
+}
+
+func listenWith(t testing.TB, h2 bool, subscriptions int) *endpoint {
+	t.Helper()
 	anyone := channel.Rule{Subscribe: channel.Anyone, Publish: channel.Anyone, History: channel.Anyone, Members: channel.Anyone}
 	logged, bare := anyone, anyone
 	logged.Match, logged.Log, logged.Presence = "*", channel.Log{Size: 1000, Age: time.Hour}, true
 	bare.Match = "bare:*"
 	e := &endpoint{t: t, h2: h2}
-	e.Stack = stack.New(t, stack.Options{Rules: []channel.Rule{bare, logged}, LeaveAfter: time.Millisecond, Limits: node.Limits{Payload: 64 << 10, Outbox: 1 << 20, Subscriptions: 10}})
+	e.Stack = stack.New(t, stack.Options{Rules: []channel.Rule{bare, logged}, LeaveAfter: time.Millisecond, Limits: node.Limits{Payload: 64 << 10, Outbox: 1 << 20, Subscriptions: subscriptions}})
 	var err error
 	if e.streams, err = stream.New(stream.Config{}); err != nil {
 		t.Fatal(err)

@@ -152,6 +152,16 @@ func appendPosition(dst []byte, channel string, at message.Position) []byte {
 	return append(append(append(dst, url.QueryEscape(channel)...), '='), at.String()...)
 }
 
+// maxIDLen is how long the id of a stream of these channels can become.
+func maxIDLen(channels []string) int {
+	const epoch = 16 // the engines' have 8
+	n := 0
+	for _, name := range channels {
+		n += len(url.QueryEscape(name)) + len("=.&") + epoch + len("18446744073709551615")
+	}
+	return n
+}
+
 // positions are what an id carries, by channel.
 type positions map[string]message.Position
 
