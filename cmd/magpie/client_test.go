@@ -1,8 +1,10 @@
 package main
 
 import (
-	"errors"
+	"context"
+	"fmt"
 	"net/http"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -50,7 +52,9 @@ func TestWorthRetrying(t *testing.T) {
 			t.Errorf("%d: %t", status, got)
 		}
 	}
-	if !worthRetrying(errors.New("connection reset")) {
-		t.Error("a lost answer is not asked for again")
+	for err, want := range map[error]bool{syscall.ECONNRESET: true, context.DeadlineExceeded: true, syscall.ECONNREFUSED: false, context.Canceled: false} {
+		if got := worthRetrying(fmt.Errorf("publish: %w", err)); got != want {
+			t.Errorf("%v: %t", err, got)
+		}
 	}
 }

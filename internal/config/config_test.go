@@ -501,7 +501,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	if err := c.Show(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "hunter2") {
+	if strings.Contains(out.String(), "hunter2") || !strings.Contains(out.String(), "api_key: [xxxxx] # --api-key\n") || !strings.Contains(out.String(), "prefix: magpie # default\n") {
 		t.Errorf("show:\n%s", &out)
 	}
 	if !strings.Contains(c.Redis, "hunter2") || c.APIKeys[0] != "hunter2"+key {
