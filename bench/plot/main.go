@@ -75,9 +75,10 @@ func main() {
 func (c curve) draw(figures []figure) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.title, c.labelX, c.labelY
-	p.Title.Padding, p.Legend.Top, p.Legend.Left = 8, true, true
+	p.Title.Padding, p.Legend.Padding, p.Legend.Top, p.Legend.Left = 8, 3, true, true
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{0xdd}, color.Gray{0xdd}
+	grid.Horizontal.Width, grid.Vertical.Width = .75, .75
 	p.Add(grid)
 	for _, t := range targets {
 		for i, y := range c.y {

@@ -102,16 +102,6 @@ func (l load) run(t target) (values, error) {
 	if err != nil {
 		return nil, err
 	}
-	var before, after memory
-	if l.Memory && t.isMagpie() {
-		// Twice: what asking takes is no connection's.
-		for range 2 {
-			if before, err = memoryOf(p.Target, s.nodes[0]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	kernel := kernelMemory()
 	var others []string
 	for _, node := range s.nodes[1:] {
 		others = append(others, node.addr)
@@ -120,20 +110,9 @@ func (l load) run(t target) (values, error) {
 		return nil, err
 	}
 	defer s.load.Close()
-	if l.Poll != "" {
-		s.load.Poll(l.Poll, l.Every)
-	}
-	if err := s.load.Connect(); err != nil {
+	v, err := l.connect(s, p, l.Memory && t.isMagpie())
+	if err != nil {
 		return nil, err
-	}
-	s.load.Settle()
-	// Both ends of each connection are in this kernel.
-	v := values{"kernel_kb": (kernelMemory() - kernel) / float64(2*p.Connections) / 1024}
-	if before != nil {
-		if after, err = memoryOf(p.Target, s.nodes[0]); err != nil {
-			return nil, err
-		}
-		maps.Copy(v, split(p.Connections, before, after))
 	}
 	if l.Hold > 0 {
 		spent, err := s.during(func() error { return s.load.Hold(l.Hold) })
@@ -143,6 +122,37 @@ func (l load) run(t target) (values, error) {
 		v.held(spent, p.Connections)
 	}
 	return v, l.publish(s, p, v)
+}
+
+// connect opens the connections, and tells what kernel and server keep of them.
+func (l load) connect(s *site, p bench.Plan, takeApart bool) (v values, err error) {
+	var before memory
+	for range 2 { // what asking takes is no connection's
+		if takeApart && err == nil {
+			before, err = memoryOf(p.Target, s.nodes[0])
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	kernel := kernelMemory()
+	if l.Poll != "" {
+		s.load.Poll(l.Poll, l.Every)
+	}
+	if err := s.load.Connect(); err != nil {
+		return nil, err
+	}
+	s.load.Settle()
+	// Both ends of each connection are in this kernel.
+	v = values{"kernel_kb": (kernelMemory() - kernel) / float64(2*p.Connections) / 1024}
+	if takeApart {
+		after, err := memoryOf(p.Target, s.nodes[0])
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(v, split(p.Connections, before, after))
+	}
+	return v, nil
 }
 
 // planFor completes the plan for the servers that run.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -63,7 +64,7 @@ func NewLoad(p Plan, nodes ...string) (*Load, error) {
 	}
 	l := &Load{plan: p, start: time.Now(), latency: newHistogram()}
 	l.door, l.url, _ = p.Target.open() // checked above
-	l.to = append([]string{hostPort(l.url)}, nodes...)
+	l.to = append([]string{net.JoinHostPort(l.url.Hostname(), cmp.Or(l.url.Port(), l.url.Scheme))}, nodes...)
 	var err error
 	l.loop, err = newLoop(p, l.url)
 	if _, late := l.loop.(*goroutines); late {

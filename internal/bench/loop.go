@@ -59,14 +59,6 @@ func newLoop(p Plan, u *url.URL) (loop, error) {
 	return g, nil
 }
 
-// hostPort is where the URL's server listens.
-func hostPort(u *url.URL) string {
-	if u.Port() != "" {
-		return u.Host
-	}
-	return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-}
-
 // goroutines is the loop that runs anywhere: each connection has a goroutine
 // that reads, and one that writes while there is something to write.
 type goroutines struct {
