@@ -40,10 +40,8 @@ type goalTable struct {
 
 type goalLine struct {
 	goal
-	Results []goalResult
+	Results []string // two cells for each door
 }
-
-type goalResult struct{ Text, Verdict string }
 
 // Goals is nil when nothing was measured that has one.
 func (f *figures) Goals() *goalTable {
@@ -54,15 +52,15 @@ func (f *figures) Goals() *goalTable {
 	for _, g := range goals {
 		line := goalLine{goal: g}
 		for i, most := range g.most {
-			result := goalResult{"–", "not measured"}
+			result := "– | not measured"
 			if v, known := g.of(f, doors[i].name); known {
 				t.All++
-				result = goalResult{three(v) + g.unit, "**missed**"}
+				result = three(v) + g.unit + " | **missed**"
 				// As it is printed, so that nobody sees "1.40" miss "1.4".
 				var printed float64
 				if fmt.Sscan(three(v), &printed); printed <= most {
 					t.Met++
-					result.Verdict = "met"
+					result = three(v) + g.unit + " | met"
 				}
 			}
 			line.Results = append(line.Results, result)
@@ -79,11 +77,11 @@ func (g goal) of(f *figures, target string) (float64, bool) {
 	if i < 0 {
 		return 0, false
 	}
-	v := rows[i].of(g.value).median
+	v := rows[i].of(g.value).Median
 	if !g.toFloor {
 		return v, true
 	}
-	lowest := rows[i].beside(g.load, "floor").of(g.value).median
+	lowest := rows[i].beside(g.load, "floor").of(g.value).Median
 	return v / max(lowest, 1e-9), lowest > 0
 }
 

@@ -71,11 +71,8 @@ func (l load) on() []target {
 		return curved
 	case "doors":
 		return doors
-	case polling.name:
-		return []target{polling}
 	}
-	i := slices.IndexFunc(targets, func(t target) bool { return t.name == l.Targets })
-	return targets[i : i+1]
+	return slices.DeleteFunc(append(slices.Clone(targets), polling), func(t target) bool { return t.name != l.Targets })
 }
 
 // turns is how often it is measured.

@@ -57,30 +57,21 @@ func report(o options, f *figures) error {
 	return nil
 }
 
-// keptPart is a part that is not of this run.
-type keptPart struct {
-	Name string
-	occasion
-}
+// spread is what one value was over the rounds.
+type spread struct{ Low, Median, High float64 }
 
-// Kept are the parts of earlier runs.
-func (f *figures) Kept() (all []keptPart) {
-	for _, p := range parts {
-		if when, ok := f.Parts[p.Name]; ok && when.Start.Before(f.Machine.Start) {
-			all = append(all, keptPart{p.Name, when})
-		}
+func spreadOf(all []float64) spread {
+	if len(all) == 0 {
+		return spread{}
 	}
-	return all
+	slices.Sort(all)
+	n := len(all)
+	return spread{all[0], (all[n/2] + all[(n-1)/2]) / 2, all[n-1]}
 }
 
-// othersLine says how far the machine was ours, which latency depends on.
-type othersLine struct {
-	Median, High string
-	TooMuch      bool
-}
-
-// Others is nil when no loads were measured.
-func (f *figures) Others() *othersLine {
+// Others says how far the machine was ours, which latency depends on: the
+// percentage that other programs took. It is nil when no loads were measured.
+func (f *figures) Others() *spread {
 	var all []float64
 	for _, one := range f.Figures {
 		if one.Table == "loads" {
@@ -91,20 +82,11 @@ func (f *figures) Others() *othersLine {
 		return nil
 	}
 	s := spreadOf(all)
-	return &othersLine{fmt.Sprintf("%.0f", s.median), fmt.Sprintf("%.0f", s.high), s.median > 100*tooMuch}
+	return &s
 }
 
-// spread is what one value was over the rounds.
-type spread struct{ low, median, high float64 }
-
-func spreadOf(all []float64) spread {
-	if len(all) == 0 {
-		return spread{}
-	}
-	slices.Sort(all)
-	n := len(all)
-	return spread{all[0], (all[n/2] + all[(n-1)/2]) / 2, all[n-1]}
-}
+// TooMuch tells whether that was so much that latencies tell of them.
+func (s spread) TooMuch() bool { return s.Median > 100*tooMuch }
 
 // row is one target under one load, in all its rounds.
 type row struct {
@@ -182,26 +164,26 @@ func (r row) beside(load, target string) row {
 }
 
 // As writes the median of a value.
-func (r row) As(verb, value string) string { return fmt.Sprintf(verb, r.of(value).median) }
+func (r row) As(verb, value string) string { return fmt.Sprintf(verb, r.of(value).Median) }
 
 // Whole writes it without a fraction, Three with three digits or so.
 func (r row) Whole(value string) string { return r.As("%.0f", value) }
-func (r row) Three(value string) string { return three(r.of(value).median) }
+func (r row) Three(value string) string { return three(r.of(value).Median) }
 
 // Spread writes the median, and the lowest and highest of the rounds.
 func (r row) Spread(value string) string {
 	s := r.of(value)
-	return fmt.Sprintf("**%s** (%s–%s)", three(s.median), three(s.low), three(s.high))
+	return fmt.Sprintf("**%s** (%s–%s)", three(s.Median), three(s.Low), three(s.High))
 }
 
 // To writes a value as a ratio to that of another target.
 func (r row) To(target, value string) string {
-	return ratio(r.of(value).median, r.beside(r.load, target).of(value).median)
+	return ratio(r.of(value).Median, r.beside(r.load, target).of(value).Median)
 }
 
 // ToIdleFloor compares one connection's part: the floor holds one number only.
 func (r row) ToIdleFloor() string {
-	each := func(r row) float64 { return r.of("hold_percent").median / r.of("connections").median }
+	each := func(r row) float64 { return r.of("hold_percent").Median / r.of("connections").Median }
 	floor := r.beside(idleLoad, "floor")
 	if len(floor.rounds) == 0 {
 		return ratio(1, 0)

@@ -135,6 +135,9 @@ func TestEachLoadHasItsRow(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, p := range parts {
 		for _, l := range p.Loads {
+			if len(l.on()) == 0 {
+				t.Errorf("%s %s has no targets", l.Table, l.Name)
+			}
 			for _, target := range l.on() {
 				if key := l.key(target); seen[key] {
 					t.Errorf("%s is measured twice", key)
