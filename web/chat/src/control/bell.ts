@@ -72,7 +72,7 @@ export class BellControl {
 
   #message(wire: WireMessage): void {
     const before = this.bell.value;
-    this.bell.value = this.#withEntry(before, { ...wire, time: wire.time ?? this.options.clock.now() });
+    this.bell.value = this.#withEntry(before, wire);
     const first = this.bell.value.notices[0];
     if (first && first !== before.notices[0] && isUnread(this.bell.value, first)) this.options.arrived(first);
   }

@@ -50,8 +50,6 @@ export function withMessages(room: Room, messages: readonly Message[]): Room {
   const keys = new Set(room.keys);
   let items: Item[] = room.items.slice();
   let pending = room.pending;
-  const older: Message[] = [];
-  const first = firstOf(room.items);
   for (const raw of messages) {
     if (keys.has(raw.key)) {
       items = withDetails(items, raw);
@@ -60,11 +58,8 @@ export function withMessages(room: Room, messages: readonly Message[]): Room {
     keys.add(raw.key);
     pending = withoutSent(pending, raw);
     if (isDuplicate(items, raw)) continue;
-    const message = applyChanges(raw, room.changes.get(raw.key));
-    if (first && message.epoch === first.epoch && message.offset < first.offset && message.offset > 0) older.push(message);
-    else items = inserted(items, message);
+    items = inserted(items, applyChanges(raw, room.changes.get(raw.key)));
   }
-  if (older.length > 0) items = [...older.sort((a, b) => a.offset - b.offset), ...items];
   return withPosition({ ...room, items, keys, pending }, messages);
 }
 
@@ -90,13 +85,14 @@ export function withGap(room: Room): Room {
 
 /** Moves the newest position over entries of the log, which need not be messages. */
 export function withPosition(room: Room, entries: readonly { readonly epoch: string; readonly offset: number }[]): Room {
+  const last = room.items.at(-1);
   let { epoch, top } = room;
   for (const e of entries) {
     if (e.offset === 0) continue;
     if (e.epoch !== epoch) {
       // A page of older messages may have an older epoch; only what is behind
       // the newest message moves the position.
-      if (epoch !== "" && room.items.at(-1)?.kind === "message" && (room.items.at(-1) as Message).epoch === epoch) continue;
+      if (epoch !== "" && last?.kind === "message" && last.epoch === epoch) continue;
       epoch = e.epoch;
       top = e.offset;
     } else if (e.offset > top) top = e.offset;
@@ -133,10 +129,6 @@ export function withPresenceNote(room: Room, joined: readonly string[], left: re
 const unique = (list: readonly string[]) => [...new Set(list)];
 
 export const withPending = (room: Room, pending: readonly Message[]): Room => ({ ...room, pending });
-
-function firstOf(items: readonly Item[]): Message | undefined {
-  return items.find((i): i is Message => i.kind === "message" && i.offset > 0);
-}
 
 // Puts a message into its place, which is searched for from the end: most
 // messages are the newest. One without a log is the newest.

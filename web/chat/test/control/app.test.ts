@@ -6,7 +6,7 @@ import { App, type AppOptions } from "../../src/control/app.ts";
 import { Settings } from "../../src/control/settings.ts";
 import { language } from "../../src/i18n/index.ts";
 import type { Message } from "../../src/state/message.ts";
-import { add, save } from "../../src/state/outbox.ts";
+import { add, failed, save } from "../../src/state/outbox.ts";
 import { FakeTabs, memoryStore, microtasks, refused } from "../fakes.ts";
 import { newWorld, pendingIn, textsIn } from "./setup.ts";
 
@@ -285,6 +285,23 @@ test("what the reader sends answers the message that was chosen, once, and may b
   expect(s.connection.dataIn("chat")[1]).not.toHaveProperty("re");
 });
 
+test("what was being sent when the connection was lost waits, and a failed message is the reader's", async () => {
+  const failedBefore = save(failed(add([], { id: "f", room: "lobby", content: "failed", re: null, written: 1 }), "f", "why"));
+  const s = setup({}, { "outbox.tab1": failedBefore });
+  await s.started();
+  s.app.send("on its way");
+  expect(pendingIn(s.app.room.value)).toEqual([["failed", "failed"], ["on its way", "sending"]]);
+  s.offline();
+  expect(pendingIn(s.app.room.value)).toEqual([["failed", "failed"], ["on its way", "waiting"]]);
+});
+
+test("what failed on an earlier visit is shown as the reader's once it is known who that is", async () => {
+  const s = setup({}, { "outbox.tab1": save(failed(add([], { id: "f", room: "lobby", content: "failed", re: null, written: 1 }), "f", "why")) });
+  expect(s.app.room.value.room.value.pending).toMatchObject([{ reason: "why", author: { user: "" } }]);
+  await s.started();
+  expect(s.app.room.value.room.value.pending).toMatchObject([{ reason: "why", author: { user: "g:1" } }]);
+});
+
 test("changes are published in the open room, and a failure is told with its reason", async () => {
   const s = setup();
   await s.started();
@@ -402,6 +419,9 @@ test("screen readers hear others in the open room; a burst of more than three is
   expect(text.value).toBe("");
   await s.clock.advance(1);
   expect(text.value).toBe("bob: one\nann: two");
+  for (let i = 0; i < 3; i++) await s.says(`${i}`);
+  await s.clock.advance(400);
+  expect(text.value).toBe("bob: 0\nbob: 1\nbob: 2");
   for (let i = 0; i < 4; i++) await s.says(`${i}`);
   await s.clock.advance(400);
   expect(text.value).toBe("4 new messages");

@@ -81,6 +81,17 @@ test("live messages wait for the first page, so that they are behind it", async 
   expect(textsIn(room)).toEqual(["m1", "m2", "live"]);
 });
 
+test("live messages do not wait for older pages", async () => {
+  const w = newWorld();
+  w.api.appendAll("chat", 50);
+  const room = await liveRoom(w);
+  w.api.hold = new Promise(() => {});
+  void room.older();
+  live(w, { content: "live" });
+  await w.clock.advance(16);
+  expect([room.room.value.loading, textsIn(room).at(-1)]).toEqual([true, "live"]);
+});
+
 test("a burst is drawn once: after 16 ms, or 200 ms in a hidden tab", async () => {
   for (const [hidden, delay] of [[false, 16], [true, 200]] as const) {
     const w = newWorld();

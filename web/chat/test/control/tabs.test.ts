@@ -49,7 +49,7 @@ class FakeBrowser {
     };
     const request = (name: string, ...rest: unknown[]) => {
       const f = rest.at(-1) as Callback;
-      const ifAvailable = rest.length > 1;
+      const { ifAvailable = false } = (rest.length > 1 ? rest[0] : {}) as LockOptions;
       if (!this.#held.has(name)) grant(name, f);
       else if (ifAvailable) void f(null);
       else this.#queue.push({ name, tab, run: () => grant(name, f) });

@@ -167,6 +167,7 @@ test("a gap is marked once, and only behind a message", () => {
   expect(withGap(r)).toBe(r);
   const note = withPresenceNote(emptyRoom("x"), ["Ann"], []);
   expect(withGap(note)).toBe(note);
+  expect(texts(withGap(withPresenceNote(room(message(1)), ["Ann"], [])))).toEqual(["m1", "presence", "gap"]);
 });
 
 test("the position is the newest entry's: not an older one's, not an older epoch's, not that of a message without a log", () => {

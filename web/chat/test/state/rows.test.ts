@@ -19,6 +19,7 @@ test("a message has its author above it behind a gap, an answer, another way in,
     return rowsOf(items, 1, items.length, null).map((r) => r.type === "message" && r.head);
   };
   expect(head({}, {})).toEqual([false]);
+  expect(head({ time: 1_000 }, { time: 301_000 }, { time: 601_001 })).toEqual([false, true]); // 5 minutes, and 1 ms more
   expect(head({}, { data: { content: "x", re: "e.1" } })).toEqual([true]);
   expect(head({ via: "sdk" }, { via: "http" })).toEqual([true]);
   expect(head({}, { info: { user: "ann", conn_info: { name: "Anna" } } })).toEqual([true]);

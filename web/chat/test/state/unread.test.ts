@@ -24,6 +24,14 @@ test("deleted messages, those without a log and more than 100 are not counted", 
   expect(countUnread(Array.from({ length: 200 }, (_, i) => message(i + 2)), mark, nobody)).toBe(100);
 });
 
+test("the divider is before the first unread message, also when that is the first of all", () => {
+  const items = [message(1), message(2)];
+  expect(firstUnread(items, { epoch: "e", offset: 0 }, () => false)).toBe("e.1");
+  expect(firstUnread(items, { epoch: "e", offset: 1 }, () => false)).toBe("e.2");
+  expect(firstUnread(items, { epoch: "e", offset: 0 }, (m) => m.offset === 1)).toBe("e.2");
+  expect(countUnread(items, { epoch: "e", offset: 0 }, () => false)).toBe(2);
+});
+
 test("every message of another epoch is behind the mark", () => {
   expect(isAfter(message(1), { epoch: "f", offset: 9 })).toBe(true);
   expect(isAfter(message(0), { epoch: "f", offset: 9 })).toBe(false);
