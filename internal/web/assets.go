@@ -25,8 +25,8 @@ const (
 	hashLength = 16
 )
 
-// mimeTypes is a list of our own: mime.TypeByExtension asks the machine, and
-// under nosniff a wrong answer there would leave the page without script.
+// mimeTypes is fixed here: mime.TypeByExtension depends on the machine, and
+// with nosniff a wrong type would leave the page without its script.
 var mimeTypes = map[string]string{
 	".js":  "text/javascript; charset=utf-8",
 	".css": "text/css; charset=utf-8",

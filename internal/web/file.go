@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Cache rules. A page and an asset of a foreign version are asked for again
-// each time, which costs one 304; an asset under its own hash never changes.
+// Cache rules. A page, or an asset under another version's hash, is requested
+// each time, which costs one 304. An asset under its own hash never changes.
 const (
 	cacheRevalidate = "no-cache"
 	cacheForever    = "public, max-age=31536000, immutable"
@@ -21,9 +21,9 @@ type file struct {
 	mime  string
 	etag  string
 	cache string
-	// encoded are compressed forms of the body, the best first.
+	// encoded has compressed forms of the body, the best first.
 	encoded []encoded
-	// policy takes the place of the pages' Content-Security-Policy; "" leaves it.
+	// policy replaces the pages' Content-Security-Policy; "" does not.
 	policy string
 	// shared lets pages of other sites load the file as a script.
 	shared bool
@@ -39,8 +39,8 @@ func newFile(body []byte, mime string) *file {
 	return &file{body: body, mime: mime, etag: `"` + hex.EncodeToString(sum[:8]) + `"`, cache: cacheRevalidate}
 }
 
-// choose is the body for what a client takes. A coding that it gives a weight
-// of 0 is refused (RFC 9110, section 12.5.3); other weights are not compared.
+// choose returns the body for what a client accepts. A coding that has the
+// weight 0 is not used (RFC 9110, section 12.5.3); other weights are not compared.
 func (f *file) choose(accept string) (encoding string, body []byte) {
 	for _, e := range f.encoded {
 		for item := range strings.SplitSeq(accept, ",") {
@@ -101,7 +101,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a client that went away is nobody's news
+		_, _ = w.Write(body) // the client is gone; there is nobody to tell
 	}
 }
 

@@ -59,8 +59,8 @@ func render(name string, v any) []byte {
 	return b.Bytes()
 }
 
-// redisCLI is how to call redis-cli. Where strangers can read the page it does
-// not name the host.
+// redisCLI is how to call redis-cli. It names the host in open mode only: in
+// other modes people without a token can read the page.
 func redisCLI(o Options) string {
 	if !o.Redis {
 		return ""

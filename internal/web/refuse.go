@@ -16,7 +16,7 @@ var (
 )
 
 // refuse answers with one sentence: a small page for a browser, the API's JSON
-// for everything else. It never repeats what was asked.
+// for all others. The answer never contains what was requested.
 func refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	h := w.Header()
 	h.Set("Vary", "Accept")

@@ -2,8 +2,8 @@ package web
 
 import "net/http"
 
-// contentSecurityPolicy allows what the pages use and nothing else. 'self' in
-// connect-src covers ws: and wss: of the same host and port (CSP level 3,
+// contentSecurityPolicy allows only what the pages use. 'self' in connect-src
+// covers ws: and wss: of the same host and port (CSP level 3,
 // section 6.7.2.8), so no host has to be written here.
 var contentSecurityPolicy = policy("'none'")
 

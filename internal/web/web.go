@@ -1,11 +1,11 @@
 // Package web serves Magpie's own pages from the binary: the chat app (built
 // from web/chat), the classic page, and their assets.
 //
-// It refuses to read the file system, to list a directory, to run inline
-// script and to load anything from another host: every page carries a strict
-// Content-Security-Policy, and a path is either one of a fixed set or a 404.
-// It knows no channel and no session: the pages talk to the doors like any
-// other client. It starts no goroutine.
+// It does not read the file system, list directories, allow inline scripts or
+// load anything from another host: every page has a strict
+// Content-Security-Policy, and a path is one of a fixed set or a 404. It knows
+// no channel and no session: the pages use the doors like any other client. It
+// starts no goroutine.
 package web
 
 import (
@@ -23,8 +23,8 @@ type Options struct {
 	// It is shown in open mode only; empty, or Redis's own default, leaves the
 	// bare command.
 	RedisAddr string
-	// Open tells that anyone may join and publish. Otherwise the page asks for
-	// a token, and its commands have a place for the key.
+	// Open tells that anyone may subscribe and publish. Otherwise the page asks
+	// for a token, and its commands have a placeholder for the key.
 	Open bool
 	// Version is shown in the footer. Empty: none.
 	Version string
@@ -37,7 +37,7 @@ type Options struct {
 	Embedders []string
 }
 
-// roomRoot is where rooms have their addresses: /r/NAME.
+// roomRoot is the start of rooms' addresses: /r/NAME.
 const (
 	roomRoot    = "/r/"
 	longestRoom = 255 // bytes, decoded
@@ -87,8 +87,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find looks the path up as it is: there is no cleaning, so there is nothing
-// to trick.
+// find looks the path up as it is. It is not cleaned first, so no form of a
+// path reaches another one.
 func (h *Handler) find(path string) *file {
 	if f := h.routes[path]; f != nil {
 		return f
