@@ -21,6 +21,7 @@ import (
 	"magpie/internal/auth"
 	"magpie/internal/channel"
 	"magpie/internal/fault"
+	"magpie/internal/tokenkey"
 )
 
 // Every algorithm that is promised, by each key that may be in turn (rotation).
@@ -356,8 +357,71 @@ func TestTokenWithoutUserIsAGuest(t *testing.T) {
 }
 
 func TestServerWithoutKeysTakesNoToken(t *testing.T) {
-	if _, err := identify(auth.New(auth.Config{Rules: noRules()}), hs(nil)); fault.KindOf(err) != fault.BadToken {
+	_, err := identify(auth.New(auth.Config{Rules: noRules()}), hs(nil))
+	if fault.KindOf(err) != fault.BadToken || !strings.Contains(err.Error(), "this server has no token_secret") {
 		t.Errorf("%v", err)
+	}
+}
+
+// What is not asked for, or is just short of a limit, is accepted.
+func TestTokensAtTheEdge(t *testing.T) {
+	longest := ""
+	for n := auth.MaxToken*3/4 - 300; len(longest) != auth.MaxToken; n++ {
+		if longest = hs(jwt.MapClaims{"info": strings.Repeat("x", n)}); len(longest) > auth.MaxToken {
+			t.Fatal("no info makes a token of just this length")
+		}
+	}
+	for what, token := range map[string]string{
+		"as long as can be":          longest,
+		"iss and aud, none is asked": hs(jwt.MapClaims{"iss": "somebody", "aud": "somewhere"}),
+		"client is null":             hs(jwt.MapClaims{"client": nil}),
+		"the longest user":           hs(jwt.MapClaims{"sub": strings.Repeat("x", 255)}),
+	} {
+		if _, err := identify(authorizer(), token); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, form := range []string{"a", "a.b", "a.b.c.d", hs(nil) + ".", hs(nil) + "="} {
+		if _, err := identify(authorizer(), form); err == nil || !strings.Contains(err.Error(), "three parts") {
+			t.Errorf("%.20q: %v", form, err)
+		}
+	}
+}
+
+// Who sent a token is told what is wrong with it, not only that it is.
+func TestRefusedTokensSayWhy(t *testing.T) {
+	publicOnly := auth.New(auth.Config{Rules: noRules(), Public: public(p256)})
+	for _, c := range []struct {
+		a     *auth.Authorizer
+		token string
+		want  string
+	}{
+		{publicOnly, hs(nil), "no key of this server is for the token's algorithm"},
+		{publicOnly, sign(jwt.SigningMethodES256, must(ecdsaKey()), claims(nil)), "no key of this server signed it"},
+		{authorizer(), sign(jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), claims(nil)), "no key of this server signed it"},
+		{authorizer(), b64(`{"alg":"XX999"}`) + "." + b64(`{}`) + ".", "its algorithm is not accepted"},
+		{authorizer(), "a.b.c", "cannot be read as a JWT"},
+		{authorizer(), b64(`{"alg":"HS256"}`) + "." + b64(`{`) + ".", "cannot be read as a JWT"},
+		{authorizer(), hs(jwt.MapClaims{"channels": "chat"}), "its claim channels is of the wrong kind (string)"},
+		{authorizer(), hs(jwt.MapClaims{"exp": "tomorrow"}), "its claims cannot be read"},
+		{authorizer(), signRaw(`[1]`), "its claims cannot be read"},
+		{authorizer(), hs(jwt.MapClaims{"channels": []string{"a b"}}), "its channels claim holds a bad name: it holds the character U+0020"},
+	} {
+		if _, err := identify(c.a, c.token); fault.KindOf(err) != fault.BadToken || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.40s: %v, want %q", c.token, err, c.want)
+		}
+	}
+}
+
+// A key verifies with its own algorithms alone, also where the library would
+// take it for another: RFC 7517 section 4.4, alg.
+func TestAKeyIsBoundToItsAlgorithms(t *testing.T) {
+	a := auth.New(auth.Config{Rules: noRules(), Public: []tokenkey.Key{{Algorithms: []string{"RS512"}, Material: &rsaKey.PublicKey}}})
+	if _, err := identify(a, sign(jwt.SigningMethodRS512, rsaKey, claims(nil))); err != nil {
+		t.Errorf("RS512: %v", err)
+	}
+	if _, err := identify(a, sign(jwt.SigningMethodRS256, rsaKey, claims(nil))); fault.KindOf(err) != fault.BadToken {
+		t.Errorf("RS256: %v", err)
 	}
 }
 
@@ -390,6 +454,7 @@ func TestSign(t *testing.T) {
 		"bad channels":   {Channels: []string{"a", "b*"}},
 		"both kinds":     {Channel: "a", Channels: []string{"b"}},
 		"user":           {User: "a\nb"},
+		"user, no text":  {User: "a\xff"},
 		"longer than 8K": {Info: []byte(`"` + strings.Repeat("x", auth.MaxToken) + `"`)},
 	} {
 		d.Expires = exp
