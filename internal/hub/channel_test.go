@@ -21,7 +21,8 @@ import (
 type scripted struct {
 	*memory.Engine
 	subscribing func() error // in Subscribe, before it listens
-	leaving     func()       // in Unsubscribe
+	reading     func(engine.Query)
+	leaving     func() // in Unsubscribe
 
 	mu   sync.Mutex
 	told []string
@@ -53,6 +54,13 @@ func (e *scripted) Subscribe(ctx context.Context, name string, q engine.Query) (
 	page, err := e.Engine.Subscribe(ctx, name, q)
 	e.tell("subscribe " + name)
 	return page, err
+}
+
+func (e *scripted) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	if e.reading != nil {
+		e.reading(q)
+	}
+	return e.Engine.History(ctx, name, q)
 }
 
 func (e *scripted) Unsubscribe(name string) {
@@ -184,8 +192,8 @@ func TestWhatComesWhileAChannelOpensIsDelivered(t *testing.T) {
 		var d diary
 		enter(t, h, "chat", &d)
 		synctest.Wait()
-		if want := []string{at(top[0].Epoch, 1).String()}; !slices.Equal(d.lines, want) {
-			t.Errorf("got %q, want %q", d.lines, want)
+		if want := []string{at(top[0].Epoch, 1).String()}; !slices.Equal(d.lines, want) || h.Metrics.Fills.Value() != 0 {
+			t.Errorf("got %q, want %q; %d readings", d.lines, want, h.Metrics.Fills.Value())
 		}
 	})
 }
@@ -196,23 +204,22 @@ func TestAChannelThatFailsIsOpenedAgain(t *testing.T) {
 	scene(t, func(t *testing.T, h *Hub, e *scripted) {
 		e.subscribing = func() error { return engine.Unavailable("down") }
 		e.leaving = func() { time.Sleep(time.Second) }
-		results := make(chan error, 2)
-		join := func() {
+		first, second := make(chan error, 1), make(chan error, 1)
+		join := func(result chan error) {
 			_, err := h.Join(t.Context(), "chat", &diary{}, nil)
-			results <- err
+			result <- err
 		}
-		go join()
+		go join(first)
 		synctest.Wait()
 		e.subscribing, e.leaving = nil, nil
-		go join()
+		go join(second)
 		synctest.Wait()
 		e.check(t, "no chat")
-		time.Sleep(time.Second)
-		if first := <-results; !errors.Is(first, engine.ErrUnavailable) {
-			t.Errorf("the first: %v", first)
+		if err := <-first; !errors.Is(err, engine.ErrUnavailable) {
+			t.Errorf("the first: %v", err)
 		}
-		if second := <-results; second != nil {
-			t.Errorf("the second: %v", second)
+		if err := <-second; err != nil {
+			t.Errorf("the second: %v", err)
 		}
 		e.check(t, "no chat", "unsubscribe chat", "subscribe chat")
 	})
@@ -274,7 +281,7 @@ func TestPresenceIsWhoIsThere(t *testing.T) {
 		enter(t, h, "present", &diary{})
 		e.subscribing = nil
 		ann, bo := enter(t, h, "present", &member{name: "ann"}), enter(t, h, "present", &member{name: "bo"})
-		enter(t, h, "other", &member{name: "cy"}).Leave()
+		cy := enter(t, h, "other", &member{name: "cy"})
 		if got := here("present"); !slices.Equal(got, []string{"ann", "bo"}) {
 			t.Errorf("there: %q", got)
 		}
@@ -294,6 +301,7 @@ func TestPresenceIsWhoIsThere(t *testing.T) {
 			t.Errorf("presence %v, %v; without: %v", all, err, none)
 		}
 		bo.Leave()
+		cy.Leave()
 		e.check(t, "subscribe present", "join present ann", "join present bo", "subscribe other", "leave present ann", "leave present bo")
 	})
 }
@@ -555,6 +563,38 @@ func TestWhatComesInAWindowsDeliveryWaits(t *testing.T) {
 	})
 }
 
+// D1: a window that ends while a delivery is under way leaves it alone.
+func TestAWindowThatEndsInADelivery(t *testing.T) {
+	scene(t, func(t *testing.T, h *Hub, e *scripted) {
+		h.coalesce = 5 * time.Millisecond
+		var p message.Position
+		receive := func(count int) {
+			for range count {
+				p.Offset++
+				h.Receive(&message.Message{Channel: "chat", Position: p})
+			}
+			synctest.Wait()
+		}
+		s := &nested{}
+		s.deliver = func(n int64) {
+			if n > enoughMessages {
+				time.Sleep(time.Second)
+			}
+		}
+		enter(t, h, "chat", s)
+		p = h.find("chat").position()
+		for range 10 {
+			receive(1)
+		}
+		receive(enoughMessages)
+		receive(1)
+		time.Sleep(10 * time.Second)
+		if s.n.Load() != 10+enoughMessages+1 || s.overlap.Load() {
+			t.Errorf("got %d messages, overlapping %v", s.n.Load(), s.overlap.Load())
+		}
+	})
+}
+
 // What waits for a window's end, and what does not.
 func TestWhatWaitsForAWindow(t *testing.T) {
 	const window = 5 * time.Millisecond
@@ -652,4 +692,60 @@ func TestRechecksAddUp(t *testing.T) {
 	if r := &h.rechecks; !r.all || len(r.names) != 2 {
 		t.Errorf("all %v, %v", r.all, r.names)
 	}
+}
+
+// D2: who gives up while others are served is forgotten; a position that is
+// lost brings no messages over the wire.
+func TestWhoGivesUpIsForgotten(t *testing.T) {
+	scene(t, func(t *testing.T, h *Hub, e *scripted) {
+		enter(t, h, "chat", &diary{})
+		if _, err := e.Publish(t.Context(), engine.Publication{Channel: "chat"}); err != nil {
+			t.Fatal(err)
+		}
+		e.reading = func(q engine.Query) {
+			if !q.Resume || q.Limit != engine.All {
+				t.Errorf("asked %+v", q)
+			}
+			time.Sleep(time.Minute)
+		}
+		var joins sync.WaitGroup
+		for range 2 {
+			joins.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if _, err := h.Join(ctx, "chat", &diary{}, &message.Position{Epoch: "0000", Offset: 1}); !errors.Is(err, engine.ErrUnavailable) {
+					t.Errorf("joined: %v", err)
+				}
+			})
+			synctest.Wait() // the first is being served
+		}
+		joins.Wait()
+		u := &h.find("chat").catchUp
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if len(u.waiting) != 0 {
+			t.Errorf("%d still wait", len(u.waiting))
+		}
+	})
+}
+
+// All channels are named, and who asks may stop.
+func TestAllChannelsAreNamed(t *testing.T) {
+	scene(t, func(t *testing.T, h *Hub, e *scripted) {
+		for i := range 200 {
+			enter(t, h, fmt.Sprint("chat", i), &diary{})
+		}
+		if all := slices.Collect(h.Channels()); len(all) != 200 {
+			t.Errorf("%d channels", len(all))
+		}
+		n := 0
+		for range h.Channels() {
+			if n++; n == 3 {
+				break
+			}
+		}
+		if n != 3 {
+			t.Errorf("stopped after %d", n)
+		}
+	})
 }

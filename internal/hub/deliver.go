@@ -24,10 +24,7 @@ func (r *receivers) removeLocked() {
 	if r.left < len(r.list) && (r.left <= 16 || r.left <= len(r.list)/2) {
 		return
 	}
-	var stay []*Subscription
-	if n := len(r.list) - r.left; n > 0 {
-		stay = make([]*Subscription, 0, n)
-	}
+	stay := make([]*Subscription, 0, len(r.list)-r.left)
 	for _, s := range r.list {
 		if s.state.Load() != left {
 			stay = append(stay, s)

@@ -137,6 +137,34 @@ func TestALongHoleIsFilled(t *testing.T) {
 	})
 }
 
+// D6, D7: what was taken when the log could not be read is read later, though
+// nothing comes after it; a re-check reads a long log to its end.
+func TestAHoleIsFilledThoughNothingFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, f := setup(t, 0)
+		l := join(t, h, "long", nil)
+		f.lose(true)
+		f.publish(t, "long", 1)
+		f.fail(fmt.Errorf("down: %w", engine.ErrUnavailable))
+		f.lose(false)
+		f.publish(t, "long", 1)
+		synctest.Wait()
+		f.fail(nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if l.count() != 2 {
+			t.Errorf("got %d messages", l.count())
+		}
+		f.lose(true)
+		f.publish(t, "long", 2500)
+		h.Recheck("long")
+		synctest.Wait()
+		if l.count() != 2502 || len(l.gaps) > 0 {
+			t.Errorf("got %d messages, gaps %v", l.count(), l.gaps)
+		}
+	})
+}
+
 // D7: positions are asked for again until the engine answers, and not for ever
 // more often.
 func TestARecheckOutlivesAnEngineThatIsAway(t *testing.T) {

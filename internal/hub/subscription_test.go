@@ -59,6 +59,9 @@ func TestATimelineThatForksBeforeAJoinIsTold(t *testing.T) {
 		if held {
 			s.Live()
 		}
+		if s.state.Load() != live {
+			t.Errorf("held %v: in state %d", held, s.state.Load())
+		}
 		deliver(s, at("b", 14))
 		want := []string{"gap a.12 to b.10", "b.11", "b.12", "b.13", "b.14"}
 		if !slices.Equal(d.lines, want) {

@@ -53,7 +53,6 @@ func (c *channelState) takeInbox() (at message.Position, taken inbox, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.hub.life.Err() != nil {
-		c.worker.working = false
 		return at, taken, false
 	}
 	taken, c.inbox = c.inbox, inbox{}

@@ -71,6 +71,12 @@ func gaps(f *fixture) {
 	if want := []string{"4", "5", "6", "7", "8"}; !slices.Equal(all, want) {
 		f.Errorf("whole log: %v", all)
 	}
+	for _, before := range []uint64{0, 2, 4} {
+		page := n.history("short", engine.Query{Since: &message.Position{Epoch: top.Epoch, Offset: before}, Limit: engine.All, Reverse: true})
+		if page.Gap != "" || len(page.Messages) != 0 {
+			f.Errorf("back from %d: gap %q, %v", before, page.Gap, texts(page.Messages))
+		}
+	}
 	for _, c := range []struct {
 		epoch string
 		since uint64

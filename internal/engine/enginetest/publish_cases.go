@@ -248,13 +248,14 @@ func joinsAndLeaves(f *fixture) {
 
 func closed(f *fixture) {
 	n := f.node()
+	n.publish("chat", 1)
 	ctx, cancel := context.WithTimeout(f.Context(), Patience)
 	defer cancel()
 	if err := n.Close(ctx); err != nil {
 		f.Fatal(err)
 	}
 	_, published := n.Publish(ctx, engine.Publication{Channel: "chat"})
-	_, read := n.History(ctx, "chat", engine.Query{})
+	_, read := n.History(ctx, "other", engine.Query{})
 	_, subscribed := n.Subscribe(ctx, "chat", engine.Query{})
 	_, compared := n.Positions(ctx, []string{"chat"})
 	_, listed := n.Members(ctx, "chat")

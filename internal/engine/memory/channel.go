@@ -70,7 +70,7 @@ func (c *channelState) publish(p engine.Publication, window time.Duration) (engi
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if first, ok := c.results[p.IdempotencyKey]; ok && now.Before(first.until) {
+	if first := c.results[p.IdempotencyKey]; now.Before(first.until) {
 		if first.payload != sum {
 			return engine.Result{}, engine.ErrConflict
 		}
@@ -226,7 +226,7 @@ func (c *channelState) sweep() bool {
 			delete(c.results, key)
 		}
 	}
-	kept := c.trimLocked(now)
-	c.dropped = !c.listening && kept == 0 && len(c.results) == 0 && now.Sub(c.used) > c.keep.Age+idleFor
+	c.trimLocked(now)
+	c.dropped = !c.listening && len(c.results) == 0 && now.Sub(c.used) > c.keep.Age+idleFor
 	return c.dropped
 }

@@ -71,8 +71,13 @@ func TestALogThatFails(t *testing.T) {
 	if res, err := e.Publish(t.Context(), p); err != nil || res.Duplicate || res.Position.Offset != 1 {
 		t.Errorf("published again: %+v, %v", res, err)
 	}
-	if got := r.Messages("chat"); len(got) != 1 {
-		t.Errorf("%d messages came", len(got))
+	b.err = full
+	if _, err := e.Subscribe(t.Context(), "chat", engine.Query{Limit: engine.All}); err == nil {
+		t.Error("subscribed without the log")
+	}
+	b.err = nil
+	if _, err := e.Publish(t.Context(), engine.Publication{Channel: "chat"}); err != nil || len(r.Messages("chat")) != 2 {
+		t.Errorf("%v; %d messages came", err, len(r.Messages("chat")))
 	}
 	e.Unsubscribe("chat")
 	b.err = full
@@ -81,7 +86,7 @@ func TestALogThatFails(t *testing.T) {
 	}
 	b.err = nil
 	p.IdempotencyKey = ""
-	if _, err := e.Publish(t.Context(), p); err != nil || len(r.Messages("chat")) != 1 {
+	if _, err := e.Publish(t.Context(), p); err != nil || len(r.Messages("chat")) != 2 {
 		t.Errorf("after a subscribe that failed: %v, %d messages came", err, len(r.Messages("chat")))
 	}
 }
@@ -174,4 +179,47 @@ func TestASweepFreesWhatIsOld(t *testing.T) {
 			t.Errorf("at the end: %q", got)
 		}
 	})
+}
+
+// A log is trimmed by who publishes, though nobody reads it.
+func TestAPublisherTrims(t *testing.T) {
+	e, _ := start(t, 10)
+	for range 100 {
+		if _, err := e.Publish(t.Context(), engine.Publication{Channel: "chat"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := e.channels["chat"].log.(*ring).count; n != 10 {
+		t.Errorf("%d messages are kept", n)
+	}
+}
+
+// D4: a key that outlives the log keeps its channel.
+func TestAKeyKeepsItsChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := start(t, 10)
+		e.window = 5 * time.Hour
+		p := engine.Publication{Channel: "chat", IdempotencyKey: "k"}
+		first, err := e.Publish(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Hour)
+		if again, err := e.Publish(t.Context(), p); err != nil || !again.Duplicate || again.Position != first.Position {
+			t.Errorf("%+v, %v", again, err)
+		}
+	})
+}
+
+// Who has found a channel that is swept away meanwhile makes a new one.
+func TestAChannelThatIsSweptAwayIsMadeAgain(t *testing.T) {
+	e, _ := start(t, 10)
+	old, err := e.channel("chat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.dropped = true
+	if made, err := e.channel("chat"); err != nil || made == old || e.channels["chat"] != made {
+		t.Errorf("the same channel, or an error: %v", err)
+	}
 }
