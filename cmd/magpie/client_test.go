@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"syscall"
 	"testing"
 
+	"github.com/coder/websocket"
 	"github.com/spf13/cobra"
+
+	"magpie/internal/message"
 )
 
 // Flags win over the environment, and a token that is a flag over a key that
@@ -56,5 +61,23 @@ func TestWorthRetrying(t *testing.T) {
 		if got := worthRetrying(fmt.Errorf("publish: %w", err)); got != want {
 			t.Errorf("%v: %t", err, got)
 		}
+	}
+}
+
+// A server does not want a client back after a close code from 4500 on, nor
+// after those that say that the client is wrong.
+func TestFinalCloseCodes(t *testing.T) {
+	for code, want := range map[websocket.StatusCode]bool{1001: false, 1002: true, 1008: true, 1009: true, 1012: false, 4000: false, 4499: false, 4500: true} {
+		if _, got := errors.AsType[final](closeReason(websocket.CloseError{Code: code})); got != want {
+			t.Errorf("%d: final %t", code, got)
+		}
+	}
+}
+
+// A message without an offset (D9) does not move the position.
+func TestMessageWithoutOffsetKeepsThePosition(t *testing.T) {
+	s := stream{listener: &listener{out: io.Discard, err: io.Discard}, since: &message.Position{Epoch: "e", Offset: 4}}
+	if err := s.take([]byte(`{"offset":0,"data":1}`)); err != nil || s.since.String() != "e.4" {
+		t.Errorf("%v, %s", err, s.since)
 	}
 }
