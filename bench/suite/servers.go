@@ -111,7 +111,7 @@ func (s *site) start(addr string, command ...string) (*server, error) {
 		return nil, fmt.Errorf("start %s: %w", command[0], err)
 	}
 	s.servers = append(s.servers, one)
-	err := within("listens on "+addr, func() bool {
+	err := waitUntil("it listens on "+addr, func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
 			conn.Close()
@@ -125,11 +125,11 @@ func (s *site) start(addr string, command ...string) (*server, error) {
 	return one, nil
 }
 
-// within waits until what is to happen does.
-func within(what string, happened func() bool) error {
-	for end := time.Now().Add(patience); !happened(); time.Sleep(10 * time.Millisecond) {
+// waitUntil returns when something is so, or with an error after patience.
+func waitUntil(what string, isSo func() bool) error {
+	for end := time.Now().Add(patience); !isSo(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			return fmt.Errorf("it is not so that it %s", what)
+			return fmt.Errorf("waited %s in vain until %s", patience, what)
 		}
 	}
 	return nil
@@ -218,7 +218,7 @@ func (s *site) startRedis(count int) (string, error) {
 	if out, err := exec.Command("redis-cli", append(create, "--cluster-yes")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("redis-cli --cluster create: %w: %s", err, out)
 	}
-	return "redis+cluster://" + strings.Join(addrs, ","), within("is a cluster whose masters all know all slots", func() bool {
+	return "redis+cluster://" + strings.Join(addrs, ","), waitUntil("all masters of the cluster know all slots", func() bool {
 		return !slices.ContainsFunc(s.redis, func(one *server) bool { return !strings.Contains(one.ask("CLUSTER", "INFO"), "cluster_state:ok") })
 	})
 }
