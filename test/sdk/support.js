@@ -1,6 +1,7 @@
 // The official client over every transport and in both encodings.
 
 import { createHmac } from "node:crypto";
+import test from "node:test";
 import { Centrifuge as JSONClient } from "centrifuge";
 import { Centrifuge as ProtobufClient } from "centrifuge/build/protobuf";
 import { EventSource } from "eventsource";
@@ -21,6 +22,11 @@ export const ways = [
   { transport: "http_stream", protobuf: true },
   { transport: "sse", protobuf: false },
 ].map((way) => ({ ...way, name: `${way.transport}, ${way.protobuf ? "Protobuf" : "JSON"}` }));
+
+/** Tests every way in, all at the same time: they wait more than they compute. */
+export function eachWay(run) {
+  test("every way in", { concurrency: ways.length, timeout: 180_000 }, (t) => Promise.all(ways.map((way) => t.test(way.name, (t) => run(t, way)))));
+}
 
 /**
  * A client of the official library, connected unless options.connect is

@@ -7,14 +7,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
+// Ports for servers are below those that systems take for outgoing connections
+// (from 32768 on): a connection of another test cannot take the port of a server
+// that is not started yet, or is killed and comes back.
+const [firstPort, portCount] = [12_000, 20_000];
+let nextPort = Math.floor(Math.random() * portCount);
+
 /** A port that was free a moment ago: the wished one if it is, else any. */
-export function freePort(wished = 0) {
+export function freePort(wished = firstPort + nextPort++ % portCount) {
   return new Promise((resolve, reject) => {
-    const server = createServer().once("error", (error) => (wished ? freePort().then(resolve, reject) : reject(error)));
-    server.listen(wished, "localhost", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+    const server = createServer().once("error", (error) => (error.code === "EADDRINUSE" ? freePort().then(resolve, reject) : reject(error)));
+    server.listen(wished, "localhost", () => server.close(() => resolve(wished)));
   });
 }
 
