@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"magpie/internal/fault"
 )
 
 // row is a conversation: frames that a client sends, and all that an echo
@@ -191,7 +193,8 @@ func (c *client) sendChopped(frames [][]byte, size int) (stop func()) {
 // Every row, cut in every way, over both read paths, gives the same answers.
 func TestConformance(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
-		e := listen(t, Config{MaxMessage: testLimit, forcePortable: portable}, newEcho(nil))
+		closed := make(chan CloseInfo, 1)
+		e := listen(t, Config{MaxMessage: testLimit, forcePortable: portable}, newEcho(closed))
 		for _, r := range rows() {
 			for _, chop := range chops {
 				if len(join(r.send...)) > chop.most {
@@ -202,10 +205,32 @@ func TestConformance(t *testing.T) {
 					stop := c.sendChopped(r.send, chop.size)
 					defer stop()
 					checkAnswers(t, c.all(), r.want, portable)
+					checkReason(t, <-closed, r)
 				})
 			}
 		}
 	})
+}
+
+// checkReason compares the reason that a handler is given with the code that
+// the peer is given: one reason has several codes.
+func checkReason(t *testing.T, info CloseInfo, r row) {
+	t.Helper()
+	if slices.ContainsFunc(r.send, func(b []byte) bool { return b[0] == fin|opClose }) {
+		return // the code may be the peer's own
+	}
+	want := fault.ReasonProtocol
+	switch r.want[len(r.want)-1] {
+	case tooBig:
+		want = fault.ReasonTooBig
+	case policy:
+		if info.Err != errFragments {
+			t.Errorf("closed with %v", info.Err)
+		}
+	}
+	if info.Reason != want {
+		t.Errorf("closed with %+v, want %s", info, want)
+	}
 }
 
 // checkAnswers compares what came with what should have. Pongs overtake

@@ -100,34 +100,28 @@ func TestManyMessagesInOnePacket(t *testing.T) {
 }
 
 // While a connection is paused its peer's silence is our doing: no ping goes
-// unanswered because we do not listen.
+// unanswered because we do not read. Afterwards silence counts again.
 func TestPausedIsNotSilent(t *testing.T) {
-	release := make(chan struct{})
-	closed := make(chan CloseInfo, 1)
-	e := listen(t, Config{PingEvery: 50 * time.Millisecond, PongWait: 50 * time.Millisecond, MaxMessage: 100}, func(func() *Conn) Handler {
-		return &waiting{release, closed}
-	})
-	peer := dial(t, e.addr)
-	for range 5 {
-		peer.send(text(strings.Repeat("x", 60)))
-	}
-	c := e.conn(t, peer)
-	eventually(t, "a pause", func() bool {
+	h := &waiting{}
+	inBubble(t, h, func(_ *Server, c *Conn, peer *client) {
+		*h = waiting{make(chan struct{}), make(chan CloseInfo, 1)} // of the bubble
+		for range inboxMessages + 1 {
+			peer.send(text("x"))
+		}
+		go io.Copy(io.Discard, peer.Conn)
+		time.Sleep(time.Hour)
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.paused
+		if !c.paused || c.closing != nil {
+			t.Errorf("paused %t, closing %+v", c.paused, c.closing)
+		}
+		c.mu.Unlock()
+		close(h.release)
+		start := time.Now()
+		if info := <-h.closed; info.Err != errSilent {
+			t.Errorf("closed with %+v", info)
+		}
+		within(t, start, 35*time.Second)
 	})
-	select {
-	case info := <-closed:
-		t.Errorf("closed with %+v", info)
-	case <-time.After(500 * time.Millisecond): // many times the patience
-	}
-	c.mu.Lock()
-	if c.closing != nil {
-		t.Errorf("ended with %+v", c.closing.info)
-	}
-	c.mu.Unlock()
-	close(release)
 }
 
 type waiting struct {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -341,34 +342,49 @@ func TestWriteTimeout(t *testing.T) {
 	})
 }
 
+// Of a peer that keeps taking something a Write is patient: each time it has
+// another WriteTimeout, and none is left afterwards.
 func TestWriteIsPatientWithProgress(t *testing.T) {
-	const timeout = 400 * time.Millisecond
-	e := listen(t, Config{WriteTimeout: timeout}, newEcho(nil))
+	e := listen(t, Config{WriteTimeout: time.Hour}, newEcho(nil))
 	peer := dial(t, e.addr)
 	peer.Conn.(*net.TCPConn).SetReadBuffer(32 << 10)
 	c := e.conn(t, peer)
-	c.slot.Net.(*net.TCPConn).SetWriteBuffer(32 << 10)
-	const size = 1 << 20
+	d := &deadlines{TCPConn: c.slot.Net.(*net.TCPConn)}
+	d.SetWriteBuffer(32 << 10)
+	c.token.Lock()
+	c.slot.Net = d
+	c.token.Unlock()
+	const size = 4 << 20
 	done := make(chan error, 1)
-	start := time.Now()
 	go func() { done <- c.Write([][]byte{Frame(Binary, make([]byte, size))}) }()
-	pace := time.NewTicker(timeout / 8)
-	defer pace.Stop()
-	for range 16 { // twice the timeout, a little at a time
-		<-pace.C
-		if _, err := io.CopyN(io.Discard, peer.r, size/32); err != nil {
-			t.Fatal(err)
+	eventually(t, "a wait", func() bool { return d.set.Load() == 1 })
+	for taken := 0; d.set.Load() < 5; taken += 4 << 10 {
+		if _, err := io.CopyN(io.Discard, peer.r, 4<<10); err != nil {
+			t.Fatalf("%d octets were taken, and the deadline was set %d times: %v", taken, d.set.Load(), err)
 		}
 	}
 	go io.Copy(io.Discard, peer.r)
 	if err := <-done; err != nil {
-		t.Errorf("after %v: %v", time.Since(start), err)
+		t.Error(err)
 	}
-	// The deadline is gone with the Write.
-	<-time.After(timeout + timeout/4)
-	if n, err := c.TryWrite(Frame(Text, []byte("x"))); n == 0 || err != nil {
-		t.Errorf("TryWrite later: %d, %v", n, err)
+	if !d.open.Load() {
+		t.Error("the deadline outlives the Write")
 	}
+}
+
+// deadlines counts how often a write deadline was set.
+type deadlines struct {
+	*net.TCPConn
+	set  atomic.Int32
+	open atomic.Bool // there is none now
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.open.Store(at.IsZero())
+	if !at.IsZero() {
+		d.set.Add(1)
+	}
+	return d.TCPConn.SetWriteDeadline(at)
 }
 
 // What multiplies by receivers allocates nothing.
