@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"magpie/internal/fault"
 	"magpie/internal/transport/socket"
@@ -13,9 +12,8 @@ import (
 // Conn is one open answer. All methods are safe for concurrent use, but
 // TryWrite and Write must not overlap each other.
 //
-// Locks: token before mu, and neither while calling the client. mu guards
-// memory only. The token is the right to write to the socket; only Write and
-// a goroutine that finishes the end wait for it.
+// The token is the right to write to the socket; only Write waits for it. It is
+// not held while calling the client.
 type Conn struct {
 	managed *managed // where net/http has the connection, else nil; then nothing below is used
 
@@ -32,13 +30,9 @@ type Conn struct {
 
 	discarded uint32 // owned by the reader: octets that came behind the request
 
-	finishing atomic.Bool // set once, under mu
-
-	mu sync.Mutex
-	// guarded by mu
-	dropped bool
-	last    []byte      // what Finish was given
-	timer   *time.Timer // bounds the end
+	claimed   atomic.Bool // by the first Finish, whose last is
+	last      []byte      // written before finishing is set, read after it
+	finishing atomic.Bool
 }
 
 // watched is a Conn as its reader sees it.
@@ -79,12 +73,4 @@ func (c *Conn) Serve(ctx context.Context) {
 }
 
 // drop closes the socket. It does not block and may be called again.
-func (c *Conn) drop() {
-	c.mu.Lock()
-	c.dropped = true
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	c.mu.Unlock()
-	c.srv.conns.Drop((*watched)(c))
-}
+func (c *Conn) drop() { c.srv.conns.Drop((*watched)(c)) }

@@ -18,14 +18,12 @@ func (c *Conn) Finish(message []byte) {
 		c.managed.finish(message)
 		return
 	}
-	c.mu.Lock()
-	if c.dropped || c.finishing.Swap(true) {
-		c.mu.Unlock()
+	if c.claimed.Swap(true) {
 		return
 	}
 	c.last = message
-	c.timer = time.AfterFunc(c.srv.cfg.endWait, c.drop) // a Write under way breaks off then
-	c.mu.Unlock()
+	c.finishing.Store(true)
+	time.AfterFunc(c.srv.cfg.endWait, c.drop) // a Write under way breaks off then
 	c.writeEnd()
 }
 
@@ -37,9 +35,7 @@ func (c *Conn) writeEnd() {
 	}
 	done, broken := c.shut, c.chunk.left() > 0
 	c.shut = true
-	c.mu.Lock()
 	b := c.appendEnd(c.last)
-	c.mu.Unlock()
 	c.token.Unlock()
 	switch {
 	case done:

@@ -120,9 +120,9 @@ func TestAClientThatTakesLittle(t *testing.T) {
 	e.srv.cfg.WriteTimeout = time.Hour
 	c, nc, in := e.ask(t, request)
 	d := &deadlines{TCPConn: c.slot.Net.(*net.TCPConn)}
-	c.mu.Lock()
+	c.token.Lock()
 	c.slot.Net = d
-	c.mu.Unlock()
+	c.token.Unlock()
 	d.SetWriteBuffer(64 << 10)
 	nc.(*net.TCPConn).SetReadBuffer(64 << 10)
 	frame := make([]byte, 2<<20)

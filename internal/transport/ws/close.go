@@ -93,13 +93,13 @@ func (c *Conn) closeReceived(ev event) {
 }
 
 // peerDone notes that the peer needs nothing but our close frame, and closes
-// the socket if that was sent or will not be.
+// the socket if that was sent.
 func (c *Conn) peerDone() {
 	c.mu.Lock()
 	c.done = true
-	wait := !c.sent && c.closing.frame != nil
+	sent := c.sent
 	c.mu.Unlock()
-	if !wait {
+	if sent {
 		c.drop()
 	}
 }

@@ -2,15 +2,14 @@ package ws
 
 import (
 	"encoding/binary"
-	"slices"
 
 	gobwas "github.com/gobwas/ws"
 )
 
 // parser turns octets into messages and control frames, in whatever pieces
 // they come: any two ways to cut the same octets give the same events. It is
-// strict: what RFC 6455 forbids is a fault, found as early as the octets allow
-// it, and a declared length never makes it reserve more memory than has come.
+// strict: what RFC 6455 forbids is a violation, found as early as the octets
+// allow it, and a declared length never makes it reserve more memory than has come.
 //
 // The zero value is ready. A parser that is idle holds nothing worth keeping.
 type parser struct {
@@ -58,8 +57,8 @@ type event struct {
 func (p *parser) idle() bool { return p.nhdr == 0 && !p.inFrame && p.msgOp == 0 }
 
 // next reads on until something is complete or buf is used up, and returns how
-// much it took. It unmasks in place: buf is overwritten. After a
-// violation or a close frame the parser must not be used again.
+// much it took. It unmasks in place: buf is overwritten. After a violation
+// or a close frame the parser must not be used again.
 func (p *parser) next(buf []byte, limit int) (int, event) {
 	n := 0
 	for {
@@ -207,7 +206,8 @@ func (p *parser) payload(chunk []byte, limit int) *violation {
 }
 
 // keep appends to the message. Its room grows with what has come, to exactly
-// the declared length and never by the declaration alone.
+// the declared length and never by the declaration alone; it is never twice
+// what has come, since payloads stay in logs for long.
 func (p *parser) keep(chunk []byte, limit int) {
 	need := len(p.msg) + len(chunk)
 	if need > cap(p.msg) {
@@ -237,9 +237,6 @@ func (p *parser) complete() event {
 	ev := event{kind: evMessage, op: Op(p.msgOp), payload: p.msg}
 	if ev.payload == nil {
 		ev.payload = []byte{}
-	}
-	if cap(p.msg) > 2*len(p.msg) {
-		ev.payload = slices.Clone(p.msg) // payloads stay in logs for long
 	}
 	p.msgOp, p.frags, p.msg, p.valid = 0, 0, nil, 0
 	return ev
