@@ -187,12 +187,12 @@ func jsonOrBytes(asJSON json.RawMessage, asBase64 []byte) []byte {
 	switch {
 	case len(asBase64) > 0:
 		return asBase64
-	case len(asJSON) == 0 || string(asJSON) == "null":
+	case string(asJSON) == "null":
 		return nil
 	}
 	var b bytes.Buffer
 	if json.Compact(&b, asJSON) != nil {
-		return nil // not possible: it came out of a document that was read as JSON
+		return nil // there is no such claim: what there is was read as JSON before
 	}
 	return b.Bytes()
 }

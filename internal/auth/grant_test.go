@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,9 @@ func TestSubscriptionTokensOfOthers(t *testing.T) {
 		if g, err := a.Subscription(context.Background(), c.token, c.who, c.channel); fault.KindOf(err) != c.want || g.Channel != "" {
 			t.Errorf("%s: %+v, %v, want %v", what, g, err, c.want)
 		}
+	}
+	if _, err := a.Subscription(context.Background(), "", user("42"), "$team"); err == nil || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("none: %v", err)
 	}
 }
 

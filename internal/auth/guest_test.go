@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"magpie/internal/auth"
 	"magpie/internal/channel"
 	"magpie/internal/fault"
@@ -43,6 +45,37 @@ func TestGuestTokens(t *testing.T) {
 	}
 	if other, err := a.NewGuest("garbage", ""); err != nil || other.User == first.User {
 		t.Errorf("with a broken token: %+v, %v", other, err)
+	}
+}
+
+// Rules may let guests in before there is a key to sign their tokens with.
+func TestNoGuestTokensWithoutAKey(t *testing.T) {
+	a := auth.New(auth.Config{Rules: must(channel.NewRules(nil, channel.Default(channel.Anyone)))})
+	if g, err := a.NewGuest("", ""); fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("%+v, %v", g, err)
+	}
+}
+
+// The guests' key signs guests' tokens alone: another kind of token, or another
+// user's name, gets nothing by it.
+func TestTheGuestKeyMakesNobodyElse(t *testing.T) {
+	a := guestHouse(t, channel.Anyone)
+	signed := func(typ, sub string) string {
+		token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": sub, "name": "Ann", "exp": time.Now().Add(time.Hour).Unix()})
+		token.Header["typ"] = typ
+		return must(token.SignedString([]byte("a key of thirty-two bytes or more")))
+	}
+	if g, err := a.NewGuest(signed("guest+jwt", "g:1"), ""); err != nil || g.User != "g:1" {
+		t.Errorf("a guest's: %+v, %v", g, err)
+	}
+	if g, err := a.NewGuest(signed("JWT", "g:1"), ""); err != nil || g.User == "g:1" {
+		t.Errorf("of another kind: %+v, %v", g, err)
+	}
+	if id, err := a.Identify(t.Context(), signed("guest+jwt", "42")); fault.KindOf(err) != fault.BadToken {
+		t.Errorf("another user's: %+v, %v", id, err)
+	}
+	if g, err := a.NewGuest("", strings.Repeat("é", 40)); err != nil {
+		t.Errorf("the longest name: %+v, %v", g, err)
 	}
 }
 
