@@ -50,7 +50,7 @@ test("a token in the address joins, and is nowhere to be read afterwards", async
 
 test("a token that ends while the page is open is asked for again", async (t) => {
   const node = await start(t);
-  const { page } = await open(t, browser, `${node.url}/#token=${sign({ sub: "cy", exp: Math.floor(Date.now() / 1000) + 3 })}`);
+  const { page } = await open(t, browser, `${node.url}/#token=${sign({ sub: "cy", exp: Math.floor(Date.now() / 1000) + 8 })}`);
   await online(page);
   await page.getByLabel("This server asks for a token.").waitFor();
 });

@@ -3,6 +3,7 @@
 import { expect, test } from "vitest";
 import { type Message, read } from "../../src/state/message.ts";
 import { emptyRoom, type Room, withChange, withGap, withMessages, withOlder, withPending, withPosition, withPresenceNote } from "../../src/state/room.ts";
+import { cpuTime } from "../cpu.ts";
 import { ann, bob, change, message } from "../messages.ts";
 
 const texts = (room: Room) => room.items.map((i) => (i.kind === "message" ? i.text : i.kind));
@@ -120,10 +121,11 @@ test("details that come later are withDetails in", () => {
 
 test("ten thousand messages are no burden", () => {
   let r = emptyRoom("lobby");
-  const began = performance.now();
-  for (let i = 0; i < 250; i++) r = withOlder(r, Array.from({ length: 40 }, (_, j) => message(10_000 - (i + 1) * 40 + j + 1)), false);
+  const took = cpuTime(() => {
+    for (let i = 0; i < 250; i++) r = withOlder(r, Array.from({ length: 40 }, (_, j) => message(10_000 - (i + 1) * 40 + j + 1)), false);
+  });
   expect(r.items.length).toBe(10_000);
-  expect((performance.now() - began) / 250).toBeLessThan(40);
+  expect(took / 250).toBeLessThan(40);
 });
 
 test("the same change twice counts once", () => {
