@@ -104,20 +104,19 @@ func (c *conn) Tick(time.Time) time.Duration {
 	return c.door.Heartbeat
 }
 
-// CloseLink implements session.Link. The end of the answer is all that the
-// format can say of itself, but for what a server said; the browser comes back
-// with its last id.
+// CloseLink implements session.Link. The browser comes back with its last id
+// unless the page closes the event source.
 func (c *conn) CloseLink(r fault.Reason) {
 	c.door.Wheel.Stop(&c.heartbeat)
 	c.CloseStream(c.closeMessage(r))
 }
 
 // closeMessage is the stream's last event, if there is one.
-func (c *conn) closeMessage(fault.Reason) []byte {
+func (c *conn) closeMessage(r fault.Reason) []byte {
 	if last := c.byServer.Load(); last != nil {
 		return *last
 	}
-	return nil
+	return closeEvent(r)
 }
 
 // ServerSubscribe implements session.Controllable. The channels of a stream are

@@ -9,7 +9,6 @@ package sse
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -21,7 +20,6 @@ import (
 	"magpie/internal/fault"
 	"magpie/internal/message"
 	"magpie/internal/node"
-	"magpie/internal/problem"
 	"magpie/internal/session"
 	"magpie/internal/transport/stream"
 	"magpie/internal/wheel"
@@ -74,28 +72,10 @@ type request struct {
 
 // serve answers GET /sse. The stream may go on after it has returned.
 func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
-	err := d.open(w, r)
-	if err != nil && isEventSource(r) {
-		if p := problem.Of(err); p.Status == http.StatusServiceUnavailable {
-			askToRetry(w, p)
-			return nil
-		}
+	if err := d.open(w, r); err != nil {
+		return refuse(w, r, err)
 	}
-	return err
-}
-
-// isEventSource tells browsers' event sources from other clients.
-func isEventSource(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), contentType)
-}
-
-// askToRetry asks an event source to try again in some seconds. A status of 503
-// would end it for good (WHATWG HTML 9.2.3: any status but 200 fails the
-// connection), and a page would stay silent after an outage of a moment.
-func askToRetry(w http.ResponseWriter, p *problem.Problem) {
-	door.SetStreamHeaders(w.Header(), contentType)
-	w.WriteHeader(http.StatusOK)
-	fmt.Fprintf(w, "retry: %d\nevent: unavailable\ndata: %s\n\n", 1000+rand.IntN(4000), p.Body())
+	return nil
 }
 
 func (d *Door) open(w http.ResponseWriter, r *http.Request) error {

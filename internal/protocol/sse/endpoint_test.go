@@ -56,8 +56,10 @@ func listenWith(t testing.TB, h2 bool, subscriptions int) *endpoint {
 	logged, bare := anyone, anyone
 	logged.Match, logged.Log, logged.Presence = "*", channel.Log{Size: 1000, Age: time.Hour}, true
 	bare.Match = "bare:*"
+	users := logged
+	users.Match, users.Subscribe = "users", channel.Users
 	e := &endpoint{t: t, h2: h2}
-	e.Stack = stack.New(t, stack.Options{Rules: []channel.Rule{bare, logged}, LeaveAfter: time.Millisecond, Limits: node.Limits{Payload: 64 << 10, Outbox: 1 << 20, Subscriptions: subscriptions}})
+	e.Stack = stack.New(t, stack.Options{Rules: []channel.Rule{bare, users, logged}, LeaveAfter: time.Millisecond, Limits: node.Limits{Payload: 64 << 10, Outbox: 1 << 20, Subscriptions: subscriptions}})
 	var err error
 	if e.streams, err = stream.New(stream.Config{}); err != nil {
 		t.Fatal(err)
