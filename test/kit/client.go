@@ -71,13 +71,13 @@ func (r *received[T]) Open() bool {
 // WaitClosed waits until the server has ended it.
 func (r *received[T]) WaitClosed() {
 	r.t.Helper()
-	Receive(r.t, "the server ends the session", r.ended)
+	waitClosed(r.t, "the server ends the session", r.ended)
 }
 
 // Close ends the client without a word to the server.
 func (r *received[T]) Close() {
 	r.cancel()
-	Receive(r.t, "the client ends", r.ended)
+	waitClosed(r.t, "the client ends", r.ended)
 }
 
 // Socket is a WebSocket client that keeps the frames it gets.

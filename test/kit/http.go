@@ -17,9 +17,6 @@ type Doors struct {
 	t    testing.TB
 }
 
-// At is the doors of a server that the test started otherwise.
-func At(t testing.TB, addr string) Doors { return Doors{Addr: addr, t: t} }
-
 // transport keeps connections for a moment only: they show in what a test
 // counts on the server, and as goroutines that are left here.
 var transport = &http.Transport{ResponseHeaderTimeout: Patience, IdleConnTimeout: 100 * time.Millisecond}

@@ -64,7 +64,7 @@ func (p *Process) Kill() {
 	if !p.Ended() {
 		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
 	}
-	Receive(p.t, "the killed process is gone", p.gone)
+	waitClosed(p.t, "the killed process is gone", p.gone)
 }
 
 // Signal sends a signal. One that cannot be sent fails the test.
@@ -88,7 +88,7 @@ func (p *Process) Thaw() { p.Signal(syscall.SIGCONT) }
 // code 0.
 func (p *Process) Wait() error {
 	p.t.Helper()
-	Receive(p.t, "the process has ended", p.gone)
+	waitClosed(p.t, "the process has ended", p.gone)
 	return p.err
 }
 

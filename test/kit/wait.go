@@ -32,15 +32,13 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// Receive waits for a value of c, or until c is closed. After Patience the
-// test fails with what did not happen. It is for the goroutine of the test.
-func Receive[T any](t testing.TB, what string, c <-chan T) T {
+// waitClosed waits until c is closed. After Patience the test fails with what
+// did not happen.
+func waitClosed(t testing.TB, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
-	case v := <-c:
-		return v
+	case <-c:
 	case <-time.After(Patience):
 		t.Fatalf("not within %s: %s", Patience, what)
-		panic("unreachable")
 	}
 }
