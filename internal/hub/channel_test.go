@@ -187,6 +187,7 @@ func TestWhatComesWhileAChannelOpensIsDelivered(t *testing.T) {
 		top, _ := e.Positions(t.Context(), []string{"chat"})
 		e.subscribing = func() error {
 			h.Receive(&message.Message{Channel: "chat", Position: at(top[0].Epoch, 1)})
+			time.Sleep(time.Second) // a worker would have its turn
 			return nil
 		}
 		var d diary

@@ -84,6 +84,10 @@ func fanOut(to []*Subscription, batch *message.Batch) {
 
 func deliverTo(to []*Subscription, batch *message.Batch) {
 	for _, sub := range to {
-		sub.deliver(batch)
+		if sub.state.Load() == live {
+			sub.to.Deliver(batch) // no call in between: this is what is done most often
+		} else {
+			sub.deliverEarly(batch)
+		}
 	}
 }

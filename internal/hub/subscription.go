@@ -16,7 +16,7 @@ type Subscription struct {
 }
 
 // A subscription goes buffering → skipping → live → left. Only a live one
-// takes the short way through deliver. Skipping is left out where nothing has
+// is delivered to directly. Skipping is left out where nothing has
 // to be skipped.
 const (
 	buffering = uint32(iota) // Live has not been called: everything is kept
@@ -112,12 +112,9 @@ func (s *Subscription) abandon() {
 // Channel returns the channel's name.
 func (s *Subscription) Channel() string { return s.channel.name }
 
-// deliver is called by who takes the channel's turns alone, in order.
-func (s *Subscription) deliver(b *message.Batch) {
-	if s.state.Load() == live {
-		s.to.Deliver(b)
-		return
-	}
+// deliverEarly delivers to a subscription that was not live a moment ago. Like
+// gap it is called by who takes the channel's turns alone, in order.
+func (s *Subscription) deliverEarly(b *message.Batch) {
 	before := b.Before
 	for _, m := range b.Messages {
 		s.bufferOrDeliver(event{message: m, before: before})
@@ -127,7 +124,6 @@ func (s *Subscription) deliver(b *message.Batch) {
 	}
 }
 
-// gap is called like deliver.
 func (s *Subscription) gap(g *message.Gap) {
 	if s.state.Load() == live {
 		s.to.Gap(*g)

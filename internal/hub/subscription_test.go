@@ -34,7 +34,7 @@ func deliver(s *Subscription, places ...message.Position) {
 	for _, p := range places {
 		b.Messages = append(b.Messages, &message.Message{Channel: "chat", Position: p})
 	}
-	s.deliver(b)
+	deliverTo([]*Subscription{s}, b)
 }
 
 // joined is a subscription in a channel of its own, subscribed and not live.
@@ -97,7 +97,7 @@ func TestAGapOfALongJoinNamesAPlace(t *testing.T) {
 		{Channel: "chat", Position: at("a", 3), Payload: big},
 		{Channel: "chat", Position: at("a", 4)},
 	} {
-		s.deliver(&message.Batch{Messages: []*message.Message{m}})
+		deliverTo([]*Subscription{s}, &message.Batch{Messages: []*message.Message{m}})
 	}
 	s.Live()
 	if want := []string{"gap a.1 to a.3", "a.4"}; !slices.Equal(d.lines, want) {
@@ -171,10 +171,10 @@ func TestThePayloadBeforeWhatIsNew(t *testing.T) {
 		s.channel.rule.Delta = delta
 		s.startAfter(at("a", 12), at("a", 10))
 		s.Live()
-		s.deliver(&message.Batch{Before: []byte("10"), Messages: []*message.Message{
+		deliverTo([]*Subscription{s}, &message.Batch{Before: []byte("10"), Messages: []*message.Message{
 			{Position: at("a", 11), Payload: []byte("11")}, {Position: at("a", 12), Payload: []byte("12")},
 		}})
-		s.deliver(&message.Batch{Before: []byte("x"), Messages: []*message.Message{
+		deliverTo([]*Subscription{s}, &message.Batch{Before: []byte("x"), Messages: []*message.Message{
 			{Position: at("a", 12), Payload: []byte("12")}, {Position: at("a", 12), Kind: message.Join, Payload: []byte("joined")}, {Position: at("a", 13), Payload: []byte("13")},
 		}})
 		want := "x"
@@ -212,7 +212,7 @@ func TestAJoinKeepsSoMuch(t *testing.T) {
 		s := joined(&d, c.log)
 		s.startAfter(at("a", 0), at("a", 0))
 		for _, m := range []*message.Message{{Position: at("a", 1), Payload: fits}, c.second} {
-			s.deliver(&message.Batch{Messages: []*message.Message{m}})
+			deliverTo([]*Subscription{s}, &message.Batch{Messages: []*message.Message{m}})
 		}
 		s.Live()
 		if c.log == 0 {
