@@ -40,7 +40,7 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 		return c, err
 	}
 	limits := limitsOf(cfg)
-	c.hub = hub.New(hub.Config{Engine: c.engine, Rules: cfg.Rules, Log: log, Coalesce: cfg.Times.Coalesce})
+	c.hub = hub.New(hub.Config{Engine: c.engine, Rules: cfg.Rules, Coalesce: cfg.Times.Coalesce})
 	c.node = node.New(c.hub, limits)
 	c.gate = node.NewGate(node.GateConfig{Engine: c.engine, Hub: c.hub, Auth: c.auth, Rules: cfg.Rules, Limits: limits, Node: c.node})
 	c.peers = node.NewPeers(node.PeersConfig{Bus: c.engine, Node: c.node, Hub: c.hub, Log: log, Name: cfg.Node})

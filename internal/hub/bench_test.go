@@ -3,7 +3,6 @@ package hub_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"testing"
 
 	"magpie/internal/channel"
@@ -26,7 +25,7 @@ func bench(t testing.TB, receivers int) (*hub.Hub, *memory.Engine, []*counter) {
 		t.Fatal(err)
 	}
 	e := memory.New(memory.Config{Rules: rules})
-	h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler)})
+	h := hub.New(hub.Config{Engine: e, Rules: rules})
 	if err := e.Start(context.Background(), engine.Node{Sink: h}); err != nil {
 		t.Fatal(err)
 	}

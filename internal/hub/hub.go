@@ -10,7 +10,6 @@ package hub
 import (
 	"context"
 	"hash/maphash"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -34,7 +33,6 @@ type Subscriber interface {
 type Config struct {
 	Engine engine.Engine
 	Rules  *channel.Rules
-	Log    *slog.Logger
 	// LeaveAfter is how long a channel that nobody on this node listens to is
 	// kept, so that a page reload costs the engine nothing. 0 means 5 s.
 	LeaveAfter time.Duration

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -163,7 +162,7 @@ func setup(t *testing.T, loss float64) (*hub.Hub, *faulty) {
 		t.Fatal(err)
 	}
 	f := &faulty{Engine: memory.New(memory.Config{Rules: rules}), rand: rand.New(rand.NewPCG(1, 2)), loss: loss}
-	h := hub.New(hub.Config{Engine: f, Rules: rules, Log: slog.New(slog.DiscardHandler), Coalesce: window})
+	h := hub.New(hub.Config{Engine: f, Rules: rules, Coalesce: window})
 	if err := f.Start(context.Background(), engine.Node{Sink: h}); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package hub_test
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"os"
 	"os/exec"
 	"sync"
@@ -56,7 +55,7 @@ func paced(t *testing.T, f func(h *hub.Hub, e engine.Engine, l *timed)) {
 			t.Fatal(err)
 		}
 		e := memory.New(memory.Config{Rules: rules})
-		h := hub.New(hub.Config{Engine: e, Rules: rules, Log: slog.New(slog.DiscardHandler), Coalesce: window})
+		h := hub.New(hub.Config{Engine: e, Rules: rules, Coalesce: window})
 		if err := e.Start(t.Context(), engine.Node{Sink: h}); err != nil {
 			t.Fatal(err)
 		}

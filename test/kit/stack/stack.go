@@ -78,7 +78,7 @@ func New(t testing.TB, o Options) *Stack {
 	}
 	o.Auth.Rules = rules
 	s.Access.Auth = auth.New(o.Auth)
-	s.Hub = hub.New(hub.Config{Engine: s.Engine, Rules: rules, Log: log, LeaveAfter: o.LeaveAfter, Coalesce: o.Coalesce})
+	s.Hub = hub.New(hub.Config{Engine: s.Engine, Rules: rules, LeaveAfter: o.LeaveAfter, Coalesce: o.Coalesce})
 	s.Node = node.New(s.Hub, o.Limits)
 	s.Gate = node.NewGate(node.GateConfig{Engine: s.Engine, Hub: s.Hub, Auth: s.Access.Auth, Rules: rules, Limits: o.Limits, Node: s.Node})
 	s.Peers = node.NewPeers(node.PeersConfig{Bus: o.Bus, Node: s.Node, Hub: s.Hub, Log: log, Name: o.Name, Timeout: o.Timeout})
