@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"magpie/internal/message"
 )
 
 // rechecker compares this node's positions with the engine's (D7): all that
@@ -79,20 +77,15 @@ func (r *rechecker) compare(names []string) bool {
 		cancel()
 		if err == nil {
 			for i, name := range names {
-				r.compareOne(name, tops[i])
+				// Messages that are on their way make a reading needless at worst.
+				if c := r.hub.find(name); c != nil && c.position() != tops[i] {
+					c.recheck()
+				}
 			}
 			return true
 		}
 		if !r.hub.sleep(wait/2 + rand.N(wait/2)) {
 			return false
 		}
-	}
-}
-
-// compareOne makes the channel's worker read the log when its position is not
-// the log's. Messages that are on their way make that needless at worst.
-func (r *rechecker) compareOne(name string, top message.Position) {
-	if c := r.hub.find(name); c != nil && c.position() != top {
-		c.recheck()
 	}
 }

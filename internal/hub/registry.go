@@ -3,6 +3,8 @@ package hub
 import (
 	"hash/maphash"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,16 +18,6 @@ const shardCount = 64
 type shard struct {
 	mu       sync.RWMutex
 	channels map[string]*channelState
-}
-
-func (s *shard) list() []*channelState {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	list := make([]*channelState, 0, len(s.channels))
-	for _, c := range s.channels {
-		list = append(list, c)
-	}
-	return list
 }
 
 func (h *Hub) shard(name string) *shard {
@@ -89,7 +81,11 @@ func (h *Hub) Intern(name string) string {
 // all yields every channel. No lock is held while it does.
 func (h *Hub) all(yield func(*channelState) bool) {
 	for i := range h.shards {
-		for _, c := range h.shards[i].list() {
+		s := &h.shards[i]
+		s.mu.RLock()
+		list := slices.Collect(maps.Values(s.channels))
+		s.mu.RUnlock()
+		for _, c := range list {
 			if !yield(c) {
 				return
 			}
