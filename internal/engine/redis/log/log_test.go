@@ -104,14 +104,21 @@ func TestDeletedEntriesAreAGap(t *testing.T) {
 	for i := range 5 {
 		n.publish("chat", strconv.Itoa(i))
 	}
+	// The hole is told whatever the limit, unless what was asked for ends before it.
+	check := func(what string, want map[int]message.GapReason) {
+		for limit, gap := range want {
+			if page := n.history("chat", engine.Query{Since: &start, Limit: limit}); page.Gap != gap {
+				t.Errorf("%s, limit %d: gap %q, want %q", what, limit, page.Gap, gap)
+			}
+		}
+	}
+	trimmed := message.GapTrimmed
 	server.Do("XDEL", "magpie:{chat}:log", "3-0")
-	if page := n.history("chat", engine.Query{Since: &start, Limit: engine.All}); page.Gap != message.GapTrimmed {
-		t.Errorf("hole inside: gap %q", page.Gap)
-	}
+	check("hole inside", map[int]message.GapReason{engine.All: trimmed, 1: "", 2: "", 3: trimmed, 4: trimmed, 100: trimmed})
+	server.Do("XDEL", "magpie:{chat}:log", "4-0", "5-0")
+	check("hole at the end", map[int]message.GapReason{engine.All: trimmed, 1: "", 2: "", 3: trimmed, 100: trimmed})
 	server.Do("DEL", "magpie:{chat}:log")
-	if page := n.history("chat", engine.Query{Since: &start, Limit: engine.All}); page.Gap != message.GapTrimmed {
-		t.Errorf("log deleted: gap %q", page.Gap)
-	}
+	check("log deleted", map[int]message.GapReason{engine.All: trimmed, 1: trimmed, 100: trimmed})
 	if p := n.publish("chat", "6").Position; p.Offset != 6 || p.Epoch != start.Epoch {
 		t.Errorf("published at %v", p)
 	}

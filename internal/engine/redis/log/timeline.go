@@ -88,7 +88,7 @@ func markHole(q engine.Query, page *engine.Page) {
 		}
 		next++
 	}
-	if q.Limit == engine.All && next <= page.Top.Offset {
+	if atEnd := q.Limit == engine.All || len(page.Messages) < q.Limit; atEnd && next <= page.Top.Offset {
 		page.Gap = message.GapTrimmed
 	}
 }
