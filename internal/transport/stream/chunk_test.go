@@ -28,6 +28,9 @@ func TestChunksInParts(t *testing.T) {
 			}
 			b := batch{c: c, frames: socket.NewFrames(frames)}
 			for out := b.Fill(buf); len(out) > 0; out = b.Fill(buf) {
+				if len(out) > len(buf) {
+					t.Fatalf("%d octets for a buffer of %d", len(out), len(buf))
+				}
 				n := 1 + dice.IntN(len(out))
 				wire = append(wire, out[:n]...)
 				b.Advance(n)

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"magpie/internal/transport/socket"
@@ -116,6 +117,40 @@ func TestAnEndWaitsForTheClients(t *testing.T) {
 	}
 	nc.Close()
 	eventually(t, "the end", func() bool { return e.srv.Len() == 0 })
+}
+
+// The end has a bound of its own: not the deadline of a Write long ago. A
+// connection that cannot end one direction ends whole, at once.
+func TestTheEndHasItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{forcePortable: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := net.Pipe()
+		all := make(chan string, 1)
+		go func() {
+			b, _ := io.ReadAll(theirs)
+			all <- string(b)
+		}()
+		c := &Conn{srv: s, client: &endpoint{}, bare: true}
+		if err := s.conns.Add((*watched)(c), ours, []byte("head,")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Write([][]byte{[]byte("one,")}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		start := time.Now()
+		c.Finish([]byte("last"))
+		if got := <-all; got != "head,one,last" || time.Since(start) != 0 {
+			t.Errorf("%q after %v", got, time.Since(start))
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(endWait) // its timer
+	})
 }
 
 // A frame that breaks off in its middle is no orderly end: the client must not

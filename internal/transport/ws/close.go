@@ -123,7 +123,7 @@ func (c *Conn) closeSent() {
 func (c *Conn) lost(err error) {
 	c.srv.conns.Pause((*watched)(c)) // else it would be reported for ever
 	c.mu.Lock()
-	answer := c.closing != nil && c.closing.queued && !c.sent
+	answer := c.closing != nil && c.closing.queued
 	c.mu.Unlock()
 	if answer {
 		c.peerDone() // it may have closed one direction only and wait for our answer

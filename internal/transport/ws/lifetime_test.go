@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -226,6 +227,12 @@ func TestCloseWith(t *testing.T) {
 		if _, err := c.TryWrite(Frame(Text, nil)); err != socket.ErrClosed {
 			t.Errorf("TryWrite after the close frame: %v", err)
 		}
+		c.ping()
+		peer.SetReadDeadline(time.Now().Add(time.Second))
+		if g, err := peer.read(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("after the close frame came %v, %v", g, err)
+		}
+		peer.SetReadDeadline(time.Time{})
 		info := <-h.closed
 		if info.Reason != fault.ReasonClient || info.Code != 4000 || info.Text != "restart" {
 			t.Errorf("closed with %+v", info)
@@ -250,6 +257,63 @@ func TestLongReasonIsCut(t *testing.T) {
 		c.CloseWith(4000, strings.Repeat("é", 100))
 		peer.expect(opClose, closing(4000, strings.Repeat("é", 61)).payload)
 	})
+}
+
+// A message that is begun after our close frame does not put off the end.
+func TestCloseWaitIsNotPutOff(t *testing.T) {
+	h := newRecorder()
+	inBubble(t, h, func(_ *Server, c *Conn, peer *client) {
+		start := time.Now()
+		go c.CloseWith(4000, "")
+		peer.expect(opClose, closing(4000, "").payload)
+		peer.send(text("half")[:3])
+		if _, err := peer.read(); err != io.EOF {
+			t.Errorf("got %v, want the end of the stream", err)
+		}
+		within(t, start, 5*time.Second)
+	})
+}
+
+// A peer that does not take even a control frame is slow (D8).
+func TestControlFramesHaveATimeout(t *testing.T) {
+	h := newRecorder()
+	inBubble(t, h, func(_ *Server, c *Conn, _ *client) {
+		start := time.Now()
+		c.ping()
+		if info := <-h.closed; info.Reason != fault.ReasonSlow || info.Code != codeAbnormal {
+			t.Errorf("closed with %+v", info)
+		}
+		within(t, start, 10*time.Second)
+	})
+}
+
+// As many pings in a second as are allowed are all answered, second after
+// second; one more ends the connection.
+func TestPingsUpToTheLimit(t *testing.T) {
+	h := newRecorder()
+	inBubble(t, h, func(_ *Server, _ *Conn, peer *client) {
+		for range 3 {
+			time.Sleep(1200 * time.Millisecond)
+			for range controlsPerSecond {
+				peer.send(ping("x"))
+				peer.expect(opPong, "x")
+			}
+		}
+		peer.send(ping("x"))
+		if info := <-h.closed; info.Err != errFlood {
+			t.Errorf("closed with %+v", info)
+		}
+	})
+}
+
+// Octets may come in a tick that begins after the timer has read the clock:
+// that is no long silence.
+func TestOctetsOfTheNextTick(t *testing.T) {
+	c := &Conn{srv: &Server{ages: ages{ping: 10, pong: 5}}}
+	c.heard.Store(8)
+	if left, ok := c.life(7); !ok || left != 10 {
+		t.Errorf("%d ticks left, %t", left, ok)
+	}
 }
 
 // The end of the stream without a close frame is told at once, with its reason.

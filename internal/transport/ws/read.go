@@ -90,7 +90,6 @@ func (c *Conn) control(ev event) {
 // into a reset.
 func (c *Conn) discardRest() {
 	c.discarding = true
-	c.begun.Store(0)
 	c.part = nil
 }
 

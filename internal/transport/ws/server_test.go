@@ -159,6 +159,23 @@ func TestHalfClosedPeerGetsItsAnswers(t *testing.T) {
 	})
 }
 
+// D15: what came before a violation is handled and answered, and then the peer
+// is told.
+func TestAViolationWaitsForTheAnswers(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		release := make(chan struct{})
+		e := listen(t, Config{forcePortable: portable}, func(conn func() *Conn) Handler {
+			return &slowEcho{echo{conn: conn}, release}
+		})
+		peer := dial(t, e.addr)
+		peer.send(join(text("question"), []byte{0xff, 0xff}))
+		c := e.conn(t, peer)
+		eventually(t, "the violation", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.closing != nil })
+		close(release)
+		checkAnswers(t, peer.all(), []got{echoed("question"), broken}, false)
+	})
+}
+
 type slowEcho struct {
 	echo
 	release chan struct{}
