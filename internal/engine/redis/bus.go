@@ -12,7 +12,7 @@ import (
 // Send implements engine.Bus. A node whose subscriber connection is down at
 // this moment misses the signal and is not counted.
 func (e *Engine) Send(ctx context.Context, node string, data []byte) (reached int, err error) {
-	reply, err := e.scripts.Eval(ctx, e.scripts.Signal, []string{e.names.Bus(node)}, wire.String(data))
+	reply, err := e.env.Scripts.Eval(ctx, e.env.Scripts.Signal, []string{e.env.Names.Bus(node)}, wire.String(data))
 	if err != nil {
 		return 0, fmt.Errorf("signal to %q: %w", node, err)
 	}
@@ -25,10 +25,10 @@ func (e *Engine) Send(ctx context.Context, node string, data []byte) (reached in
 
 // Secret implements engine.Secrets: the first node to set the key wins.
 func (e *Engine) Secret(ctx context.Context, name string, fresh []byte) (kept []byte, err error) {
-	key := e.names.Secret(name)
-	err = e.redis.Do(ctx, key, func(ctx context.Context) (err error) {
-		b := e.redis.Client().B
-		kept, err = e.redis.Client().DoMulti(ctx,
+	key := e.env.Names.Secret(name)
+	err = e.env.Redis.Do(ctx, key, func(ctx context.Context) (err error) {
+		b := e.env.Redis.Client().B
+		kept, err = e.env.Redis.Client().DoMulti(ctx,
 			b().Set().Key(key).Value(wire.String(fresh)).Nx().Build(),
 			b().Get().Key(key).Build())[1].AsBytes()
 		return err

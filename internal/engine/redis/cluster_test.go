@@ -247,7 +247,7 @@ func TestClusterAMasterHandsOver(t *testing.T) {
 	n.sink.Wait(t, ch, 20)
 	replica.Do("CLUSTER", "FAILOVER")
 	eventually(t, "the replica is the master", 10*time.Second, func() bool {
-		return strings.Contains(replica.Do("INFO", "replication"), "role:master") && n.redis.Topology.Home(ch).Addr == replica.Addr
+		return strings.Contains(replica.Do("INFO", "replication"), "role:master") && n.env.Redis.Topology.Home(ch).Addr == replica.Addr
 	})
 	seen := len(n.sink.Messages(ch))
 	eventually(t, "messages come live", 10*time.Second, func() bool { return len(n.sink.Messages(ch)) > seen+20 })
@@ -304,14 +304,14 @@ func TestClusterAMasterLosesItsSlots(t *testing.T) {
 	n.back()
 	c.Move(topology.Tag(redistest.Slots-1), c.Masters[1], nil)
 	eventually(t, "the master is left alone", 10*time.Second, func() bool {
-		return len(n.redis.Topology.Masters()) == 2 && c.Masters[2].Do("CLIENT", "LIST", "TYPE", "pubsub") == ""
+		return len(n.env.Redis.Topology.Masters()) == 2 && c.Masters[2].Do("CLIENT", "LIST", "TYPE", "pubsub") == ""
 	})
 	n.back()
 	for _, slot := range []int{redistest.Slots - 2, redistest.Slots - 1} {
 		arrives(t, n, topology.Tag(slot))
 	}
 	c.Move(topology.Tag(redistest.Slots-1), c.Masters[2], nil)
-	eventually(t, "the master is back", 10*time.Second, func() bool { return len(n.redis.Topology.Masters()) == 3 })
+	eventually(t, "the master is back", 10*time.Second, func() bool { return len(n.env.Redis.Topology.Masters()) == 3 })
 	arrives(t, n, topology.Tag(redistest.Slots-1))
 	n.back()
 }
@@ -321,7 +321,7 @@ func TestClusterAMasterLosesItsSlots(t *testing.T) {
 func TestClusterPresenceWhileAMasterIsAway(t *testing.T) {
 	c := redistest.StartCluster(t, 3)
 	n := startNode(t, nil, inCluster(c))
-	leased := c.Owner(n.names.Node(n.NodeID() + ".0"))
+	leased := c.Owner(n.env.Names.Node(n.NodeID() + ".0"))
 	var ch string
 	for owner, list := range spread(c, 1) {
 		if owner != leased {
@@ -334,7 +334,7 @@ func TestClusterPresenceWhileAMasterIsAway(t *testing.T) {
 	if list, err := n.Members(t.Context(), ch); err != nil || len(list) != 1 {
 		t.Errorf("at once: %v, %v", list, err)
 	}
-	eventually(t, "the master is known to be silent", 10*time.Second, func() bool { return n.redis.Silence(n.names.Node(n.NodeID()+".0")) != nil })
+	eventually(t, "the master is known to be silent", 10*time.Second, func() bool { return n.env.Redis.Silence(n.env.Names.Node(n.NodeID()+".0")) != nil })
 	n.join(ch, "early", "late")
 	if took := n.waitMembers(ch, "early", "late"); took > 2*time.Second {
 		t.Logf("it took %s", took)
@@ -418,7 +418,7 @@ func TestClusterAFollowerLetsGoWhenASlotMoves(t *testing.T) {
 	})
 	const ch = "chat"
 	n.subscribe(ch)
-	c.Owner(ch).Do("SET", n.names.Of(ch).Lease(), "other 1.1", "PX", "60000")
+	c.Owner(ch).Do("SET", n.env.Names.Of(ch).Lease(), "other 1.1", "PX", "60000")
 	c.Masters[0].Do("PUBLISH", ch, "x")
 	eventually(t, "it waits for the holder", 5*time.Second, func() bool { return n.plain.State(ch).Waiting == 1 })
 	for _, to := range c.Masters {

@@ -59,10 +59,7 @@ type Engine struct {
 
 	// set by New
 	cfg     Config
-	node    string // unique to this run
-	names   names.Names
-	redis   *topology.Redis
-	scripts *script.Scripts
+	env     script.Env
 	library *script.Library
 
 	parts // set by Start
@@ -100,13 +97,15 @@ func New(c Config) (*Engine, error) {
 	if target.Cluster && len(c.Ingest.Streams)+len(c.Ingest.Channels) > 0 {
 		return nil, errClusterIngest
 	}
-	e := &Engine{cfg: c, node: instance(c.Node), names: names.Names{Prefix: c.Prefix, Sharded: target.Cluster}}
+	e := &Engine{cfg: c}
 	e.life.ctx, e.life.end = context.WithCancel(context.Background())
-	e.redis = topology.New(target, c.Prefix+":"+e.node, c.Log)
-	e.scripts = script.New(e.redis)
-	e.library = script.NewLibrary(script.LibraryConfig{
-		Redis: e.redis, Prefix: c.Prefix, Rules: c.Rules, MaxPayload: c.MaxPayload, IdempotencyWindow: c.IdempotencyWindow, Log: c.Log,
-	})
+	e.env = script.Env{
+		Names: names.Names{Prefix: c.Prefix, Sharded: target.Cluster}, Node: instance(c.Node),
+		Rules: c.Rules, MaxPayload: c.MaxPayload, IdempotencyWindow: c.IdempotencyWindow, Log: c.Log,
+	}
+	e.env.Redis = topology.New(target, c.Prefix+":"+e.env.Node, c.Log)
+	e.env.Scripts = script.New(e.env.Redis)
+	e.library = script.NewLibrary(e.env)
 	return e, nil
 }
 
@@ -122,7 +121,7 @@ func instance(name string) string {
 }
 
 // NodeID implements engine.Bus. It is new at each start.
-func (e *Engine) NodeID() string { return e.node }
+func (e *Engine) NodeID() string { return e.env.Node }
 
 // Start implements engine.Engine.
 func (e *Engine) Start(ctx context.Context, node engine.Node) error {
@@ -138,33 +137,23 @@ func (e *Engine) Start(ctx context.Context, node engine.Node) error {
 
 // build makes the parts. None talks to Redis yet.
 func (e *Engine) build(node engine.Node) {
-	c, logs := e.cfg, log.New(log.Config{
-		Redis: e.redis, Scripts: e.scripts, Names: e.names, Node: e.node,
-		Rules: e.cfg.Rules, IdempotencyWindow: e.cfg.IdempotencyWindow, Log: e.cfg.Log,
-	})
 	if node.Signal == nil {
 		node.Signal = func([]byte) {}
 	}
 	e.sink, e.admit = node.Sink, node.Admit
-	e.presence = presence.New(presence.Config{
-		Redis: e.redis, Names: e.names, Node: e.node, Rules: c.Rules, Sink: node.Sink, Rewritten: c.Metrics.PresenceRewrites,
-	})
+	m, logs := e.cfg.Metrics, log.New(e.env)
+	e.presence = presence.New(presence.Config{Env: e.env, Sink: node.Sink, Rewritten: m.PresenceRewrites})
 	e.plain = plain.New(plain.Config{
-		Redis: e.redis, Scripts: e.scripts, Names: e.names, Node: e.node, Rules: c.Rules, Log: c.Log,
-		Dropped: c.Metrics.PlainDropped, Released: func(ch string) { e.subscriptions.Released(ch) },
+		Env: e.env, Dropped: m.PlainDropped, Released: func(ch string) { e.subscriptions.Released(ch) },
 	})
 	e.subscriptions = subscribe.New(e.life.ctx, subscribe.Config{
-		Redis: e.redis, Scripts: e.scripts, Names: e.names, Node: e.node, Rules: c.Rules, Patterns: c.Ingest.Channels,
-		Logs: logs, Plain: e.plain, Sink: node.Sink, Admit: e.admitPlain, Signal: node.Signal, Log: c.Log,
+		Env: e.env, Patterns: e.cfg.Ingest.Channels, Logs: logs, Plain: e.plain, Sink: node.Sink, Admit: e.admitPlain, Signal: node.Signal,
 		Events: subscribe.Events{
-			Dropped: c.Metrics.PlainDropped, Skipped: c.Metrics.EnvelopeSkipped, Lost: c.Metrics.SubscriberLost, RoundTrip: c.Metrics.ProbeRoundTrip,
+			Dropped: m.PlainDropped, Skipped: m.EnvelopeSkipped, Lost: m.SubscriberLost, RoundTrip: m.ProbeRoundTrip,
 			Returned: e.library.Check, Rewound: e.rewound,
 		},
 	})
-	e.ingest = ingest.New(ingest.Config{
-		Redis: e.redis, Scripts: e.scripts, Names: e.names, Node: e.node, Rules: c.Rules, Streams: c.Ingest.Streams,
-		MaxPayload: c.MaxPayload, IdempotencyWindow: c.IdempotencyWindow, Admit: e.admitPlain, Ingested: c.Metrics.Ingested, Log: c.Log,
-	})
+	e.ingest = ingest.New(ingest.Config{Env: e.env, Streams: e.cfg.Ingest.Streams, Admit: e.admitPlain, Ingested: m.Ingested})
 	e.Publisher, e.Logs, e.Live, e.Presence = logs, logs, e.subscriptions, e.presence
 }
 
@@ -187,14 +176,14 @@ func (e *Engine) rewound() {
 }
 
 func (e *Engine) start(ctx context.Context) error {
-	if err := e.redis.Connect(ctx); err != nil {
+	if err := e.env.Redis.Connect(ctx); err != nil {
 		return err
 	}
 	e.library.Load(ctx, false)
-	e.subscriptions.Follow(topology.Change{Masters: e.redis.Topology.Masters()})
+	e.subscriptions.Follow(topology.Change{Masters: e.env.Redis.Topology.Masters()})
 	for _, loop := range []func(context.Context){
 		e.plain.Run, e.presence.Run, e.presence.Renew, e.library.Run, e.upkeep,
-		func(ctx context.Context) { e.redis.Topology.Run(ctx, e.subscriptions.Follow) },
+		func(ctx context.Context) { e.env.Redis.Topology.Run(ctx, e.subscriptions.Follow) },
 	} {
 		e.life.running.Go(func() { loop(e.life.ctx) })
 	}
@@ -229,7 +218,7 @@ func (e *Engine) crash() { e.shut(func() {}) }
 
 func (e *Engine) shut(first func()) {
 	e.life.closing.Do(func() {
-		e.redis.Refuse()
+		e.env.Redis.Refuse()
 		if e.subscriptions != nil {
 			first()
 		}
@@ -238,7 +227,7 @@ func (e *Engine) shut(first func()) {
 		if e.subscriptions != nil {
 			e.subscriptions.Wait()
 		}
-		e.redis.Close()
+		e.env.Redis.Close()
 	})
 }
 

@@ -377,7 +377,7 @@ func BenchmarkPublish(b *testing.B) {
 func TestReservedNamesAreNotHeard(t *testing.T) {
 	server := redistest.Start(t, "--notify-keyspace-events", "KEA")
 	n := startNode(t, server, nil)
-	names := []string{"__keyevent@0__:set", n.names.Probe(n.NodeID(), ""), n.names.Bus(""), n.names.Bus(n.NodeID())}
+	names := []string{"__keyevent@0__:set", n.env.Names.Probe(n.NodeID(), ""), n.env.Names.Bus(""), n.env.Names.Bus(n.NodeID())}
 	n.subscribe(names...)
 	server.Do("SET", "k", "v")
 	for _, ch := range names {

@@ -21,8 +21,8 @@ type other struct {
 
 func (o other) append(token string, seq int, payload string) {
 	o.n.t.Helper()
-	of := o.n.names.Of(o.ch)
-	reply := o.n.scripts.Plain.Eval(o.n.t.Context(), o.n.redis.Client(), []string{of.Log(), of.Meta(), of.Lease()},
+	of := o.n.env.Names.Of(o.ch)
+	reply := o.n.env.Scripts.Plain.Eval(o.n.t.Context(), o.n.env.Redis.Client(), []string{of.Log(), of.Meta(), of.Lease()},
 		of.Live(), "x", "1000", "3600000", payload, "other", token, strconv.Itoa(seq), "60000")
 	r := script.ReplyOf(reply, 3)
 	if code := r.Number(); code != 1 {
@@ -32,16 +32,16 @@ func (o other) append(token string, seq int, payload string) {
 
 func (o other) take(token string) {
 	o.n.t.Helper()
-	of := o.n.names.Of(o.ch)
-	r := script.ReplyOf(o.n.scripts.PlainTake.Eval(o.n.t.Context(), o.n.redis.Client(), []string{of.Lease(), of.Meta()}, of.Live(), "other", token, "60000"), 2)
+	of := o.n.env.Names.Of(o.ch)
+	r := script.ReplyOf(o.n.env.Scripts.PlainTake.Eval(o.n.t.Context(), o.n.env.Redis.Client(), []string{of.Lease(), of.Meta()}, of.Live(), "other", token, "60000"), 2)
 	if granted := r.Number(); granted != 1 {
 		o.n.t.Fatalf("take: %d %v", granted, r.Err())
 	}
 }
 
 func (o other) release() {
-	of := o.n.names.Of(o.ch)
-	o.n.scripts.PlainRelease.Eval(o.n.t.Context(), o.n.redis.Client(), []string{of.Lease()}, of.Live(), "other")
+	of := o.n.env.Names.Of(o.ch)
+	o.n.env.Scripts.PlainRelease.Eval(o.n.t.Context(), o.n.env.Redis.Client(), []string{of.Lease()}, of.Live(), "other")
 }
 
 // While another node holds the lease, nothing is appended here.

@@ -22,7 +22,7 @@ func TestASubscribeIsOneRoundTrip(t *testing.T) {
 	}
 	top := n.history("chat", engine.Query{}).Top // Redis knows the script from here on
 	since := message.Position{Epoch: top.Epoch, Offset: 4}
-	read, positions := n.scripts.Read.Digest(), n.scripts.Positions.Digest()
+	read, positions := n.env.Scripts.Read.Digest(), n.env.Scripts.Positions.Digest()
 	const subscribe = "\r\nSUBSCRIBE\r\n"
 	for _, c := range []struct {
 		what string

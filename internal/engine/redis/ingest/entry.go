@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"encoding/json"
-	"strconv"
 
 	"github.com/redis/rueidis"
 
@@ -105,13 +104,14 @@ func (s *stream) commands(entries []entry, items []item) rueidis.Commands {
 		if it.refused != "" {
 			ch = "-" // its keys are named and never used
 		}
-		log, of := s.Rules.For(ch).Log, s.Names.Of(ch)
+		of := s.Names.Of(ch)
+		size, age := s.Limits(ch)
 		keys := []string{s.name, of.Log(), of.Meta(), s.Names.Rejected()}
 		if it.key != "" {
 			keys = append(keys, of.Idempotency(it.key))
 		}
 		cmds[i] = s.Scripts.Ingest.Call(s.Redis.Client().B(), keys, s.Names.Prefix, e.id, it.refused,
-			of.Live(), s.Node, strconv.Itoa(log.Size), script.Millis(log.Age), script.Millis(s.IdempotencyWindow), "", "", it.payload)
+			of.Live(), s.Node, size, age, script.Millis(s.IdempotencyWindow), "", "", it.payload)
 	}
 	return cmds
 }

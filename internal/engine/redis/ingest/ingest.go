@@ -15,9 +15,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/names"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/topology"
 )
@@ -34,17 +32,10 @@ const (
 
 // Config is what New needs.
 type Config struct {
-	Redis             *topology.Redis
-	Scripts           *script.Scripts
-	Names             names.Names
-	Node              string // unique to this run
-	Rules             *channel.Rules
-	Streams           []string
-	MaxPayload        int // what is kept of a refused entry
-	IdempotencyWindow time.Duration
-	Admit             func(engine.Publication) error // decides about an entry
-	Ingested          func(result string)            // is told of each entry: published, rejected
-	Log               *slog.Logger
+	script.Env
+	Streams  []string
+	Admit    func(engine.Publication) error // decides about an entry
+	Ingested func(result string)            // is told of each entry: published, rejected
 }
 
 // Ingest reads the streams.
@@ -148,43 +139,11 @@ func (s *stream) turn(ctx context.Context) (time.Duration, error) {
 
 func isNoGroup(err error) bool { return err != nil && strings.Contains(err.Error(), "NOGROUP") }
 
-// join makes the group where there is none and forgets consumers that are
-// long gone. A new group starts with the entries that are there already.
+// join makes the group where there is none.
 func (s *stream) join(ctx context.Context) error {
 	s.pending = true
-	client, group := s.Redis.Client(), s.Names.Prefix
-	return s.Redis.Do(ctx, s.name, func(ctx context.Context) error {
-		b := client.B
-		err := client.Do(ctx, b().XgroupCreate().Key(s.name).Group(group).Id("0").Mkstream().Build()).Error()
-		if err != nil && !strings.Contains(err.Error(), "BUSYGROUP") {
-			return err
-		}
-		consumers, err := client.Do(ctx, b().XinfoConsumers().Key(s.name).Group(group).Build()).ToArray()
-		if err != nil {
-			return err
-		}
-		for i := range consumers {
-			if name, gone := s.gone(&consumers[i]); gone {
-				if err := client.Do(ctx, b().XgroupDelconsumer().Key(s.name).Group(group).Consumername(name).Build()).Error(); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-}
-
-// gone tells whether a consumer may be deleted: nothing waits under its name.
-func (s *stream) gone(m *rueidis.RedisMessage) (name string, gone bool) {
-	c, err := m.AsMap()
-	if err != nil {
-		return "", false
-	}
-	text, idle, waiting := c["name"], c["idle"], c["pending"]
-	name, err1 := text.ToString()
-	ms, err2 := idle.AsInt64()
-	n, err3 := waiting.AsInt64()
-	return name, err1 == nil && err2 == nil && err3 == nil && n == 0 && name != s.Node && ms > idleConsumer.Milliseconds()
+	_, err := s.Scripts.Eval(ctx, s.Scripts.IngestJoin, []string{s.name}, s.Names.Prefix, s.Node, script.Millis(idleConsumer))
+	return err
 }
 
 // read returns what was delivered to anyone and not finished, and after that

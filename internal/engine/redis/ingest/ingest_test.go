@@ -25,7 +25,7 @@ func ordersOf(most int) *stream {
 		}
 		return nil
 	}
-	return &stream{Config: &Config{Admit: admit, MaxPayload: most}, name: "orders"}
+	return &stream{Config: &Config{Env: script.Env{MaxPayload: most}, Admit: admit}, name: "orders"}
 }
 
 func TestItemOf(t *testing.T) {
@@ -67,9 +67,8 @@ func FuzzItemOf(f *testing.F) {
 // The script alone: the oldest entry only, and only once.
 func TestIngestScript(t *testing.T) {
 	server := redistest.Start(t)
-	base := parttest.Connect(t, server.URL, "node")
 	s := ordersOf(100)
-	s.Redis, s.Scripts, s.Names, s.Node, s.Rules = base.Redis, base.Scripts, base.Names, base.Node, base.Rules
+	s.Env = parttest.Connect(t, server.URL, "node")
 	var ids []string
 	for i := range 3 {
 		ids = append(ids, server.Do("XADD", "orders", "*", "payload", strconv.Itoa(i)))
@@ -132,5 +131,43 @@ func TestIngestLease(t *testing.T) {
 		if got := call(step.script, args...); got != step.want {
 			t.Errorf("step %d: %d, want %d", i, got, step.want)
 		}
+	}
+}
+
+// Joining makes the group once, from the stream's first entry on, and forgets
+// consumers that are gone, but none under whose name something waits.
+func TestIngestJoin(t *testing.T) {
+	server := redistest.Start(t)
+	env := parttest.Connect(t, server.URL, "node")
+	join := func(idle string) {
+		t.Helper()
+		if _, err := env.Scripts.Eval(t.Context(), env.Scripts.IngestJoin, []string{"orders"}, "magpie", "node", idle); err != nil {
+			t.Fatal(err)
+		}
+	}
+	join("60000")
+	if got := server.Do("EXISTS", "orders"); got != "1" {
+		t.Error("no stream was made")
+	}
+	server.Do("XADD", "orders", "*", "payload", "x")
+	server.Do("XREADGROUP", "GROUP", "magpie", "busy", "STREAMS", "orders", ">")
+	for _, name := range []string{"gone", "node"} {
+		server.Do("XGROUP", "CREATECONSUMER", "orders", "magpie", name)
+	}
+	consumers := func() (names string) {
+		for line := range strings.Lines(server.Do("XINFO", "CONSUMERS", "orders", "magpie")) {
+			if line = strings.TrimSpace(line); line == "busy" || line == "gone" || line == "node" {
+				names += line + " "
+			}
+		}
+		return names
+	}
+	join("60000")
+	if got := consumers(); got != "busy gone node " {
+		t.Errorf("too early: %q are left", got)
+	}
+	join("-1")
+	if got := consumers(); got != "busy node " {
+		t.Errorf("%q are left", got)
 	}
 }

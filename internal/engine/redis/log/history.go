@@ -28,7 +28,7 @@ const (
 // History implements engine.Logs. A long answer is read in pages; if the log's
 // start or timeline moves meanwhile, it is read again.
 func (l *Logs) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
-	if l.Rules.For(name).Log.Size == 0 {
+	if !l.Logged(name) {
 		return engine.Page{}, l.Redis.Gate(name)
 	}
 	page, err := l.read(ctx, name, q, nil)
@@ -48,7 +48,7 @@ type Reading struct {
 
 // Reading returns nil for a channel without a log.
 func (l *Logs) Reading(channel string, q engine.Query) *Reading {
-	if l.Rules.For(channel).Log.Size == 0 {
+	if !l.Logged(channel) {
 		return nil
 	}
 	r := &Reading{Channel: channel, query: q, first: q}
@@ -157,7 +157,7 @@ func (l *Logs) readPage(ctx context.Context, name string, q engine.Query) (engin
 // readCall is what the script read wants for q.
 func (l *Logs) readCall(name string, q engine.Query) (keys, args []string) {
 	of := l.Names.Of(name)
-	_, age := l.limits(name)
+	_, age := l.Limits(name)
 	return []string{of.Log(), of.Meta()}, append([]string{l.Node, age}, since(q)...)
 }
 

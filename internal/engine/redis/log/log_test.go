@@ -25,10 +25,7 @@ type node struct {
 
 func connect(t *testing.T, server *redistest.Server) *node {
 	t.Helper()
-	b := parttest.Connect(t, server.URL, "node")
-	return &node{New(Config{
-		Redis: b.Redis, Scripts: b.Scripts, Names: b.Names, Node: b.Node, Rules: b.Rules, IdempotencyWindow: time.Minute, Log: b.Log,
-	}), t}
+	return &node{New(parttest.Connect(t, server.URL, "node")), t}
 }
 
 func (n *node) publish(name, payload string) engine.Result {

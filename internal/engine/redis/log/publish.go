@@ -3,7 +3,6 @@ package log
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -74,15 +73,15 @@ func (l *Logs) prepare(p engine.Publication) (publication, error) {
 		text := wire.EncodeUnlogged(p.Kind, time.Now().UnixMilli(), via, meta, wire.String(p.Payload))
 		return publication{build: func() rueidis.Completed { return l.unlogged(live, text) }}, nil
 	}
-	size, age := l.limits(p.Channel)
+	size, age := l.Limits(p.Channel)
 	if p.SkipLog {
-		size = 0
+		size = "0"
 	}
 	keys := []string{of.Log(), of.Meta()}
 	if p.IdempotencyKey != "" {
 		keys = append(keys, of.Idempotency(p.IdempotencyKey))
 	}
-	args := []string{live, l.Node, strconv.Itoa(size), age, script.Millis(l.IdempotencyWindow), via, meta, wire.String(p.Payload)}
+	args := []string{live, l.Node, size, age, script.Millis(l.IdempotencyWindow), via, meta, wire.String(p.Payload)}
 	return publication{script: true, build: func() rueidis.Completed { return l.Scripts.Publish.Call(l.Redis.Client().B(), keys, args...) }}, nil
 }
 
@@ -177,10 +176,10 @@ func (l *Logs) sendSome(ctx context.Context, calls []publication, due []int, out
 
 // Remove implements engine.Logs.
 func (l *Logs) Remove(ctx context.Context, name string) error {
-	size, age := l.limits(name)
-	if size == 0 {
+	if !l.Logged(name) {
 		return l.Redis.Gate(name)
 	}
+	_, age := l.Limits(name)
 	of := l.Names.Of(name)
 	if _, err := l.Scripts.Eval(ctx, l.Scripts.Remove, []string{of.Log(), of.Meta()}, of.Live(), l.Node, age); err != nil {
 		return fmt.Errorf("remove %q: %w", name, err)

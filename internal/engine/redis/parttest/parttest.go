@@ -16,39 +16,32 @@ import (
 	"magpie/internal/engine/redis/topology"
 )
 
-// Base is what every part needs.
-type Base struct {
-	Redis   *topology.Redis
-	Scripts *script.Scripts
-	Names   names.Names
-	Node    string
-	Rules   *channel.Rules
-	Log     *slog.Logger
-}
-
 // Connect returns a node of this name at the Redis of url, until the test ends.
-func Connect(t testing.TB, url, node string) Base {
+func Connect(t testing.TB, url, node string) script.Env {
 	t.Helper()
 	target, err := topology.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := Base{Names: names.Names{Prefix: "magpie", Sharded: target.Cluster}, Node: node, Rules: Rules(t), Log: Log(t)}
-	b.Redis = topology.New(target, "magpie:"+node, b.Log)
-	b.Scripts = script.New(b.Redis)
-	t.Cleanup(b.Redis.Close)
-	if err := b.Redis.Connect(t.Context()); err != nil {
+	e := script.Env{
+		Names: names.Names{Prefix: "magpie", Sharded: target.Cluster}, Node: node, Rules: Rules(t),
+		MaxPayload: 64 << 10, IdempotencyWindow: time.Minute, Log: Log(t),
+	}
+	e.Redis = topology.New(target, "magpie:"+node, e.Log)
+	e.Scripts = script.New(e.Redis)
+	t.Cleanup(e.Redis.Close)
+	if err := e.Redis.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { b.answer(ctx) })
+	running.Go(func() { answer(ctx, e.Redis) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	return b
+	return e
 }
 
 // answer notes that masters answer, as the probes of a whole node do.
-func (b Base) answer(ctx context.Context) {
+func answer(ctx context.Context, r *topology.Redis) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -57,7 +50,7 @@ func (b Base) answer(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		for _, m := range b.Redis.Topology.Masters() {
+		for _, m := range r.Topology.Masters() {
 			ping, cancel := context.WithTimeout(ctx, time.Second)
 			if m.Client.Do(ping, m.Client.B().Ping().Build()).Error() == nil {
 				m.Answered()

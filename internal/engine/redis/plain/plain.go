@@ -22,15 +22,11 @@ package plain
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
-	"magpie/internal/channel"
-	"magpie/internal/engine/redis/names"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/throttle"
-	"magpie/internal/engine/redis/topology"
 	"magpie/internal/engine/redis/wire"
 )
 
@@ -56,12 +52,7 @@ const (
 
 // Config is what New needs.
 type Config struct {
-	Redis    *topology.Redis
-	Scripts  *script.Scripts
-	Names    names.Names
-	Node     string // unique to this run; its end names its tenures
-	Rules    *channel.Rules
-	Log      *slog.Logger
+	script.Env
 	Dropped  func(reason string)  // is told of each entry that was not taken in
 	Released func(channel string) // is told that a channel that was left waits for nothing any more
 }

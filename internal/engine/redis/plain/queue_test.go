@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/wire"
 	"magpie/internal/message"
 )
@@ -11,7 +12,7 @@ import (
 // alone is an Appender that talks to no Redis: Run is not called.
 func alone() (*Appender, map[string]int) {
 	dropped := map[string]int{}
-	return New(Config{Node: "node-12345678", Dropped: func(reason string) { dropped[reason]++ }, Log: discard}), dropped
+	return New(Config{Env: script.Env{Node: "node-12345678", Log: discard}, Dropped: func(reason string) { dropped[reason]++ }}), dropped
 }
 
 // arrive queues payloads that are one letter each.

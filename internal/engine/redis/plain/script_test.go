@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"magpie/internal/engine/redis/parttest"
+	"magpie/internal/engine/redis/script"
 	"magpie/test/kit/redistest"
 )
 
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // other is a node that calls the scripts for channel chat.
 type other struct {
-	parttest.Base
+	script.Env
 	t *testing.T
 }
 

@@ -22,10 +22,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"magpie/internal/channel"
 	"magpie/internal/engine"
-	"magpie/internal/engine/redis/names"
-	"magpie/internal/engine/redis/topology"
+	"magpie/internal/engine/redis/script"
 )
 
 const (
@@ -50,10 +48,7 @@ type Sink interface {
 
 // Config is what New needs.
 type Config struct {
-	Redis     *topology.Redis
-	Names     names.Names
-	Node      string // unique to this run
-	Rules     *channel.Rules
+	script.Env
 	Sink      Sink
 	Rewritten func() // is told when all is written anew
 }

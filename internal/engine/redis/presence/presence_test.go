@@ -32,8 +32,8 @@ type node struct {
 
 func startNode(t *testing.T, server *redistest.Server, name string, change func(*Config)) *node {
 	t.Helper()
-	base, sink := parttest.Connect(t, server.URL, name), enginetest.NewRecorder()
-	c := Config{Redis: base.Redis, Names: base.Names, Node: name, Rules: base.Rules, Sink: sink, Rewritten: func() {}}
+	sink := enginetest.NewRecorder()
+	c := Config{Env: parttest.Connect(t, server.URL, name), Sink: sink, Rewritten: func() {}}
 	if change != nil {
 		change(&c)
 	}

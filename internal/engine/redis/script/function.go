@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/topology"
 )
@@ -41,35 +39,25 @@ func libraryName(prefix string) string {
 // Library is the Redis Function that users publish with: the pieces that all
 // scripts are made of, with this configuration in it. Its one goroutine is Run.
 type Library struct {
-	LibraryConfig
+	Env
 	text   string
 	absent sync.Once
 	kick   chan struct{}
 }
 
-// LibraryConfig is what a library needs.
-type LibraryConfig struct {
-	Redis             *topology.Redis
-	Prefix            string
-	Rules             *channel.Rules
-	MaxPayload        int
-	IdempotencyWindow time.Duration
-	Log               *slog.Logger
-}
-
 // NewLibrary writes the library. Load and Run put it into Redis.
-func NewLibrary(c LibraryConfig) *Library {
-	return &Library{LibraryConfig: c, text: c.write(), kick: make(chan struct{}, 1)}
+func NewLibrary(e Env) *Library {
+	return &Library{Env: e, text: write(e), kick: make(chan struct{}, 1)}
 }
 
-func (c LibraryConfig) write() string {
+func write(e Env) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#!lua name=%s\n-- magpie library version %d\n", libraryName(c.Prefix), libraryVersion)
-	b.WriteString(header(c.Redis.Sharded))
+	fmt.Fprintf(&b, "#!lua name=%s\n-- magpie library version %d\n", libraryName(e.Names.Prefix), libraryVersion)
+	b.WriteString(header(e.Redis.Sharded))
 	b.WriteString(lua(publishing...))
 	fmt.Fprintf(&b, "\nlocal prefix, name, max_payload, window = '%s', '%s', %d, %d\nlocal rune = '%s'\nlocal rules = {\n",
-		c.Prefix, FunctionName(c.Prefix), c.MaxPayload, c.IdempotencyWindow.Milliseconds(), luaRune)
-	for _, r := range c.Rules.All() {
+		e.Names.Prefix, FunctionName(e.Names.Prefix), e.MaxPayload, e.IdempotencyWindow.Milliseconds(), luaRune)
+	for _, r := range e.Rules.All() {
 		fmt.Fprintf(&b, "  {%s, %d, %d},\n", luaGlob(r.Match), r.Log.Size, r.Log.Age.Milliseconds())
 	}
 	b.WriteString("}\n")
@@ -143,7 +131,7 @@ func (l *Library) load(ctx context.Context, m *topology.Master, onlyAbsent bool)
 		}
 		return m.Client.Do(ctx, m.Client.B().FunctionLoad().Replace().FunctionCode(l.text).Build()).Error()
 	})
-	name := FunctionName(l.Prefix)
+	name := FunctionName(l.Names.Prefix)
 	switch {
 	case err == nil, errors.Is(err, engine.ErrClosed):
 	case strings.Contains(strings.ToLower(err.Error()), "unknown command"), strings.Contains(err.Error(), "NOPERM"):
@@ -158,7 +146,7 @@ func (l *Library) load(ctx context.Context, m *topology.Master, onlyAbsent bool)
 
 // present returns the text of the library in Redis, or "".
 func (l *Library) present(ctx context.Context, c rueidis.Client) (string, error) {
-	libs, err := c.Do(ctx, c.B().FunctionList().Libraryname(libraryName(l.Prefix)).Withcode().Build()).ToArray()
+	libs, err := c.Do(ctx, c.B().FunctionList().Libraryname(libraryName(l.Names.Prefix)).Withcode().Build()).ToArray()
 	if err != nil || len(libs) == 0 {
 		return "", err
 	}

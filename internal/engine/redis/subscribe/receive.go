@@ -104,7 +104,7 @@ func (c *connection) receivePlain(ch, payload string) {
 		}
 		return
 	}
-	if c.Rules.For(ch).Log.Size > 0 {
+	if c.Logged(ch) {
 		c.Plain.Arrived(ch, payload)
 		return
 	}

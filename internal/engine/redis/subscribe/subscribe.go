@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,6 @@ import (
 	channels "magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/log"
-	"magpie/internal/engine/redis/names"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/throttle"
 	"magpie/internal/engine/redis/topology"
@@ -63,11 +61,7 @@ type Reader interface {
 
 // Config is what New needs. All funcs are set, and none blocks.
 type Config struct {
-	Redis    *topology.Redis
-	Scripts  *script.Scripts
-	Names    names.Names
-	Node     string // unique to this run
-	Rules    *channels.Rules
+	script.Env
 	Patterns []string // globs of channels whose plain PUBLISHes are always taken in
 	Logs     Reader
 	Plain    Plain
@@ -75,7 +69,6 @@ type Config struct {
 	Admit    func(engine.Publication) error // decides about plain PUBLISHes
 	Signal   func(data []byte)              // takes what came on the bus
 	Events   Events
-	Log      *slog.Logger
 }
 
 // Events are told what happens.

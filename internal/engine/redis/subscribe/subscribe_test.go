@@ -57,11 +57,11 @@ type node struct {
 
 func startNode(t *testing.T, server *redistest.Server, change func(*Config)) *node {
 	t.Helper()
-	b := parttest.Connect(t, server.URL, "node")
+	env := parttest.Connect(t, server.URL, "node")
 	n := &node{sink: enginetest.NewRecorder(), plain: &plain{}, t: t}
-	n.logs = log.New(log.Config{Redis: b.Redis, Scripts: b.Scripts, Names: b.Names, Node: b.Node, Rules: b.Rules, Log: b.Log})
+	n.logs = log.New(env)
 	c := Config{
-		Redis: b.Redis, Scripts: b.Scripts, Names: b.Names, Node: b.Node, Rules: b.Rules, Log: b.Log, Logs: n.logs, Plain: n.plain, Sink: n.sink,
+		Env: env, Logs: n.logs, Plain: n.plain, Sink: n.sink,
 		Admit: func(engine.Publication) error { return nil }, Signal: n.sink.Node().Signal,
 		Events: Events{
 			Dropped: func(string) {}, Skipped: func() {}, Lost: func() {}, RoundTrip: func(time.Duration) {}, Returned: func() {}, Rewound: func() {},
@@ -73,7 +73,7 @@ func startNode(t *testing.T, server *redistest.Server, change func(*Config)) *no
 	life, end := context.WithCancel(context.Background())
 	n.Subscriptions = New(life, c)
 	t.Cleanup(func() { end(); n.Wait() })
-	n.Follow(topology.Change{Masters: b.Redis.Topology.Masters()})
+	n.Follow(topology.Change{Masters: env.Redis.Topology.Masters()})
 	if err := n.WaitUntilProven(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"magpie/internal/message"
@@ -57,31 +58,37 @@ const maxHeader = 256
 // returns shares s.
 func Decode(channel, s string) (Envelope, error) {
 	head, _, lined := strings.Cut(s[:min(len(s), maxHeader)], "\n")
-	word, rest, _ := strings.Cut(head, " ")
-	switch word {
-	case "m1", "j1", "l1":
-		if !lined {
-			return Envelope{}, fmt.Errorf("%w: no line end within %d bytes", ErrBroken, maxHeader)
-		}
+	switch word, rest, _ := strings.Cut(head, " "); {
+	case word != "m1" && word != "j1" && word != "l1":
+		return decodeNotice(head, lined)
+	case !lined:
+		return Envelope{}, fmt.Errorf("%w: no line end within %d bytes", ErrBroken, maxHeader)
+	default:
 		return decodeMessage(channel, kindOf(word), rest, s[len(head)+1:])
-	case "f1":
-		node, token, ok := strings.Cut(rest, " ")
-		if !ok || node == "" || token == "" || strings.Contains(token, " ") || lined {
-			return Envelope{}, fmt.Errorf("%w: a fence is f1 NODE TOKEN", ErrBroken)
-		}
-		return Envelope{Kind: KindFence, Node: node, Token: token}, nil
-	case "r1":
-		if rest == "" || strings.Contains(rest, " ") || lined {
-			return Envelope{}, fmt.Errorf("%w: a release is r1 NODE", ErrBroken)
-		}
-		return Envelope{Kind: KindRelease, Node: rest}, nil
-	case "x1":
-		if !IsWord(rest) || lined {
-			return Envelope{}, fmt.Errorf("%w: a removal is x1 EPOCH", ErrBroken)
-		}
-		return Envelope{Kind: KindRemoved, Epoch: rest}, nil
 	}
-	return Envelope{}, ErrUnknown
+}
+
+// decodeNotice reads what is no message: words alone.
+func decodeNotice(head string, lined bool) (Envelope, error) {
+	f := strings.Split(head, " ")
+	whole := !lined && !slices.Contains(f, "")
+	switch f[0] {
+	default:
+		return Envelope{}, ErrUnknown
+	case "f1":
+		if whole && len(f) == 3 {
+			return Envelope{Kind: KindFence, Node: f[1], Token: f[2]}, nil
+		}
+	case "r1":
+		if whole && len(f) == 2 {
+			return Envelope{Kind: KindRelease, Node: f[1]}, nil
+		}
+	case "x1":
+		if whole && len(f) == 2 && IsWord(f[1]) {
+			return Envelope{Kind: KindRemoved, Epoch: f[1]}, nil
+		}
+	}
+	return Envelope{}, fmt.Errorf("%w: not the words of %s", ErrBroken, f[0])
 }
 
 func kindOf(word string) message.Kind {
