@@ -77,8 +77,16 @@ func TestPlainScript(t *testing.T) {
 	step(o.append("a", 1, "0"), "1 1")
 	step(o.append("a", 1, "0"), "2 1") // again
 	step(o.append("a", 3, "x"), "3 1")
+	server.Do("PEXPIRE", "magpie:{chat}:lease", "5000")
+	step(o.append("a", 1, "0"), "2 1") // what did nothing renews nothing
+	if ms, _ := strconv.Atoi(server.Do("PTTL", "magpie:{chat}:lease")); ms > 5000 {
+		t.Errorf("the lease ends in %d ms", ms)
+	}
 	server.Do("DEL", "magpie:{chat}:lease")
 	step(o.append("a", 2, "1"), "1 2") // ran out, and nobody came
+	if got := server.Do("GET", "magpie:{chat}:lease"); got != "other a" {
+		t.Errorf("an append does not renew the lease: %q", got)
+	}
 	step(o.take("b"), "1 a 2")
 	step(o.append("a", 3, "x"), "0 0") // late, of an older tenure
 	step(o.append("b", 1, "2"), "1 3")

@@ -207,3 +207,80 @@ func TestP4NoRenewalAfterTheEnd(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 }
+
+// still is a presence that writes only when the test calls flush.
+func still(t *testing.T, server *redistest.Server) *Presence {
+	return New(Config{Env: parttest.Connect(t, server.URL, "still"), Sink: enginetest.NewRecorder(), Rewritten: func() {}})
+}
+
+// What could not be written is written later, unless something newer has come.
+func TestP4WhatCouldNotBeWrittenIsKept(t *testing.T) {
+	server := redistest.Start(t)
+	p := still(t, server)
+	p.Join("chat", engine.Member{Session: "stays"})
+	p.Join("chat", engine.Member{Session: "leaves"})
+	p.Rewrite()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.flush(over); err == nil {
+		t.Fatal("written without time")
+	}
+	old := changes{"chat": {"leaves": &engine.Member{Session: "leaves"}}}
+	p.Leave("chat", "leaves")
+	p.takeBack(false, nil, old)
+	if p.changes["chat"]["leaves"] != nil || p.changes["chat"]["stays"] == nil || !p.all || len(p.old) != 1 {
+		t.Errorf("%v, all %v, old %v", p.changes["chat"], p.all, p.old)
+	}
+	if err := p.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Do("HKEYS", "magpie:{chat}:presence"); got != "still.1/stays" {
+		t.Errorf("fields %q", got)
+	}
+}
+
+// When all is written anew the new lease is there as early as the fields, else
+// readers would remove them; and the old lease is gone, so that what was
+// written under it counts no more.
+func TestP4RewritingChangesTheLease(t *testing.T) {
+	server := redistest.Start(t)
+	p := still(t, server)
+	if _, _, err := p.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.Rewrite()
+	if err := p.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if server.Do("EXISTS", "magpie:node:still.0") != "0" || server.Do("EXISTS", "magpie:node:still.1") != "1" {
+		t.Errorf("leases: %q", server.Do("KEYS", "magpie:node:*"))
+	}
+}
+
+// A lease that is there is not written anew: only who lost it must.
+func TestP4RenewingRewritesNothing(t *testing.T) {
+	server := redistest.Start(t)
+	var rewrites atomic.Int64
+	n := startNode(t, server, "n", func(c *Config) { c.Rewritten = func() { rewrites.Add(1) } })
+	n.join("chat", "s1")
+	n.waitMembers("chat", "s1")
+	for range 3 {
+		if _, _, err := n.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rewrites.Load() != 0 {
+		t.Errorf("%d rewrites", rewrites.Load())
+	}
+	server.Do("DEL", "magpie:node:n.0")
+	eventually(t, "the loss is noticed", 5*time.Second, func() bool { return rewrites.Load() == 1 })
+	eventually(t, "the next lease is there", 5*time.Second, func() bool { return server.Do("EXISTS", "magpie:node:n.1") == "1" })
+	for range 3 {
+		if _, held, err := n.renew(t.Context()); err != nil || !held {
+			t.Errorf("held %v, %v", held, err)
+		}
+	}
+	if rewrites.Load() != 1 {
+		t.Errorf("%d rewrites for one loss", rewrites.Load())
+	}
+}
