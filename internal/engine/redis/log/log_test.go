@@ -1,7 +1,10 @@
 package log
 
 import (
+	"context"
+	"errors"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +94,26 @@ func TestForeignEntriesBeginANewTimeline(t *testing.T) {
 	}
 	if page := n.history("chat", engine.Query{Since: &before, Limit: engine.All}); page.Gap != message.GapLost {
 		t.Errorf("gap %q", page.Gap)
+	}
+}
+
+// The same after a fork: the timeline that starts behind a foreign entry
+// remembers none of those before.
+func TestForeignEntriesEndTheTimelineHistory(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	first := n.publish("chat", "1").Position
+	server.Do("HSET", "magpie:{chat}:meta", "r", "0123456789abcdef") // as if another Redis had written it
+	second := n.publish("chat", "2").Position
+	if page := n.history("chat", engine.Query{Since: &first, Limit: engine.All}); page.Gap != "" || second.Epoch == first.Epoch {
+		t.Fatalf("after the fork: gap %q, %v after %v", page.Gap, second, first)
+	}
+	server.Do("XADD", "magpie:{chat}:log", "*", "who", "me")
+	n.publish("chat", "3")
+	for _, p := range []message.Position{first, second} {
+		if page := n.history("chat", engine.Query{Since: &p, Limit: engine.All}); page.Gap != message.GapLost {
+			t.Errorf("since %v: gap %q", p, page.Gap)
+		}
 	}
 }
 
@@ -233,5 +256,75 @@ func TestAnotherOriginIsNoticed(t *testing.T) {
 		if got := o.Became(step.now); got != step.other {
 			t.Errorf("step %d: %v", i, got)
 		}
+	}
+}
+
+// The newest entry was deleted by hand: who missed it is told.
+func TestADeletedNewestEntryIsAGap(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	start := n.history("chat", engine.Query{}).Top
+	for i := range 3 {
+		n.publish("chat", strconv.Itoa(i))
+	}
+	server.Do("XDEL", "magpie:{chat}:log", "3-0")
+	if page := n.history("chat", engine.Query{Since: &start, Limit: engine.All}); page.Gap != message.GapTrimmed {
+		t.Errorf("gap %q", page.Gap)
+	}
+	if page := n.history("chat", engine.Query{Since: &start, Limit: 2}); page.Gap != "" || len(page.Messages) != 2 {
+		t.Errorf("as many as were asked for: gap %q, %d messages", page.Gap, len(page.Messages))
+	}
+}
+
+// D1, D10: an answer of several pages is of one moment and one timeline, while
+// others publish and the timeline forks.
+func TestPagesFitTogether(t *testing.T) {
+	server := redistest.Start(t)
+	n := connect(t, server)
+	all := make([]engine.Publication, 2*pageSize+10)
+	for i := range all {
+		all[i] = engine.Publication{Channel: "long", Payload: []byte("x")}
+	}
+	n.PublishAll(t.Context(), all)
+	over := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			server.Try("PING") // a pause: one round trip
+			if i%8 == 0 {
+				server.Try("HSET", "magpie:{long}:meta", "r", "0123456789abcdef") // as if another Redis had written it
+			}
+			n.Publish(context.Background(), all[0])
+		}
+	})
+	defer others.Wait()
+	defer close(over)
+	whole := 0
+	for range 60 {
+		page, err := n.History(t.Context(), "long", engine.Query{Limit: engine.All})
+		if errors.Is(err, engine.ErrUnavailable) {
+			continue // it changed faster than it could be read
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole++
+		if last := page.Messages[len(page.Messages)-1]; last.Position != page.Top {
+			t.Fatalf("the last message is at %v, the top is %v", last.Position, page.Top)
+		}
+		for i, m := range page.Messages {
+			if m.Offset != uint64(i+1) || m.Epoch != page.Top.Epoch {
+				t.Fatalf("message %d is at %v, the top is %v", i, m.Position, page.Top)
+			}
+		}
+	}
+	t.Logf("%d of 60 answers", whole)
+	if whole == 0 {
+		t.Error("no answer at all")
 	}
 }

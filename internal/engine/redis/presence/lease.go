@@ -28,12 +28,12 @@ const (
 func (p *Presence) Renew(ctx context.Context) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
-	for had := ""; ; {
+	for {
 		if id, held, err := p.renew(ctx); err == nil {
-			if !held && id == had {
+			if !held && id == p.had {
 				p.Rewrite()
 			}
-			had = id
+			p.had = id
 		}
 		select {
 		case <-ctx.Done():
@@ -43,17 +43,20 @@ func (p *Presence) Renew(ctx context.Context) {
 	}
 }
 
-// renew renews the lease of id, unless the node has left, and tells whether it
-// was there.
+// renew renews the lease of id, unless End was called, and tells whether it was
+// there. It is not for two goroutines at once.
 func (p *Presence) renew(ctx context.Context) (id string, held bool, err error) {
-	p.renewing.Lock()
-	defer p.renewing.Unlock()
-	if p.left {
+	over := make(chan struct{})
+	defer close(over)
+	p.mu.Lock()
+	id, p.renewal = p.idLocked(), over
+	ended := p.ended
+	p.mu.Unlock()
+	if ended {
 		return "", false, engine.ErrClosed
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
-	id = p.id()
 	client, key := p.Redis.Client(), p.Names.Node(id)
 	held, err = client.Do(ctx, client.B().Pexpire().Key(key).Milliseconds(engine.LeaseTime.Milliseconds()).Build()).AsBool()
 	if err != nil || held {
@@ -70,10 +73,16 @@ func (p *Presence) take(key string) rueidis.Completed {
 // End ends this node's lease, so that its presence goes at once. There is no
 // renewal after it.
 func (p *Presence) End(ctx context.Context) {
-	p.renewing.Lock()
-	defer p.renewing.Unlock()
-	p.left = true
-	key := p.Names.Node(p.id())
+	p.mu.Lock()
+	p.ended = true
+	key, renewal := p.Names.Node(p.idLocked()), p.renewal
+	p.mu.Unlock()
+	if renewal != nil {
+		select {
+		case <-renewal:
+		case <-ctx.Done():
+		}
+	}
 	// Without an answer the lease ends by itself.
 	_ = p.Redis.Finish(ctx, key, func(ctx context.Context) error {
 		return p.Redis.Client().Do(ctx, p.Redis.Client().B().Del().Key(key).Build()).Error()

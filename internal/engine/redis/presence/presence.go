@@ -63,10 +63,11 @@ type Presence struct {
 	all        bool     // everything must be written
 	old        []string // ids whose leases must end
 	changes    changes
-	waiting    int // of changes, at least
+	waiting    int           // of changes, at least
+	ended      bool          // End was called
+	renewal    chan struct{} // closed when the last renewal has ended
 
-	renewing sync.Mutex // held over a renewal: after End there is none
-	left     bool       // guarded by renewing
+	had string // the id of the last lease that was renewed; owned by Renew
 }
 
 // changes are who joined, by channel and session; nil: who left.
@@ -84,13 +85,7 @@ func New(c Config) *Presence {
 	return &Presence{Config: c, kick: make(chan struct{}, 1), changes: changes{}}
 }
 
-// id is what this node's fields begin with now.
-func (p *Presence) id() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.idLocked()
-}
-
+// idLocked is what this node's fields begin with now.
 func (p *Presence) idLocked() string { return p.Node + "." + strconv.FormatUint(p.generation, 36) }
 
 // Rewrite has everything written anew, without waiting.

@@ -37,14 +37,19 @@ func startNode(t *testing.T, server *redistest.Server, name string, change func(
 	if change != nil {
 		change(&c)
 	}
-	p := New(c)
+	n := &node{Presence: New(c), sink: sink, t: t}
+	n.run()
+	t.Cleanup(func() { n.crash() })
+	return n
+}
+
+// run is what a process does until it crashes.
+func (n *node) run() {
 	ctx, end := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { p.Run(ctx) })
-	running.Go(func() { p.Renew(ctx) })
-	n := &node{Presence: p, sink: sink, t: t, crash: func() { end(); running.Wait() }}
-	t.Cleanup(n.crash)
-	return n
+	running.Go(func() { n.Run(ctx) })
+	running.Go(func() { n.Renew(ctx) })
+	n.crash = func() { end(); running.Wait() }
 }
 
 func (n *node) join(ch string, sessions ...string) {
@@ -98,9 +103,9 @@ func TestP4LapsedLease(t *testing.T) {
 	a, b := startNode(t, server, "a", nil), startNode(t, server, "b", nil)
 	a.join("chat", "s1")
 	b.waitMembers("chat", "s1")
-	a.renewing.Lock() // no beat: as if the process was frozen
+	a.crash() // as if the process was frozen
 	t.Logf("gone after %s", b.waitMembers("chat").Round(time.Millisecond))
-	a.renewing.Unlock()
+	a.run()
 	t.Logf("back after %s", b.waitMembers("chat", "s1").Round(time.Millisecond))
 }
 
@@ -171,40 +176,32 @@ func TestP4ChangesThatWaitAreBounded(t *testing.T) {
 // it back.
 func TestP4NoRenewalAfterTheEnd(t *testing.T) {
 	server := redistest.Start(t)
-	a, b := startNode(t, server, "a", nil), startNode(t, server, "b", nil)
-	a.join("chat", "s1")
-	b.waitMembers("chat", "s1")
-	over := make(chan struct{})
-	var renewing sync.WaitGroup
-	for range 8 {
+	for range 20 {
+		p := still(t, server)
+		started := make(chan struct{})
+		var renewing sync.WaitGroup
 		renewing.Go(func() {
-			for {
-				select {
-				case <-over:
+			for n := 0; ; n++ {
+				if _, _, err := p.renew(t.Context()); err != nil {
 					return
-				default:
-					a.renew(t.Context())
+				}
+				if n == 0 {
+					close(started)
 				}
 			}
 		})
-	}
-	a.End(t.Context())
-	// Whoever renews now started before or comes after the end.
-	for range 20 {
-		if got := server.Do("EXISTS", a.Names.Node(a.id())); got != "0" {
+		<-started
+		p.End(t.Context())
+		if got := server.Do("EXISTS", "magpie:node:still.0"); got != "0" {
+			t.Fatal("the lease is there after the end")
+		}
+		renewing.Wait()
+		if _, _, err := p.renew(t.Context()); err == nil {
+			t.Error("renewed after the end")
+		}
+		if got := server.Do("EXISTS", "magpie:node:still.0"); got != "0" {
 			t.Fatal("the lease is back")
 		}
-	}
-	close(over)
-	renewing.Wait()
-	if _, _, err := a.renew(t.Context()); err == nil {
-		t.Error("renewed after the end")
-	}
-	if got := server.Do("EXISTS", a.Names.Node(a.id())); got != "0" {
-		t.Error("the lease is back")
-	}
-	if list, err := b.Members(t.Context(), "chat"); err != nil || len(list) != 0 {
-		t.Errorf("%v, %v", list, err)
 	}
 }
 
@@ -264,22 +261,18 @@ func TestP4RenewingRewritesNothing(t *testing.T) {
 	n := startNode(t, server, "n", func(c *Config) { c.Rewritten = func() { rewrites.Add(1) } })
 	n.join("chat", "s1")
 	n.waitMembers("chat", "s1")
-	for range 3 {
-		if _, _, err := n.renew(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if rewrites.Load() != 0 {
 		t.Errorf("%d rewrites", rewrites.Load())
 	}
 	server.Do("DEL", "magpie:node:n.0")
 	eventually(t, "the loss is noticed", 5*time.Second, func() bool { return rewrites.Load() == 1 })
 	eventually(t, "the next lease is there", 5*time.Second, func() bool { return server.Do("EXISTS", "magpie:node:n.1") == "1" })
-	for range 3 {
-		if _, held, err := n.renew(t.Context()); err != nil || !held {
-			t.Errorf("held %v, %v", held, err)
-		}
+	ttl := func() int {
+		ms, _ := strconv.Atoi(server.Do("PTTL", "magpie:node:n.1"))
+		return ms
 	}
+	server.Do("PEXPIRE", "magpie:node:n.1", "3000")
+	eventually(t, "the next lease is renewed", 5*time.Second, func() bool { return ttl() > 3000 })
 	if rewrites.Load() != 1 {
 		t.Errorf("%d rewrites for one loss", rewrites.Load())
 	}

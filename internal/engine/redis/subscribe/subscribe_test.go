@@ -16,6 +16,8 @@ import (
 	"magpie/internal/engine/redis/parttest"
 	"magpie/internal/engine/redis/topology"
 	"magpie/internal/engine/redis/wire"
+	"magpie/internal/fault"
+	"magpie/test/kit"
 	"magpie/test/kit/redistest"
 )
 
@@ -130,5 +132,72 @@ func TestTheLiveNameIsLeftLast(t *testing.T) {
 	n.sink.Wait(t, "chat", 1)
 	if got := listeners(); got != "chat\n1\nmagpie:{chat}:live\n1" {
 		t.Errorf("listeners: %q", got)
+	}
+}
+
+// D7: what a connection missed is told when the next one has all names, and the
+// appender learns at once that it may have missed echoes.
+func TestALostConnectionIsTold(t *testing.T) {
+	server := redistest.Start(t)
+	lost, returned := make(chan struct{}, 10), make(chan struct{}, 10)
+	n := startNode(t, server, func(c *Config) {
+		c.Events.Lost = func() { lost <- struct{}{} }
+		c.Events.Returned = func() { returned <- struct{}{} }
+	})
+	n.subscribe("chat")
+	rechecks := n.sink.Rechecks()
+	server.Do("CLIENT", "KILL", "TYPE", "pubsub")
+	for what, c := range map[string]chan struct{}{"lost": lost, "returned": returned} {
+		select {
+		case <-c:
+		case <-time.After(10 * time.Second):
+			t.Fatal("never " + what)
+		}
+	}
+	if n.sink.Rechecks() == rechecks || !n.plain.noted("cut") {
+		t.Errorf("%d rechecks, cut %v", n.sink.Rechecks()-rechecks, n.plain.noted("cut"))
+	}
+	n.publish("chat", "x")
+	n.sink.Wait(t, "chat", 1)
+}
+
+// A removed log is a hint to look: whoever listens is told, nobody else.
+func TestARemovedLogIsTold(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.subscribe("chat")
+	rechecks := n.sink.Rechecks()
+	if err := n.logs.Remove(t.Context(), "chat"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+}
+
+// What is not admitted goes nowhere, and is counted by its reason.
+func TestAPlainPublishThatIsNotAdmitted(t *testing.T) {
+	server := redistest.Start(t)
+	dropped := make(chan string, 10)
+	n := startNode(t, server, func(c *Config) {
+		c.Admit = func(p engine.Publication) error {
+			if p.Channel == "closed" || string(p.Payload) == "no" {
+				return fault.New(fault.Forbidden, "not here")
+			}
+			return nil
+		}
+		c.Events.Dropped = func(reason string) { dropped <- reason }
+	})
+	n.subscribe("chat")
+	n.subscribe("none-chat")
+	for _, ch := range []string{"chat", "none-chat"} {
+		server.Do("PUBLISH", ch, "no")
+		if reason := kit.Receive(t, "it is counted", dropped); reason != string(fault.Forbidden) {
+			t.Errorf("reason %q", reason)
+		}
+		server.Do("PUBLISH", ch, "yes")
+	}
+	n.sink.Wait(t, "none-chat", 1)
+	eventually(t, "the admitted one is there", 5*time.Second, func() bool { return n.plain.noted("arrived chat yes") })
+	if list := n.sink.Messages("none-chat"); len(list) != 1 || n.plain.noted("arrived chat no") {
+		t.Errorf("%d messages", len(list))
 	}
 }
