@@ -168,8 +168,8 @@ func (e *Engine) admitPlain(p engine.Publication) error {
 	return e.admit(p)
 }
 
-// rewound follows the news that Redis is not what it was: what it knows of us
-// may be gone, or be there again.
+// rewound is called when Redis is not what it was: what it knows of this node
+// may be gone, or old.
 func (e *Engine) rewound() {
 	e.library.Check()
 	e.presence.Rewrite()

@@ -66,19 +66,23 @@ func TestD7SilentSubscriberConnection(t *testing.T) {
 	})
 	n.subscribe("chat")
 	rechecks := n.sink.Rechecks()
-	p.deafen(true)
-	deaf := time.Now()
-	eventually(t, "not ready", 2*time.Second, func() bool { return n.Ready() != nil })
+	p.dropMessages(true)
+	silent := time.Now()
+	var reason error
+	eventually(t, "not ready", 2*time.Second, func() bool { reason = n.Ready(); return reason != nil })
+	if !strings.Contains(reason.Error(), "has delivered nothing") {
+		t.Errorf("not ready, but for another reason: %v", reason)
+	}
 	if _, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("1")}); err != nil {
 		t.Errorf("publishing works all the while: %v", err)
 	}
 	select {
 	case <-lost:
-		t.Logf("given up after %s", time.Since(deaf).Round(time.Millisecond))
+		t.Logf("given up after %s", time.Since(silent).Round(time.Millisecond))
 	case <-time.After(3500 * time.Millisecond):
 		t.Fatal("the connection is not given up")
 	}
-	p.deafen(false)
+	p.dropMessages(false)
 	eventually(t, "subscribed again", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
 	n.back()
 	n.publish("chat", "2")

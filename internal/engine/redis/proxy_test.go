@@ -28,7 +28,7 @@ type proxy struct {
 	open  map[*proxied]struct{}
 	muted map[bool]bool  // by kind of connection
 	until []byte         // subscribers are muted from this text on
-	deaf  bool           // subscribers get answers, pongs, too, and no messages
+	drop  bool           // subscribers get answers, pongs, too, and no messages
 	seen  map[string]int // how often a text that count named went to Redis
 	freed *sync.Cond
 	ended bool
@@ -188,13 +188,14 @@ func readRaw(r *bufio.Reader, b []byte) ([]byte, error) {
 func (p *proxy) drops(reply []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.deaf && bytes.HasPrefix(reply, []byte(">3\r\n$7\r\nmessage\r\n"))
+	return p.drop && bytes.HasPrefix(reply, []byte(">3\r\n$7\r\nmessage\r\n"))
 }
 
-// deafen keeps back messages from subscribers, or no more, and nothing else.
-func (p *proxy) deafen(deaf bool) {
+// dropMessages drops messages to subscribers from now on, or no more, and
+// nothing else.
+func (p *proxy) dropMessages(drop bool) {
 	p.mu.Lock()
-	p.deaf = deaf
+	p.drop = drop
 	p.mu.Unlock()
 }
 

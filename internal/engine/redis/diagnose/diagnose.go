@@ -91,14 +91,14 @@ func cannot(name string, err error) string {
 	}
 }
 
-// reach measures a round trip and reads INFO, which all else is judged by.
+// reach measures a round trip and reads INFO, by which the rest is decided.
 func (d *diagnosis) reach(ctx context.Context) bool {
-	began := time.Now()
+	start := time.Now()
 	if err := d.client.Do(ctx, d.client.B().Ping().Build()).Error(); err != nil {
 		d.addf(Wrong, "%s", cannot(d.name, err))
 		return false
 	}
-	took := time.Since(began)
+	took := time.Since(start)
 	text, err := d.client.Do(ctx, d.client.B().Info().Build()).ToString()
 	if err != nil {
 		d.addf(Wrong, "%s", cannot(d.name, err))

@@ -111,14 +111,14 @@ func (l *lockedWriter) String() string {
 // how long it took.
 func Eventually(t testing.TB, what string, within time.Duration, ok func() bool) time.Duration {
 	t.Helper()
-	begun := time.Now()
+	start := time.Now()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
-		if time.Since(begun) > within {
+		if time.Since(start) > within {
 			t.Fatalf("not within %s: %s", within, what)
 		}
 		<-tick.C
 	}
-	return time.Since(begun)
+	return time.Since(start)
 }

@@ -277,3 +277,34 @@ func TestP4RenewingRewritesNothing(t *testing.T) {
 		t.Errorf("%d rewrites for one loss", rewrites.Load())
 	}
 }
+
+// End waits for the renewal that is on its way: else that could bring the
+// lease back.
+func TestP4TheEndWaitsForARenewal(t *testing.T) {
+	server := redistest.Start(t)
+	p := still(t, server)
+	if _, _, err := p.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	renewal := make(chan struct{})
+	p.mu.Lock()
+	p.renewal = renewal
+	p.mu.Unlock()
+	var ending sync.WaitGroup
+	ending.Go(func() { p.End(t.Context()) })
+	eventually(t, "the end has begun", 5*time.Second, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.ended
+	})
+	for range 20 {
+		if server.Do("EXISTS", "magpie:node:still.0") != "1" {
+			t.Fatal("the lease was ended during a renewal")
+		}
+	}
+	close(renewal)
+	ending.Wait()
+	if server.Do("EXISTS", "magpie:node:still.0") != "0" {
+		t.Error("the lease is there after the end")
+	}
+}

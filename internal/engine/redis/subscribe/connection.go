@@ -265,7 +265,7 @@ func (c *connection) recheckAll() {
 	}
 }
 
-// rewound follows the news that this master is not what it was.
+// rewound is called when this master is not what it was.
 func (c *connection) rewound() {
 	c.Log.Warn("Redis restarted, failed over or lost its data: checking all channels", "redis", c.master.Addr)
 	c.recheckAll()

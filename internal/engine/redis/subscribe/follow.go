@@ -14,20 +14,20 @@ import (
 // errMoved ends a wait for a name whose channel has gone to another master.
 var errMoved = errors.New("the channel lies on another master now")
 
-// deafTime is how long a plain name takes nothing on a master that its channel
+// ignoreTime is how long a plain name takes nothing on a master that its channel
 // has just come to from one that was still there: a cluster sends PUBLISH to
 // all masters, so what the old one has delivered may reach the new one yet, and
 // losing it is better than taking it twice.
-const deafTime = 150 * time.Millisecond
+const ignoreTime = 150 * time.Millisecond
 
 // Follow makes connections and subscriptions as the topology is. It is called
 // before all else, and then for each change; never twice at a time.
 func (s *Subscriptions) Follow(change topology.Change) {
-	old, now, news := *s.connections.Load(), connections{}, false
+	old, now, added := *s.connections.Load(), connections{}, false
 	for _, m := range change.Masters {
 		if now[m] = old[m]; now[m] == nil {
 			now[m] = newConnection(&s.setup, m, s.followed)
-			news = true
+			added = true
 		}
 	}
 	s.connections.Store(&now)
@@ -42,7 +42,7 @@ func (s *Subscriptions) Follow(change topology.Change) {
 		s.Log.Info("a master of the cluster has no slots any more", "redis", m.Addr)
 		old[m].retire()
 	}
-	if news && s.followed {
+	if added && s.followed {
 		s.Events.Returned()
 	}
 	s.followed = true
@@ -56,9 +56,9 @@ func (s *Subscriptions) move(c *connection) {
 		return
 	}
 	s.Log.Info("channels follow their slots", "from", c.master.Addr, "channels", len(moved))
-	deaf := time.Duration(0)
+	ignore := time.Duration(0)
 	if whole {
-		deaf = deafTime
+		ignore = ignoreTime
 	}
 	to, all := map[*connection][]string{}, map[string]bool{}
 	for _, ch := range moved {
@@ -68,7 +68,7 @@ func (s *Subscriptions) move(c *connection) {
 	}
 	s.Plain.Cut(func(ch string) bool { return all[ch] })
 	for home, list := range to {
-		home.adopt(list, deaf)
+		home.adopt(list, ignore)
 	}
 }
 
@@ -91,7 +91,7 @@ func (s *Subscriptions) recheckMoving(change topology.Change) {
 
 // follow makes the names those that lie on this master: own ones of the node,
 // and channels. It returns the channels that lie elsewhere by now and were
-// listened to here, and whether they were heard until now.
+// listened to here, and whether the connection was whole until now.
 func (c *connection) follow() (moved []string, whole bool) {
 	place := c.probe.move()
 	c.mu.Lock()
@@ -144,9 +144,9 @@ func (c *connection) evictLocked(name string, ch *channel) {
 	}
 }
 
-// adopt listens to channels that have come from another master; deaf is for
+// adopt listens to channels that have come from another master; ignore is for
 // how long their plain names take nothing.
-func (c *connection) adopt(list []string, deaf time.Duration) {
+func (c *connection) adopt(list []string, ignore time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range list {
@@ -155,7 +155,7 @@ func (c *connection) adopt(list []string, deaf time.Duration) {
 		for _, n := range ch.names() {
 			n.recheck = true
 			if n.plain {
-				n.deaf = time.Now().Add(deaf)
+				n.ignore = time.Now().Add(ignore)
 			}
 		}
 	}

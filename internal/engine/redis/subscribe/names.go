@@ -22,7 +22,7 @@ type name struct {
 	plain   bool
 	sharded bool      // a cluster's kind of name, of one slot
 	moved   bool      // its channel went to another master
-	deaf    time.Time // until then a plain name takes nothing
+	ignore  time.Time // until then a plain name takes nothing
 	want    bool
 	state   nameState
 	due     bool          // counted in connection.missing

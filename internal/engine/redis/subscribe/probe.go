@@ -41,8 +41,8 @@ type probe struct {
 	place  atomic.Pointer[place]
 	high   atomic.Bool // the place is by the master's second tag
 
-	heard     atomic.Int64 // when the last echo came, since clock; 0: none on this connection
-	connect   atomic.Int64 // when the present connection was complete
+	lastEcho  atomic.Int64 // when the last echo came, since clock; 0: none on this connection
+	complete  atomic.Int64 // when the present connection was complete
 	first     chan struct{}
 	firstOnce sync.Once
 	reason    atomic.Pointer[string] // why Redis cannot serve although it echoes
@@ -89,7 +89,7 @@ func (p *probe) move() string {
 
 // connected notes that the connection is complete, and has it proven now.
 func (p *probe) connected() {
-	p.connect.Store(sinceClock())
+	p.complete.Store(sinceClock())
 	select {
 	case p.kick <- struct{}{}:
 	default:
@@ -99,7 +99,7 @@ func (p *probe) connected() {
 // echo takes a probe that came back. Called on the client's reader.
 func (p *probe) echo(text string) {
 	now := sinceClock()
-	p.heard.Store(now)
+	p.lastEcho.Store(now)
 	if sent, err := strconv.ParseInt(text, 10, 64); err == nil && sent <= now {
 		p.Events.RoundTrip(time.Duration(now - sent))
 	}
@@ -134,7 +134,7 @@ func (p *probe) ready() error {
 
 // quiet is how long no echo has come on a connection that is complete.
 func (p *probe) quiet() time.Duration {
-	return time.Duration(sinceClock() - max(p.heard.Load(), p.connect.Load()))
+	return time.Duration(sinceClock() - max(p.lastEcho.Load(), p.complete.Load()))
 }
 
 func (p *probe) run(ctx context.Context) {
@@ -155,7 +155,7 @@ func (p *probe) run(ctx context.Context) {
 // watch gives up a subscriber connection that is silent.
 func (p *probe) watch() {
 	if whole, _ := p.proven.state(); whole && p.quiet() > silentAfter {
-		p.connect.Store(sinceClock()) // give the next connection its time
+		p.complete.Store(sinceClock()) // give the next connection its time
 		p.proven.reconnect()
 	}
 }

@@ -28,7 +28,7 @@ func (c *connection) receive(m rueidis.PubSubMessage) {
 			c.receiveOwn(m.Channel, m.Message)
 		}
 	case m.Pattern == "":
-		if c.hears(m.Channel) {
+		if c.takes(m.Channel) {
 			c.receivePlain(m.Channel, m.Message)
 		}
 	case channels.Check(m.Channel) == nil && c.counts(m.Channel, m.Pattern, false):
@@ -59,12 +59,12 @@ func (c *connection) counts(ch, text string, live bool) bool {
 	return p.plain.text == text
 }
 
-// hears tells whether a plain PUBLISH that came here is to be taken.
-func (c *connection) hears(ch string) bool {
+// takes tells whether a plain PUBLISH that came here is to be taken.
+func (c *connection) takes(ch string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.names[key{ch, false}]
-	return n != nil && !n.moved && (n.deaf.IsZero() || time.Now().After(n.deaf))
+	return n != nil && !n.moved && (n.ignore.IsZero() || time.Now().After(n.ignore))
 }
 
 // listens tells whether Subscribe holds for the channel.

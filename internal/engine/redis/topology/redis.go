@@ -209,8 +209,8 @@ func untilMoved(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
-// Read is Do for what may be asked twice: a connection that broke is no news
-// to a reader while Redis is there.
+// Read is Do for what may be asked twice: it asks again when the connection
+// broke, so that a reader notices nothing while Redis is there.
 func (r *Redis) Read(ctx context.Context, name string, f func(context.Context) error) error {
 	return r.Do(ctx, name, func(ctx context.Context) error {
 		err := f(ctx)

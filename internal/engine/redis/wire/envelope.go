@@ -16,8 +16,8 @@ import (
 // What travels on a channel's live name is an envelope (docs/redis.md):
 //
 //	m1 OFFSET EPOCH TIME VIA METALEN\nMETA PAYLOAD   a message
-//	j1 0 - TIME VIA METALEN\nMETA PAYLOAD            somebody began to listen: META says who
-//	l1 0 - TIME VIA METALEN\nMETA PAYLOAD            somebody stopped
+//	j1 0 - TIME VIA METALEN\nMETA PAYLOAD            somebody joined: META says who
+//	l1 0 - TIME VIA METALEN\nMETA PAYLOAD            somebody left
 //	f1 NODE TOKEN                                    a fence: NODE took the lease for plain PUBLISH
 //	r1 NODE                                          NODE gave that lease back
 //	x1 EPOCH                                         the log was removed
