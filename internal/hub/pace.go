@@ -37,7 +37,7 @@ type pace struct {
 func (c *channelState) delayLocked() bool {
 	p, in, window := &c.pace, &c.inbox, c.hub.coalesce
 	switch {
-	case p.due || in.check || len(in.messages) >= enoughMessages || in.bytes >= enoughBytes:
+	case window == 0 || p.due || in.check || len(in.messages) >= enoughMessages || in.bytes >= enoughBytes:
 		return false
 	case p.set:
 		return true
