@@ -76,7 +76,7 @@ func (e *endpoint) dial(w way) *client {
 		}
 	})
 	if !w.stream {
-		var o websocket.DialOptions
+		o := websocket.DialOptions{HTTPClient: e.http}
 		if w.protobuf {
 			o.Subprotocols = []string{"centrifuge-protobuf"}
 		}
@@ -170,7 +170,7 @@ func (c *client) open(first []byte) {
 	if c.way.kept {
 		req.Header.Set(keptHeader, "1")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.e.http.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -183,10 +183,10 @@ func (c *client) open(first []byte) {
 // emulate posts commands and returns the status.
 func (c *client) emulate(frame []byte) int {
 	c.t.Helper()
-	return post(c.t, c.e.url, c.way.protobuf, c.session, c.node, frame)
+	return post(c.t, c.e.http, c.e.url, c.way.protobuf, c.session, c.node, frame)
 }
 
-func post(t testing.TB, to string, protobuf bool, session, node string, frame []byte) int {
+func post(t testing.TB, client *http.Client, to string, protobuf bool, session, node string, frame []byte) int {
 	t.Helper()
 	body, kind := []byte(nil), "application/json"
 	if protobuf {
@@ -195,7 +195,7 @@ func post(t testing.TB, to string, protobuf bool, session, node string, frame []
 	} else {
 		body, _ = json.Marshal(map[string]string{"session": session, "node": node, "data": string(frame)})
 	}
-	resp, err := http.Post(to+"/emulation", kind, bytes.NewReader(body))
+	resp, err := client.Post(to+"/emulation", kind, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

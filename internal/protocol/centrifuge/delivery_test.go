@@ -499,12 +499,12 @@ func TestEmulatedCommandsReachTheirNode(t *testing.T) {
 			if c.node != "a" {
 				t.Fatalf("node %q", c.node)
 			}
-			if status := post(t, other.url, w.protobuf, c.session, c.node, c.encode([]string{`{"id":2,"subscribe":{"channel":"bare:x"}}`})); status != 204 {
+			if status := post(t, other.http, other.url, w.protobuf, c.session, c.node, c.encode([]string{`{"id":2,"subscribe":{"channel":"bare:x"}}`})); status != 204 {
 				t.Fatalf("status %d", status)
 			}
 			c.hears(`{"id":2,"subscribe":{}}`)
 			b.other = nil
-			if status := post(t, other.url, w.protobuf, c.session, c.node, []byte("x")); status != 404 {
+			if status := post(t, other.http, other.url, w.protobuf, c.session, c.node, []byte("x")); status != 404 {
 				t.Fatalf("a node that is gone: status %d", status)
 			}
 		})

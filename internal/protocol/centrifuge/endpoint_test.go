@@ -43,6 +43,7 @@ type endpoint struct {
 	*stack.Stack
 	t    testing.TB
 	url  string
+	http *http.Client
 	door *centrifuge.Door
 }
 
@@ -87,15 +88,30 @@ func listenOver(t testing.TB, over func(engine.Engine) engine.Engine, adjust ...
 		f(&config)
 	}
 	e.door = centrifuge.New(config)
-	server := httptest.NewServer(routes(e.door))
-	e.url = server.URL
+	server := e.serve(routes(e.door))
 	e.OnClose(func(ctx context.Context) error {
 		err := errors.Join(sockets.Close(ctx), streams.Close(ctx), e.door.Close(ctx))
+		e.http.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()
 		server.Close()
 		return err
 	})
 	return e
+}
+
+// serve starts the server: on a port, or in memory where the test is in a
+// bubble of synctest.
+func (e *endpoint) serve(h http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(h)
+	e.http = http.DefaultClient
+	if inBubble(e.t) {
+		server.Listener.Close()
+		p := newPipes()
+		server.Listener, e.http = p, p.client()
+	}
+	server.Start()
+	e.url = server.URL
+	return server
 }
 
 // with is the endpoint for a test under another.

@@ -3,6 +3,7 @@ package centrifuge_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -116,8 +117,8 @@ func TestRefresh(t *testing.T) {
 
 // A session ends behind its token and the grace, unless it is refreshed.
 func TestSessionsExpire(t *testing.T) {
-	e := clocked(t, 20*time.Millisecond)
-	for _, w := range ways {
+	everyWayInABubble(t, func(t *testing.T, w way) {
+		e := clocked(t, 20*time.Millisecond)
 		expiring := e.connected(w, `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42", "exp": in(0)})+`"}}`)
 		refreshed := e.connected(w, `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42", "exp": in(0)})+`"}}`)
 		refreshed.say(`{"id":2,"refresh":{"token":"` + token(map[string]any{"sub": "42"}) + `"}}`)
@@ -127,12 +128,14 @@ func TestSessionsExpire(t *testing.T) {
 		expiring.ends(3005)
 		refreshed.say(`{"id":3,"unsubscribe":{"channel":"x"}}`)
 		refreshed.hears(`{"id":3,"unsubscribe":{}}`)
-	}
+	})
 }
 
 // Tokens that are meant to live for ever often end in the year 2286, which has
 // no count of nanoseconds; it is not over for that.
-func TestTokensOfTheFarFuture(t *testing.T) {
+func TestTokensOfTheFarFuture(t *testing.T) { synctest.Test(t, tokensOfTheFarFuture) }
+
+func tokensOfTheFarFuture(t *testing.T) {
 	e := clocked(t, 20*time.Millisecond)
 	for _, exp := range []int64{9999999999, 253402300799} {
 		c := e.connected(ways[0], `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42", "exp": exp})+`"}}`)
@@ -179,21 +182,19 @@ func TestSubscriptionTokens(t *testing.T) {
 // Subscriptions end behind their token: those that the client made so that it
 // makes them again, those of the server with the connection.
 func TestSubscriptionsExpire(t *testing.T) {
-	for _, w := range ways {
-		t.Run(w.name, func(t *testing.T) {
-			e := clocked(t, 20*time.Millisecond)
-			c := e.connected(w, `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42"})+`"}}`)
-			soon := token(map[string]any{"sub": "42", "channel": "$e", "exp": in(0)})
-			kept := token(map[string]any{"sub": "42", "channel": "$k", "exp": in(0)})
-			c.say(`{"id":2,"subscribe":{"channel":"$e","token":"`+soon+`"}}`, `{"id":3,"subscribe":{"channel":"$k","token":"`+kept+`"}}`,
-				`{"id":4,"sub_refresh":{"channel":"$k","token":"`+token(map[string]any{"sub": "42", "channel": "$k"})+`"}}`)
-			c.hears(`{"id":2,"subscribe":"*"}`, `{"id":3,"subscribe":"*"}`, `{"id":4,"sub_refresh":{"expires":true,"ttl":"*"}}`,
-				push("$e", `"unsubscribe":{"code":2501,"reason":"subscription expired"}`))
-			e.publish("$k", "1")
-			c.hears(push("$k", `"pub":{"data":1,"offset":1}`))
-			// With an expired token the client is made to subscribe again.
-			c.say(`{"id":5,"sub_refresh":{"channel":"$k","token":"` + expired(map[string]any{"sub": "42", "channel": "$k"}) + `"}}`)
-			c.hears(push("$k", `"unsubscribe":{"code":2501,"reason":"*"}`), `{"id":5,"error":{"code":110,"message":"expired"}}`)
-		})
-	}
+	everyWayInABubble(t, func(t *testing.T, w way) {
+		e := clocked(t, 20*time.Millisecond)
+		c := e.connected(w, `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42"})+`"}}`)
+		soon := token(map[string]any{"sub": "42", "channel": "$e", "exp": in(0)})
+		kept := token(map[string]any{"sub": "42", "channel": "$k", "exp": in(0)})
+		c.say(`{"id":2,"subscribe":{"channel":"$e","token":"`+soon+`"}}`, `{"id":3,"subscribe":{"channel":"$k","token":"`+kept+`"}}`,
+			`{"id":4,"sub_refresh":{"channel":"$k","token":"`+token(map[string]any{"sub": "42", "channel": "$k"})+`"}}`)
+		c.hears(`{"id":2,"subscribe":"*"}`, `{"id":3,"subscribe":"*"}`, `{"id":4,"sub_refresh":{"expires":true,"ttl":"*"}}`,
+			push("$e", `"unsubscribe":{"code":2501,"reason":"subscription expired"}`))
+		e.publish("$k", "1")
+		c.hears(push("$k", `"pub":{"data":1,"offset":1}`))
+		// With an expired token the client is made to subscribe again.
+		c.say(`{"id":5,"sub_refresh":{"channel":"$k","token":"` + expired(map[string]any{"sub": "42", "channel": "$k"}) + `"}}`)
+		c.hears(push("$k", `"unsubscribe":{"code":2501,"reason":"*"}`), `{"id":5,"error":{"code":110,"message":"expired"}}`)
+	})
 }

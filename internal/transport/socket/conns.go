@@ -57,7 +57,8 @@ type Conns[C Watched] struct {
 	once    sync.Once     // closes idle
 }
 
-// New starts one poller per core, where there are pollers. Close stops them.
+// New makes one poller per core, where there are pollers. Each starts with its
+// first connection; Close stops them.
 func New[C Watched](cfg Config) (*Conns[C], error) {
 	s := &Conns[C]{portable: cfg.Portable, idle: make(chan struct{})}
 	for range runtime.GOMAXPROCS(0) {

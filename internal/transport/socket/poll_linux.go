@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -25,11 +26,12 @@ const canPoll = true
 // that must wait is taken out of the set; an empty event mask would not do, as
 // a hang-up is reported regardless and would spin.
 type poller[C Watched] struct {
-	home *shard[C]
-	log  *slog.Logger
-	file *os.File
-	rc   syscall.RawConn
-	done chan struct{} // closed when run has ended
+	home  *shard[C]
+	log   *slog.Logger
+	file  *os.File
+	rc    syscall.RawConn
+	first sync.Once     // starts run, with the first connection
+	done  chan struct{} // closed when run has ended, or will not begin
 
 	// owned by the poller's goroutine; the closures are made once
 	events [128]syscall.EpollEvent
@@ -59,13 +61,13 @@ func (p *poller[C]) start(home *shard[C], cfg Config) error {
 	p.buf = make([]byte, cfg.Buffer)
 	p.wait, p.read = p.fetch, p.readInto
 	p.done = make(chan struct{})
-	go p.run()
 	return nil
 }
 
 func (p *poller[C]) close() {
 	if p.done != nil {
 		p.file.Close()
+		p.first.Do(func() { close(p.done) })
 		<-p.done
 	}
 }
@@ -129,6 +131,7 @@ func (p *poller[C]) readInto(fd uintptr) bool {
 }
 
 func (p *poller[C]) watch(c C) error {
+	p.first.Do(func() { go p.run() })
 	slot := c.Slot()
 	return p.control(slot, syscall.EPOLL_CTL_ADD, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: slot.at, Pad: slot.gen})
 }
