@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/message"
 	"magpie/test/kit/redistest"
@@ -47,66 +46,6 @@ func TestFcallIdempotencyKey(t *testing.T) {
 	res, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("x"), IdempotencyKey: "order-7"})
 	if err != nil || !res.Duplicate {
 		t.Errorf("publish with the same key: %+v %v", res, err)
-	}
-}
-
-func TestFcallRefusals(t *testing.T) {
-	server := redistest.Start(t)
-	startNode(t, server, func(c *Config) { c.MaxPayload = 10 })
-	for _, c := range []struct {
-		args []string
-		want string
-	}{
-		{[]string{"0", "chat", "x"}, "write FCALL"},
-		{[]string{"1", "chat"}, "write FCALL"},
-		{[]string{"1", "chat", "a", "b", "c"}, "write FCALL"},
-		{[]string{"1", "", "x"}, "empty"},
-		{[]string{"1", "a b", "x"}, "byte 2"},
-		{[]string{"1", "a{b}", "x"}, "byte 2"},
-		{[]string{"1", "a*", "x"}, "byte 2"},
-		{[]string{"1", strings.Repeat("x", 256), "x"}, "255"},
-		{[]string{"1", "a\xff", "x"}, "UTF-8"},
-		{[]string{"1", "a\xc3", "x"}, "UTF-8"},
-		{[]string{"1", "chat", strings.Repeat("x", 11)}, "11 bytes"},
-	} {
-		_, err := server.Try(append([]string{"FCALL", "magpie_publish"}, c.args...)...)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q: %v, want %q", c.args, err, c.want)
-		}
-	}
-	for _, name := range []string{"chat", "a:b", "größe", "日本語", "-_:.,;=#$@/+~!", strings.Repeat("x", 255)} {
-		if channel.Check(name) != nil {
-			t.Fatalf("%q is no channel", name)
-		}
-		server.Do("FCALL", "magpie_publish", "1", name, "x")
-	}
-}
-
-// The function follows the same rules, first match first, as the nodes do.
-func TestFcallFollowsTheRules(t *testing.T) {
-	server := redistest.Start(t)
-	globs := []string{"a.b:?", "a%*-x", "ü?z", "n+*", "*[end", "?"}
-	var list []channel.Rule
-	for i, g := range globs {
-		if channel.CheckGlob(g) != nil {
-			continue
-		}
-		r := channel.Default(channel.Anyone)
-		r.Match, r.Log = g, channel.Log{Size: i + 1, Age: time.Hour}
-		list = append(list, r)
-	}
-	rules, err := channel.NewRules(list, channel.Default(channel.Anyone))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := startNode(t, server, func(c *Config) { c.Rules = rules })
-	for _, ch := range []string{"a.b:c", "a.b:ü", "aXb:c", "a.b:cc", "üöz", "üoz", "üz", "n+", "n+1", "nn", "x", "日", "xy", "a.b:"} {
-		for range 12 {
-			server.Do("FCALL", "magpie_publish", "1", ch, "x")
-		}
-		if got, want := len(n.log(ch)), min(12, rules.For(ch).Log.Size); got != want {
-			t.Errorf("%q: FCALL kept %d messages, the rule says %d", ch, got, want)
-		}
 	}
 }
 

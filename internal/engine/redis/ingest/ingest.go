@@ -89,15 +89,9 @@ func (s *stream) run(ctx context.Context) {
 			s.complain(err)
 			s.pending, pause = true, retryPause
 		}
-		if pause == 0 {
-			continue
+		if pause > 0 {
+			topology.Pause(ctx, pause)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/script"
+	"magpie/internal/engine/redis/topology"
 )
 
 const (
@@ -140,27 +141,15 @@ func (p *Presence) Run(ctx context.Context) {
 			return
 		case <-p.kick:
 		}
-		if !sleep(ctx, writeDelay) {
+		if !topology.Pause(ctx, writeDelay) {
 			return
 		}
 		if err := p.flush(ctx); err != nil {
-			if !sleep(ctx, writeRetry) {
+			if !topology.Pause(ctx, writeRetry) {
 				return
 			}
 			p.wake()
 		}
-	}
-}
-
-// sleep returns false when ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

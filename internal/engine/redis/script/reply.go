@@ -34,54 +34,35 @@ func ReplyOf(reply rueidis.RedisResult, n int) Reply {
 	return Reply{list: list}
 }
 
-func (r *Reply) next() *rueidis.RedisMessage {
-	if r.err != nil || len(r.list) == 0 {
-		r.fail(ErrReply)
-		return nil
-	}
-	m := &r.list[0]
-	r.list = r.list[1:]
-	return m
-}
-
-func (r *Reply) fail(err error) {
-	if r.err == nil && err != nil {
+// next reads one piece.
+func next[T any](r *Reply, as func(*rueidis.RedisMessage) (T, error)) (piece T) {
+	if r.err == nil && len(r.list) == 0 {
 		r.err = ErrReply
 	}
+	if r.err != nil {
+		return piece
+	}
+	piece, err := as(&r.list[0])
+	r.list = r.list[1:]
+	if err != nil {
+		r.err = ErrReply
+	}
+	return piece
 }
 
 // Text reads a string.
-func (r *Reply) Text() (text string) {
-	if m := r.next(); m != nil {
-		var err error
-		text, err = m.ToString()
-		r.fail(err)
-	}
-	return text
-}
+func (r *Reply) Text() string { return next(r, (*rueidis.RedisMessage).ToString) }
+
+// List reads an array.
+func (r *Reply) List() []rueidis.RedisMessage { return next(r, (*rueidis.RedisMessage).ToArray) }
 
 // Number reads an integer, or a string of digits.
 func (r *Reply) Number() uint64 {
-	m := r.next()
-	if m == nil {
-		return 0
+	n := next(r, (*rueidis.RedisMessage).AsInt64)
+	if n < 0 {
+		r.err = ErrReply
 	}
-	signed, err := m.AsInt64()
-	if signed < 0 {
-		err = ErrReply
-	}
-	r.fail(err)
-	return uint64(signed)
-}
-
-// List reads an array.
-func (r *Reply) List() (list []rueidis.RedisMessage) {
-	if m := r.next(); m != nil {
-		var err error
-		list, err = m.ToArray()
-		r.fail(err)
-	}
-	return list
+	return uint64(max(n, 0))
 }
 
 // Err is nil when all that was read had its form.

@@ -145,12 +145,7 @@ func (c *connection) run(ctx context.Context) {
 		if time.Since(start) > backoffMax {
 			backoff = backoffMin
 		}
-		pause := time.NewTimer(rand.N(backoff)) // full jitter: nodes must not come back in step
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		topology.Pause(ctx, rand.N(backoff)) // full jitter: nodes must not come back in step
 		backoff = min(2*backoff, backoffMax)
 	}
 }

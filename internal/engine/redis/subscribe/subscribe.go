@@ -135,33 +135,20 @@ func (s *Subscriptions) Subscribe(ctx context.Context, ch string, q engine.Query
 	return page, nil
 }
 
-// movePause is how long a call waits for a channel that is on its way to
-// another master before it asks again.
-const movePause = 20 * time.Millisecond
-
 // subscribe asks the channel's master; that may be another one meanwhile.
 func (s *Subscriptions) subscribe(ctx context.Context, ch string, q engine.Query) (engine.Page, error) {
-	if s.Redis.Closed() {
-		return engine.Page{}, engine.ErrClosed
-	}
-	for {
+	for !s.Redis.Closed() && s.life.Err() == nil {
 		if c := s.home(ch); c != nil {
 			page, err := c.subscribe(ctx, ch, q)
 			if !errors.Is(err, errMoved) {
 				return page, err
 			}
 		}
-		pause := time.NewTimer(movePause)
-		select {
-		case <-pause.C:
-		case <-s.life.Done():
-			pause.Stop()
-			return engine.Page{}, engine.ErrClosed
-		case <-ctx.Done():
-			pause.Stop()
+		if !topology.Pause(ctx, topology.MovePause) {
 			return engine.Page{}, engine.Unavailable("the cluster at %s has no master for this channel (%w)", s.Redis.Addr, ctx.Err())
 		}
 	}
+	return engine.Page{}, engine.ErrClosed
 }
 
 // Unsubscribe implements engine.Live.

@@ -103,8 +103,6 @@ func (c *cluster) close() {
 func (c *cluster) Run(ctx context.Context, told func(Change)) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	pause := time.NewTimer(lookPause)
-	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -117,11 +115,8 @@ func (c *cluster) Run(ctx context.Context, told func(Change)) {
 		} else {
 			told(c.follow(ctx, owners))
 		}
-		pause.Reset(lookPause)
-		select {
-		case <-ctx.Done():
+		if !Pause(ctx, lookPause) {
 			return
-		case <-pause.C:
 		}
 	}
 }

@@ -20,9 +20,9 @@ const (
 	CallTimeout = 3 * time.Second
 	// ringScale is what the client queues, as a power of two.
 	ringScale = 11
-	// movePause is how long a call waits for keys that are being moved to
+	// MovePause is how long a call waits for names that are being moved to
 	// another master before it asks again.
-	movePause = 20 * time.Millisecond
+	MovePause = 20 * time.Millisecond
 )
 
 // Redis is how the parts of the engine reach Redis. All methods are safe for
@@ -199,13 +199,21 @@ func untilMoved(ctx context.Context, f func(context.Context) error) error {
 		if reply, ok := rueidis.IsRedisErr(err); !ok || !reply.IsTryAgain() {
 			return err
 		}
-		pause := time.NewTimer(movePause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !Pause(ctx, MovePause) {
 			return err
 		}
+	}
+}
+
+// Pause waits for d, and returns false when ctx ended before.
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
