@@ -22,7 +22,8 @@ type part struct {
 	Once, Round time.Duration // how long it takes, once and for each round
 }
 
-// load is what some targets get; loads.yaml says what each field means.
+// load is what some targets get; loads.yaml says what each field means. It has
+// many fields because each is a column that some load sets.
 type load struct {
 	Table, Name, Title string
 	Targets            string

@@ -28,7 +28,8 @@ const (
 var drainTimeout = 3 * time.Second
 
 // Load is a plan that runs step by step, so that its owner can look at the
-// server between the steps and publish by other means.
+// server between the steps and publish by other means. It has many fields
+// because its handlers share them without locks: they run one at a time.
 type Load struct {
 	// Set at construction.
 	plan  Plan

@@ -19,7 +19,8 @@ import (
 )
 
 // Config is every setting of a server. Load has checked all of them. It does
-// not change afterwards and may be read by any goroutine.
+// not change afterwards and may be read by any goroutine. It has many fields
+// because there are many settings.
 type Config struct {
 	Addr   string // host:port to listen on; port 0 asks the system for one
 	Redis  string // URL; empty means the embedded engine. Holds a password.

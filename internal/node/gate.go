@@ -15,7 +15,8 @@ import (
 
 // Gate is the one place through which whatever anybody wants of a channel
 // goes. Each method admits the request first: its steps are in admit. All
-// methods are safe for concurrent use.
+// methods are safe for concurrent use; there are many because no request has
+// another way.
 type Gate struct {
 	engine engine.Engine
 	hub    *hub.Hub

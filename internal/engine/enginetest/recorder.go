@@ -13,7 +13,8 @@ import (
 	"magpie/internal/message"
 )
 
-// Recorder is a Sink that remembers.
+// Recorder is a Sink that remembers. It has many methods because the half of
+// them is the Sink, and the other half asks what came.
 type Recorder struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed and renewed at each change

@@ -26,7 +26,7 @@ type Config struct {
 	IdempotencyWindow time.Duration
 }
 
-// Engine implements engine.Engine.
+// Engine implements engine.Engine; it has many methods because the contract has.
 type Engine struct {
 	// Set at construction, node by Start.
 	rules  *channel.Rules
