@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"magpie/internal/channel"
+	"magpie/internal/origin"
 	"magpie/internal/tokenkey"
 )
 
@@ -117,29 +118,11 @@ func checkGlob(s string) (string, error) { return s, channel.CheckGlob(s) }
 
 func checkJWKS(s string) (string, error) { return s, tokenkey.CheckURL(s) }
 
+func checkOrigin(s string) (string, error) { return origin.Entry(s) }
+
 func checkPersonal(s string) (string, error) {
 	if channel.Check(s) != nil || len(s) > 100 || strings.HasPrefix(s, "$") {
 		return "", fmt.Errorf("%q cannot begin users' channels; write up to 100 characters that a channel's name may have and no $ first, such as user:", s)
 	}
 	return s, nil
-}
-
-// checkOrigin reads one allowed origin and returns it as browsers send it:
-// lower case, without the scheme's own port, without a trailing slash.
-func checkOrigin(s string) (string, error) {
-	if s == "*" {
-		return s, nil
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", fmt.Errorf("%q is not an origin; write scheme://host[:port] such as https://app.example.com, or *", s)
-	}
-	if strings.Contains(u.Host, "*") {
-		return "", fmt.Errorf("%q holds a wildcard; name each origin in full, or write * alone to allow all", s)
-	}
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return "", fmt.Errorf("%q is more than an origin; write %s://%s", s, u.Scheme, u.Host)
-	}
-	ownPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
-	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), ownPort), nil
 }

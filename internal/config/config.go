@@ -39,7 +39,7 @@ type Config struct {
 
 	// PersonalSubscribe subscribes users to their own channel when they connect.
 	PersonalSubscribe bool
-	AllowedOrigins    []string // scheme://host[:port] in lower case, or "*"; none: same origin and localhost
+	AllowedOrigins    []string // in the form of origin.Entry; none: same origin and localhost
 
 	TLSCert string // PEM file; both or none
 	TLSKey  string

@@ -189,7 +189,7 @@ func TestBrokenValues(t *testing.T) {
 		{"--open=maybe", "neither true nor false"},
 		{"--token-secret=short", "has 5 bytes and needs 32"},
 		{"--allowed-origins=example.com", "is not an origin"},
-		{"--allowed-origins=https://*.example.com", "holds a wildcard"},
+		{"--allowed-origins=https://a.*.example.com", "holds a * where none can be"},
 		{"--allowed-origins=https://example.com/app", "is more than an origin; write https://example.com"},
 		{"--allowed-origins=https://user@example.com", "is more than an origin; write https://example.com"},
 		{"--tls-cert=x.pem", "needs its key"},
@@ -533,7 +533,7 @@ func TestShowCanBeReadBack(t *testing.T) {
 addr: "[::1]:9"
 redis: redis://localhost:6379/1
 node: n1
-allowed_origins: ["https://A.example.com:443", "http://b:80", "http://b:443/", "*"]
+allowed_origins: ["https://A.example.com:443", "http://b:80", "http://b:443/", "https://*.bücher.example", "tauri://localhost", "*"]
 max_payload: 3000
 idempotency_window: 36h
 ingest: {streams: ["jobs, all"], channels: ["news:*"]}
@@ -558,7 +558,7 @@ rules: [{match: "news:*", log: {size: 3, age: 90s}}]
 	if strip(first.String()) != strip(second.String()) {
 		t.Fatalf("first:\n%s\nsecond:\n%s", &first, &second)
 	}
-	if !slices.Equal(c.AllowedOrigins, []string{"https://a.example.com", "http://b", "http://b:443", "*"}) || c.Ingest.Streams[0] != "jobs, all" {
+	if !slices.Equal(c.AllowedOrigins, []string{"https://a.example.com", "http://b", "http://b:443", "https://*.xn--bcher-kva.example", "tauri://localhost", "*"}) || c.Ingest.Streams[0] != "jobs, all" {
 		t.Fatalf("%+v", c)
 	}
 }

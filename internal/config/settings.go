@@ -49,7 +49,7 @@ var settings = []setting{
 	{"api_key", "", concealed(list(func(c *Config) *[]string { return &c.APIKeys }, checkAPIKey)),
 		"Keys of at least 16 characters, better 32, with which your servers publish and use the API (header X-API-Key). Make one with: openssl rand -hex 32. Give two while you rotate."},
 	{"allowed_origins", "", list(func(c *Config) *[]string { return &c.AllowedOrigins }, checkOrigin),
-		"Origins of the pages that may connect, such as https://app.example.com; * allows all. Empty: the server's own origin and localhost."},
+		"Origins of the pages that may connect, such as https://app.example.com, capacitor://localhost or chrome-extension://ID; https://*.example.com means all names below example.com, moz-extension://* all of Firefox's extensions, and * alone everybody. Pages that are named may send cookies, which a proxy in front may ask for; those that only * lets in may not. Empty: the server's own origin and localhost."},
 	{"tls_cert", "", text(func(c *Config) *string { return &c.TLSCert }, anyText),
 		"PEM file with the certificate chain, to speak TLS without a proxy in front. Needs tls_key."},
 	{"tls_key", "", text(func(c *Config) *string { return &c.TLSKey }, anyText),

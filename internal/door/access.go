@@ -21,10 +21,22 @@ func (a Access) Admit(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Origins.Check(r); err != nil {
 		return err
 	}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		w.Header().Set("Access-Control-Allow-Origin", origin)
+	if r.Header.Get("Origin") != "" {
+		a.letRead(w.Header(), r)
 	}
 	return nil
+}
+
+// letRead lets the page that asks read the answer. A page that is named may ask
+// with cookies: Magpie has none, but a proxy in front of it may know people by
+// theirs. A page that only * lets in may not, or any page could read there what
+// the user may read.
+func (a Access) letRead(h http.Header, r *http.Request) {
+	origin := r.Header.Get("Origin")
+	h.Set("Access-Control-Allow-Origin", origin)
+	if a.Origins.names(origin) {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
 }
 
 // preflight answers OPTIONS for pages of allowed origins: they may use these
@@ -37,7 +49,7 @@ func (a Access) preflight(w http.ResponseWriter, r *http.Request, methods string
 		return &fault.Fault{Kind: fault.Forbidden, Setting: "allowed_origins",
 			Message: "not allowed: pages of this origin may not call; add it to allowed_origins"}
 	}
-	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	a.letRead(h, r)
 	h.Set("Access-Control-Allow-Methods", methods)
 	if fields := r.Header.Get("Access-Control-Request-Headers"); fields != "" {
 		h.Set("Access-Control-Allow-Headers", fields)

@@ -82,6 +82,39 @@ func TestOriginsAreAdmitted(t *testing.T) {
 	}
 }
 
+// Cookies, which a proxy may ask for, may come from pages that are named, and
+// never from one that could be anybody's.
+func TestWhoMaySendCookies(t *testing.T) {
+	for _, c := range []struct {
+		allowed, origin, want string
+	}{
+		{"https://app.example", "https://app.example", "true"},
+		{"https://*.app.example", "https://a.app.example", "true"},
+		{"capacitor://localhost", "capacitor://localhost", "true"},
+		{"moz-extension://*", "moz-extension://6b1e4e55-bf6f-1f0c-9d0b-6a117b0f2f7c", ""},
+		{"*", "https://app.example", ""},
+		{"*", "null", ""},
+		{"https://app.example", "https://push.example", ""}, // the server's own needs no leave
+		{"https://app.example", "", ""},
+	} {
+		a := access(t, c.allowed)
+		for _, method := range []string{"GET", "OPTIONS"} {
+			w := httptest.NewRecorder()
+			r := request(method, "https://push.example/sse")
+			if c.origin != "" {
+				r.Header.Set("Origin", c.origin)
+			}
+			err := door.Get("/sse", func(w http.ResponseWriter, r *http.Request) error { return a.Admit(w, r) }, a).Serve(w, r)
+			if refused := c.origin == "" && method == "OPTIONS"; (err != nil) != refused {
+				t.Errorf("%s from %q where %s is allowed: %v", method, c.origin, c.allowed, err)
+			}
+			if got := w.Header().Get("Access-Control-Allow-Credentials"); got != c.want {
+				t.Errorf("%s from %q where %s is allowed: with credentials %q", method, c.origin, c.allowed, got)
+			}
+		}
+	}
+}
+
 // A page of an allowed origin may use what it asks for (its tracing adds header
 // fields that nobody here knows), any other nothing.
 func TestPreflight(t *testing.T) {
@@ -126,5 +159,18 @@ func TestWhoAsks(t *testing.T) {
 	r := request("GET", "/", "X-API-Key", "a-key") // a client's door knows no keys
 	if who, err := a.Client(r); err != nil || who.Kind != auth.Guest {
 		t.Errorf("%v, %v", who.Kind, err)
+	}
+}
+
+// A proxy neither keeps an answer nor holds a stream back to compress it.
+func TestWhatProxiesAreTold(t *testing.T) {
+	answer, stream := http.Header{}, http.Header{}
+	door.SetHeaders(answer, "application/json")
+	door.SetStreamHeaders(stream, "text/event-stream")
+	if got := answer.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("an answer is %q", got)
+	}
+	if got := stream.Get("Cache-Control"); got != "no-store, no-transform" || stream.Get("X-Accel-Buffering") != "no" {
+		t.Errorf("a stream is %v", stream)
 	}
 }

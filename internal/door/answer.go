@@ -29,9 +29,12 @@ func SetHeaders(h http.Header, contentType string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// SetStreamHeaders is SetHeaders for an answer that goes on: nginx must not
-// hold its events back.
+// SetStreamHeaders is SetHeaders for an answer that goes on. A proxy must not
+// hold its events back: nginx does by default, and others do to compress it,
+// unless no-transform (RFC 9111, section 5.2.2.6) says that it is to be left as
+// it is.
 func SetStreamHeaders(h http.Header, contentType string) {
 	SetHeaders(h, contentType)
+	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 }

@@ -4,19 +4,18 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
 	"magpie/internal/fault"
+	"magpie/internal/origin"
 )
 
 // Origins says from which pages browsers may come. Clients that are no
 // browsers send no Origin and are let through: what they may do is the
 // Authorizer's to say.
 type Origins struct {
-	// Allowed are origins in the form scheme://host[:port], lower case, without
-	// the scheme's own port. "*" allows all.
+	// Allowed are entries in the form of origin.Entry.
 	Allowed []string
 	// LocalOnly says that the server is meant for this machine alone: requests
 	// must name it as localhost, so that a foreign page that resolves its own
@@ -43,22 +42,22 @@ func (o Origins) Check(r *http.Request) error {
 		Message: "not allowed: pages of this origin may not connect; add it to allowed_origins"}
 }
 
-// allows tells whether pages of origin may use a server addressed as host.
-func (o Origins) allows(origin, host string) bool {
-	if slices.Contains(o.Allowed, "*") {
-		return true
+// allows tells whether pages of an origin may use a server addressed as host.
+func (o Origins) allows(sent, host string) bool {
+	page, ok := origin.Parse(sent)
+	if !ok { // null, file: and the like, whom only * allows
+		return slices.Contains(o.Allowed, "*")
 	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return false // null, file: and the like
-	}
-	return strings.EqualFold(u.Host, host) || isLocal(u.Host) && isLocal(host) || slices.Contains(o.Allowed, normal(u))
+	allowed, _ := page.In(o.Allowed)
+	return allowed || page.Serves(host) || page.Web() && isLocal(page.Host) && isLocal(host)
 }
 
-// normal is an origin as Origins.Allowed has it.
-func normal(u *url.URL) string {
-	port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
-	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), port)
+// names tells whether an origin is one that the operator named, not just one of
+// everybody's.
+func (o Origins) names(sent string) bool {
+	page, ok := origin.Parse(sent)
+	_, named := page.In(o.Allowed)
+	return ok && named
 }
 
 // isLocal tells whether host[:port] names this machine.

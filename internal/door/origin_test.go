@@ -11,7 +11,7 @@ import (
 
 // Attack row H14: who may come from where.
 func TestOrigins(t *testing.T) {
-	allowed := []string{"https://good.com", "https://app.example.com:8443"}
+	allowed := []string{"https://good.com", "https://app.example.com:8443", "https://*.shop.example", "https://xn--bcher-kva.example", "capacitor://localhost", "moz-extension://*"}
 	for _, c := range []struct {
 		host, origin string
 		want         bool
@@ -19,6 +19,19 @@ func TestOrigins(t *testing.T) {
 		{"chat.example.com", "", true},
 		{"chat.example.com", "https://chat.example.com", true},
 		{"chat.example.com:8080", "http://chat.example.com:8080", true},
+		{"chat.example.com:443", "https://chat.example.com", true},
+		{"chat.example.com:80", "https://chat.example.com", false},
+		{"chat.example.com", "http://chat.example.com:80", true},
+		{"chat.example.com", "https://a.b.shop.example", true},
+		{"chat.example.com", "https://shop.example", false},
+		{"chat.example.com", "https://evil-shop.example", false},
+		{"chat.example.com", "https://a.shop.example.evil.org", false},
+		{"chat.example.com", "https://xn--bcher-kva.example", true},
+		{"chat.example.com", "https://bücher.example", false},
+		{"chat.example.com", "capacitor://localhost", true},
+		{"localhost:8080", "ionic://localhost", false},
+		{"chat.example.com", "moz-extension://6b1e4e55-bf6f-1f0c-9d0b-6a117b0f2f7c", true},
+		{"chat.example.com", "https://good.com/", false},
 		{"chat.example.com", "https://good.com", true},
 		{"chat.example.com", "HTTPS://GOOD.com", true},
 		{"chat.example.com", "https://good.com:443", true},

@@ -36,7 +36,7 @@ type pkg struct {
 // layers from the bottom up. A package imports from the layers below its own
 // only, so no two of one layer know each other.
 var layers = [][]string{
-	{"internal/fault", "internal/metrics", "internal/build", "internal/spelling", "test/kit"},
+	{"internal/fault", "internal/metrics", "internal/build", "internal/spelling", "internal/origin", "test/kit"},
 	{"internal/message", "internal/channel", "internal/tokenkey", "internal/transport/socket", "internal/engine/redis/names", "internal/engine/redis/throttle", "test/kit/*"},
 	{"internal/engine", "internal/auth", "internal/wheel", "internal/config", "internal/bench", "internal/engine/redis/wire"},
 	{"internal/engine/redis/topology"},
@@ -68,6 +68,7 @@ var walls = []struct {
 	{"github.com/HdrHistogram/", []string{"internal/bench"}, "only a load has percentiles"},
 	{"github.com/spf13/cobra", []string{"cmd/*"}, "commands are the outermost layer"},
 	{"github.com/coder/websocket", []string{"cmd/*", "test/*", "bench/*"}, "it is the independent client"},
+	{"golang.org/x/net", []string{"internal/origin"}, "names outside ASCII are read in one place"},
 	{"magpie/internal/config", []string{"internal/app", "cmd/*"}, "packages take what they need as their own small struct"},
 	{"magpie/internal/engine/memory", []string{"internal/app", "test/kit/stack"}, "the engine is chosen in one place"},
 	{"magpie/internal/engine/redis", []string{"internal/app", "cmd/*"}, "the engine is chosen in one place"},

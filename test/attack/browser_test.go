@@ -43,8 +43,8 @@ func TestEveryDoorKnowsItsPages(t *testing.T) {
 			if d.good != 101 && res.Header.Get("Vary") == "" {
 				t.Errorf("%s: a cache would give the answer to other pages", d.path)
 			}
-			if res.Header.Get("Access-Control-Allow-Credentials") != "" {
-				t.Errorf("%s: with credentials", d.path)
+			if got := res.Header.Get("Access-Control-Allow-Credentials"); d.good != 101 && got != "true" {
+				t.Errorf("%s: with credentials %q", d.path, got)
 			}
 		}
 		for _, origin := range []string{
@@ -60,6 +60,22 @@ func TestEveryDoorKnowsItsPages(t *testing.T) {
 		}
 		if res := ask(n, d.method, d.path, d.body, append([]string{"Origin: https://app.example", "Origin: https://evil.example"}, d.headers...)...); res.StatusCode != 403 {
 			t.Errorf("%s of two origins: %d", d.path, res.StatusCode)
+		}
+	}
+}
+
+// H14: where everybody may come, nobody's page reads with the cookies of others.
+func TestEverybodyComesWithoutCookies(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t, "--open", "--allowed-origins", "*")
+	for _, d := range doors {
+		for _, origin := range []string{"https://evil.example", "null"} {
+			for _, method := range []string{d.method, "OPTIONS"} {
+				res := ask(n, method, d.path, d.body, append([]string{"Origin: " + origin}, d.headers...)...)
+				if got := res.Header.Get("Access-Control-Allow-Credentials"); res.StatusCode == 403 || got != "" {
+					t.Errorf("%s %s of %s: %d, with credentials %q", method, d.path, origin, res.StatusCode, got)
+				}
+			}
 		}
 	}
 }

@@ -115,7 +115,7 @@ func (e *endpoint) open(query, last string) *reader {
 	}
 	e.t.Cleanup(func() { res.Body.Close() })
 	h := res.Header
-	if res.StatusCode != 200 || h.Get("Content-Type") != "text/event-stream" || h.Get("Cache-Control") != "no-store" ||
+	if res.StatusCode != 200 || h.Get("Content-Type") != "text/event-stream" || h.Get("Cache-Control") != "no-store, no-transform" ||
 		h.Get("X-Accel-Buffering") != "no" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Vary") != "Origin" {
 		e.t.Fatalf("%s %v", res.Status, h)
 	}

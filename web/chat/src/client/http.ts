@@ -41,7 +41,7 @@ export interface API {
 const timeout = 8_000; // milliseconds
 
 async function request(url: string, init: RequestInit): Promise<unknown> {
-  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeout), cache: "no-store", credentials: "omit" });
+  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeout), cache: "no-store" });
   if (!response.ok) throw new Refused(response.status, await reasonOf(response));
   return response.json();
 }
