@@ -7,13 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"magpie/test/kit"
 )
 
 const (
@@ -23,53 +24,43 @@ const (
 	carriedCallers = 4
 )
 
-// carried drives the publish script through a node, by broadcasts over the
+// carry drives the publish script through a node, by broadcasts over the
 // server API, which is how a server that has much to publish would do it; and
 // before that by redis-benchmark, where there is one redis-server.
-func (l load) carried(s *site) (values, error) {
+func (s *site) carry(l load) values {
 	v, calls := values{}, 100_000
 	if l.short {
 		calls = 10_000
 	}
-	each := func(cpu float64) float64 { return 1e6 * cpu / float64(calls) }
+	each := 1e6 / float64(calls)
 	if len(s.redis) == 1 {
-		spent, err := s.during(func() (err error) {
-			v["benchmark"], err = redisBenchmark(port(s.redis[0].addr), l.Carry, calls)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		v["benchmark_redis_us"] = each(spent["redis"])
+		spent := s.during(func() { v["benchmark"] = s.redisBenchmark(l.Carry, calls) })
+		v["benchmark_redis_us"] = each * spent["redis"]
 	}
-	spent, err := s.during(func() error { return broadcast(s.nodes[0].addr, l.Carry, calls) })
-	if err != nil {
-		return nil, err
-	}
+	spent := s.during(func() { s.must(broadcast(s.nodes[0].addr, l.Carry, calls)) })
 	// What a publication takes of Redis's one core: its reciprocal is what Redis
 	// carries when the nodes have cores of their own.
-	redis := each(spent["redis"])
-	maps.Copy(v, values{"magpie": float64(calls) / spent["seconds"], "magpie_redis_us": redis, "node_us": each(spent["node"]), "whole_core": 1e6 / max(redis, 1e-9)})
+	redis := each * spent["redis"]
+	maps.Copy(v, values{"magpie": float64(calls) / spent["seconds"], "magpie_redis_us": redis, "node_us": each * spent["node"], "whole_core": 1e6 / max(redis, 1e-9)})
 	if v["benchmark"] > 0 {
 		v["share_percent"] = 100 * v["magpie"] / v["benchmark"]
 	}
-	return v, nil
+	return v
 }
 
 // redisBenchmark calls the function that holds the publish script, on the
-// channels and with the payload of broadcast.
-func redisBenchmark(port, name string, calls int) (perSecond float64, err error) {
-	out, err := exec.Command("redis-benchmark", "-p", port, "-c", "50", "-P", "16", "-n", strconv.Itoa(calls), "-r", strconv.Itoa(carriedChannels), "--csv",
+// channels and with the payload of broadcast, and returns how often a second.
+func (s *site) redisBenchmark(name string, calls int) float64 {
+	out, err := exec.Command("redis-benchmark", "-p", port(s.redis[0].Addr), "-c", "50", "-P", "16", "-n", strconv.Itoa(calls), "-r", strconv.Itoa(carriedChannels), "--csv",
 		"FCALL", "magpie_publish", "1", name+"__rand_int__", filler).CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("redis-benchmark: %w: %s", err, out)
-	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	fields := strings.Split(lines[len(lines)-1], `","`)
-	if len(fields) < 2 || strings.Contains(string(out), "ERR") {
-		return 0, fmt.Errorf("redis-benchmark said: %s", out)
+	if err != nil || len(fields) < 2 || strings.Contains(string(out), "ERR") {
+		s.Fatalf("redis-benchmark: %v: %s", err, out)
 	}
-	return strconv.ParseFloat(fields[1], 64)
+	perSecond, err := strconv.ParseFloat(fields[1], 64)
+	s.must(err)
+	return perSecond
 }
 
 var filler = `{"p":"` + strings.Repeat("x", payload-8) + `"}`
@@ -103,13 +94,8 @@ func broadcast(addr, name string, calls int) error {
 
 func call(addr string, body []byte) error {
 	resp, err := http.Post("http://"+addr+"/api/broadcast", "application/json", bytes.NewReader(body))
-	if err != nil {
-		return err
+	if status, answer := kit.Read(resp, err); status != http.StatusOK || strings.Contains(answer, `"error"`) {
+		return fmt.Errorf("broadcast: %d: %.200s", status, answer)
 	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"error"`))) {
-		err = fmt.Errorf("broadcast: %s: %.200s", resp.Status, answer)
-	}
-	return err
+	return nil
 }

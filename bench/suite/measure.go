@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/x509"
 	"fmt"
 	"log"
@@ -30,8 +29,8 @@ var spare = 12
 // measure runs the loads of a part in turn. What -match leaves out stays as it
 // was, and so does what other parts measured.
 func (p part) measure(o options, f *figures) error {
-	for turn := 1; ; turn++ {
-		more := false
+	for turn, more := 1, true; more; turn++ {
+		more = false
 		for _, l := range p.Loads {
 			turns := l.turns(o.rounds)
 			more = more || turn < turns
@@ -43,15 +42,10 @@ func (p part) measure(o options, f *figures) error {
 				if err != nil {
 					return fmt.Errorf("%s: %w", l.key(t), err)
 				}
-				f.Figures = slices.DeleteFunc(f.Figures, func(old figure) bool {
-					return turn == 1 && old.is(l, t)
-				})
+				f.Figures = slices.DeleteFunc(f.Figures, func(old figure) bool { return turn == 1 && old.is(l, t) })
 				f.Figures = append(f.Figures, figure{l.Table, l.Name, t.name, turn, v})
 				log.Printf("%s, turn %d:%s", l.key(t), turn, v)
 			}
-		}
-		if !more {
-			break
 		}
 	}
 	if p.Name == "bytes" {
@@ -87,220 +81,182 @@ func (l load) runQuietly(o options, t target) (values, error) {
 }
 
 // run measures a load once.
-func (l load) run(t target) (values, error) {
-	s, err := newSite(t, l.Redis, max(l.Nodes, 1), l.setup(), l.TLS)
-	if err != nil {
-		return nil, err
-	}
-	defer s.stop()
-	// A server has its own moment to start up before it is looked at.
-	time.Sleep(300 * time.Millisecond)
-	if l.Carry != "" {
-		return l.carried(s)
-	}
-	p, err := l.planFor(s, t)
-	if err != nil {
-		return nil, err
-	}
-	var others []string
-	for _, node := range s.nodes[1:] {
-		others = append(others, node.addr)
-	}
-	if s.load, err = bench.NewLoad(p, others...); err != nil {
-		return nil, err
-	}
-	defer s.load.Close()
-	v, err := l.connect(s, p, l.Memory && t.isMagpie())
-	if err != nil {
-		return nil, err
-	}
-	if l.Hold > 0 {
-		spent, err := s.during(func() error { return s.load.Hold(l.Hold) })
-		if err != nil {
-			return nil, err
+func (l load) run(t target) (v values, err error) {
+	err = onSite(func(s *site) {
+		s.start(l, t)
+		// A server has its own moment to start up before it is looked at.
+		time.Sleep(300 * time.Millisecond)
+		if l.Carry != "" {
+			v = s.carry(l)
+		} else {
+			v = s.follow(l, t)
 		}
-		v.held(spent, p.Connections)
-	}
-	return v, l.publish(s, p, v)
+	})
+	return v, err
 }
 
-// connect opens the connections, and tells what kernel and server keep of them.
-func (l load) connect(s *site, p bench.Plan, takeApart bool) (v values, err error) {
-	var before memory
-	for range 2 { // what asking takes is no connection's
-		if takeApart && err == nil {
-			before, err = memoryOf(p.Target, s.nodes[0])
-		}
+// follow measures a load of connections: what it takes to open them, to hold
+// them where the load says so, and to publish to them.
+func (s *site) follow(l load, t target) values {
+	p := s.plan(l, t)
+	var others []string
+	for _, n := range s.nodes[1:] {
+		others = append(others, n.addr)
 	}
-	if err != nil {
-		return nil, err
-	}
-	kernel := kernelMemory()
+	var err error
+	s.load, err = bench.NewLoad(p, others...)
+	s.must(err)
+	s.Cleanup(s.load.Close)
 	if l.Poll != "" {
 		s.load.Poll(l.Poll, l.Every)
 	}
-	if err := s.load.Connect(); err != nil {
-		return nil, err
+	if l.Memory && t.isMagpie() {
+		s.byMemory = &p.Target
 	}
-	s.load.Settle()
-	// Both ends of each connection are in this kernel.
-	v = values{"kernel_kb": (kernelMemory() - kernel) / float64(2*p.Connections) / 1024}
-	if takeApart {
-		after, err := memoryOf(p.Target, s.nodes[0])
-		if err != nil {
-			return nil, err
-		}
-		maps.Copy(v, split(p.Connections, before, after))
+	s.counters() // what asking takes is no connection's
+	spent := s.during(func() {
+		s.must(s.load.Connect())
+		s.load.Settle()
+	})
+	connections := float64(p.Connections)
+	v := values{"kernel_kb": spent["kernel"] / (2 * connections) / 1024} // both ends of each are in this kernel
+	if s.byMemory != nil {
+		maps.Copy(v, split(connections, spent))
+		s.byMemory = nil
 	}
-	return v, nil
+	if l.Hold > 0 {
+		spent := s.during(func() { s.must(s.load.Hold(l.Hold)) })
+		second := spent["seconds"]
+		maps.Copy(v, values{
+			"hold_s": second, "hold_cores": spent["node"] / second, "hold_percent": 100 * spent["node"] / second, "hold_redis_cores": spent["redis"] / second,
+			"pings":    spent["pings"] / connections,
+			"commands": spent["total_commands_processed"] / second, "redis_in": spent["total_net_input_bytes"] / second, "redis_out": spent["total_net_output_bytes"] / second,
+		})
+	}
+	maps.Copy(v, s.publish(l, p.Name+"-0"))
+	return v
 }
 
-// planFor completes the plan for the servers that run.
-func (l load) planFor(s *site, t target) (bench.Plan, error) {
+// plan completes a load's plan for the servers that run.
+func (s *site) plan(l load, t target) bench.Plan {
 	p := l.Plan
-	p.Size, p.PID, p.Name = payload, s.nodes[0].cmd.Process.Pid, "bench"
+	p.Size, p.PID, p.Name = payload, s.nodes[0].PID(), "bench"
 	if p.Dialing == 0 {
 		p.Dialing = 500
 	}
 	p.Target = bench.Target{URL: "http://" + s.nodes[0].addr, Door: t.door, Recoverable: l.Resumable}
 	if l.TLS {
-		text, err := os.ReadFile(s.dir + "/cert.pem")
-		if err != nil {
-			return p, err
-		}
+		text, err := os.ReadFile(s.setup.cert)
+		s.must(err)
 		p.Target.URL, p.Target.Roots = "https://"+s.nodes[0].addr, x509.NewCertPool()
 		p.Target.Roots.AppendCertsFromPEM(text)
 	}
-	return p, nil
+	return p
 }
 
-// publish publishes what the plan says, and adds what came of it to v.
-func (l load) publish(s *site, p bench.Plan, v values) error {
+// publish publishes what the plan says and returns what came of it.
+func (s *site) publish(l load, channel string) values {
 	var send bench.Send
 	if len(l.Command) > 0 {
-		to, err := newPublisher(s.owner(p.Name+"-0").addr, l.Command...)
-		if err != nil {
-			return err
-		}
-		defer to.conn.Close()
-		send = to.send
+		send = s.publisher(channel, l.Command)
 	}
-	spent, err := s.during(func() error { return s.load.Publish(send) })
-	if err != nil {
-		return err
-	}
+	spent := s.during(func() { s.must(s.load.Publish(send)) })
 	r := s.load.Result()
 	if r.Refused > 0 {
-		return fmt.Errorf("%d messages were refused; %v", r.Refused, r.Trouble)
+		s.Fatalf("%d messages were refused; %v", r.Refused, r.Trouble)
 	}
-	maps.Copy(v, values{
+	v := values{
 		"connections": float64(r.Connections), "channels": float64(r.Channels), "rate": r.Rate, "messages": float64(r.Sent), "seconds": r.PublishSeconds,
 		"connect_us": r.Server.ConnectCPUUs, "rss_kb": r.Server.RSSPerConn / 1024, "rss_mb": float64(r.Server.RSSIdle) / (1 << 20),
 		"p50_ms": float64(r.Latency.P50) / 1000, "p99_ms": float64(r.Latency.P99) / 1000,
 		"lost": float64(r.Lost), "repeated": float64(r.Repeated), "reordered": float64(r.Reordered),
 		"others": spent["others"], "cpu_percent": 100 * spent["node"] / spent["seconds"], "redis_cores": spent["redis"] / spent["seconds"],
 		"cpu_s": spent["node"], "up": spent["up"], "down": spent["down"], "requests": spent["requests"],
-	})
-	for name, of := range map[string]int{"node": 1, "node0": len(s.nodes), "node1": len(s.nodes)} {
-		if r.Received > 0 {
-			v[strings.Replace(name, "node", "cpu", 1)+"_us"] = 1e6 * spent[name] * float64(of) / float64(r.Received)
-		}
 	}
-	return nil
+	if r.Received > 0 {
+		each := 1e6 / float64(r.Received)
+		nodes := float64(len(s.nodes))
+		v["cpu_us"], v["cpu0_us"], v["cpu1_us"] = each*spent["node"], each*nodes*spent["node0"], each*nodes*spent["node1"]
+	}
+	return v
 }
 
-// held tells what servers did while nobody published.
-func (v values) held(spent values, connections int) {
-	s := spent["seconds"]
-	maps.Copy(v, values{
-		"hold_s": s, "hold_cores": spent["node"] / s, "hold_percent": 100 * spent["node"] / s, "hold_redis_cores": spent["redis"] / s, "pings": spent["pings"] / float64(connections),
-		"commands": spent["commands"] / s, "redis_in": spent["in"] / s, "redis_out": spent["out"] / s,
-	})
+// publisher returns what writes commands to the Redis that has the channel, and
+// wants no answers, so that a rate stays a rate.
+func (s *site) publisher(channel string, command []string) bench.Send {
+	conn, err := net.Dial("tcp", s.owner(channel).Addr)
+	s.must(err)
+	s.Cleanup(func() { conn.Close() })
+	write := func(words ...string) error {
+		b := fmt.Appendf(nil, "*%d\r\n", len(words))
+		for _, w := range words {
+			b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(w), w)
+		}
+		_, err := conn.Write(b)
+		return err
+	}
+	s.must(write("CLIENT", "REPLY", "OFF"))
+	return func(channel string, payload []byte) error {
+		return write(append(slices.Clone(command), channel, string(payload))...)
+	}
 }
 
 // during tells what was used and counted while f ran. CPU is in seconds; that
 // of Redis is of the busiest redis-server.
-func (s *site) during(f func() error) (values, error) {
-	before, answer := s.counters()
-	if err := f(); err != nil {
-		return nil, err
-	}
-	spent, _ := s.counters()
+func (s *site) during(f func()) values {
+	before := s.counters()
+	f()
+	spent := s.counters()
+	// The first question to Redis counted itself in part.
+	spent["total_commands_processed"] -= float64(min(len(s.redis), 1))
+	spent["total_net_output_bytes"] -= before["answer"]
 	for name, was := range before {
 		spent[name] -= was
 	}
-	if len(s.redis) > 0 { // the first question counted itself in part
-		spent["commands"]--
-		spent["out"] -= float64(len(answer))
-	}
 	own := spent["client"] + spent["node"]
 	for i := range s.redis {
-		used := spent[fmt.Sprint("redis", i)]
-		own += used
-		spent["redis"] = max(spent["redis"], used)
+		one := spent[fmt.Sprint("redis", i)]
+		own += one
+		spent["redis"] = max(spent["redis"], one)
 	}
 	spent["others"] = max((spent["machine"]-own)/(spent["seconds"]*float64(runtime.NumCPU())), 0)
-	return spent, nil
+	return spent
 }
 
-// counters are what only grows, and what Redis answered about itself.
-func (s *site) counters() (v values, answer string) {
-	v = values{"machine": processorSeconds(), "seconds": float64(time.Now().UnixNano()) / 1e9, "client": cpuSeconds(os.Getpid())}
-	for i, node := range s.nodes {
-		used := cpuSeconds(node.cmd.Process.Pid)
-		v[fmt.Sprint("node", i)] = used
-		v["node"] += used
+// counters are the state of all that grows: counters of Redis under its own
+// names, and what memory is made of where that is asked for.
+func (s *site) counters() values {
+	v := values{"machine": processorSeconds(), "kernel": kernelMemory(), "seconds": float64(time.Now().UnixNano()) / 1e9, "client": used(os.Getpid()).CPU.Seconds()}
+	for i, n := range s.nodes {
+		of := used(n.PID())
+		v[fmt.Sprint("node", i)] = of.CPU.Seconds()
+		v["node"] += of.CPU.Seconds()
+		v["rss"] += float64(of.RSS)
 	}
 	for i, one := range s.redis {
-		v[fmt.Sprint("redis", i)] = cpuSeconds(one.cmd.Process.Pid)
+		v[fmt.Sprint("redis", i)] = used(one.PID()).CPU.Seconds()
 	}
 	if s.load != nil {
 		down, up := s.load.Traffic()
 		v["down"], v["up"], v["requests"], v["pings"] = float64(down), float64(up), float64(s.load.Requests()), float64(s.load.Result().Pings)
 	}
 	if len(s.redis) > 0 {
-		answer = s.redis[0].ask("INFO", "stats")
-	}
-	for field, name := range map[string]string{"total_commands_processed:": "commands", "total_net_input_bytes:": "in", "total_net_output_bytes:": "out"} {
-		if _, after, ok := strings.Cut(answer, field); ok {
-			text, _, _ := strings.Cut(after, "\r\n")
-			v[name], _ = strconv.ParseFloat(text, 64)
+		answer := s.redis[0].Do("INFO", "stats")
+		v["answer"] = float64(len(answer))
+		for line := range strings.Lines(answer) {
+			name, text, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if n, err := strconv.ParseFloat(text, 64); err == nil {
+				v[name] = n
+			}
 		}
 	}
-	return v, answer
-}
-
-func cpuSeconds(pid int) float64 {
-	u, _ := bench.UsageOf(pid)
-	return u.CPU.Seconds()
-}
-
-// publisher writes commands to Redis and wants no answers, so that a rate
-// stays a rate.
-type publisher struct {
-	conn    net.Conn
-	command []string // before channel and payload
-}
-
-func newPublisher(addr string, command ...string) (*publisher, error) {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
+	if s.byMemory != nil {
+		maps.Copy(v, s.memory())
 	}
-	p := &publisher{conn, command}
-	return p, p.write("CLIENT", "REPLY", "OFF")
+	return v
 }
 
-func (p *publisher) send(channel string, payload []byte) error {
-	return p.write(append(slices.Clone(p.command), channel, string(payload))...)
-}
-
-func (p *publisher) write(words ...string) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "*%d\r\n", len(words))
-	for _, w := range words {
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
-	}
-	_, err := p.conn.Write(b.Bytes())
-	return err
+func used(pid int) bench.Usage {
+	u, _ := bench.UsageOf(pid) // none of a process that has ended, which is told otherwise
+	return u
 }

@@ -12,57 +12,49 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-
-	"magpie/internal/bench"
 )
 
-// memory is what a server's memory is made of, in bytes, by what Go's runtime
-// and the kernel say.
-type memory map[string]float64
-
-// memoryGauges are the names of /metrics that it is made of.
+// memoryGauges are the names of /metrics that a Magpie's memory is made of.
 var memoryGauges = []string{"heap_alloc", "heap_inuse", "heap_idle", "heap_released", "stack_inuse", "mspan_inuse", "gc_sys", "buck_hash_sys", "other_sys"}
 
-func memoryOf(t bench.Target, s *server) (memory, error) {
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: t.Roots}}}
+// memory is what the first node's memory is made of, in bytes, by what Go's
+// runtime says.
+func (s *site) memory() values {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.byMemory.Roots}}}
 	defer client.CloseIdleConnections()
-	resp, err := client.Get(t.URL + "/metrics")
-	if err != nil {
-		return nil, err
-	}
+	resp, err := client.Get(s.byMemory.URL + "/metrics")
+	s.must(err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	m := make(memory)
+	s.must(err)
+	v := make(values)
 	for _, name := range memoryGauges {
 		_, after, _ := strings.Cut(string(text), "\ngo_memstats_"+name+"_bytes ")
 		value, _, _ := strings.Cut(after, "\n")
-		if m[name], err = strconv.ParseFloat(value, 64); err != nil {
-			return nil, fmt.Errorf("/metrics does not tell go_memstats_%s_bytes", name)
+		if v[name], err = strconv.ParseFloat(value, 64); err != nil {
+			s.Fatalf("/metrics does not tell go_memstats_%s_bytes", name)
 		}
 	}
-	u, err := bench.UsageOf(s.cmd.Process.Pid)
-	m["rss"] = float64(u.RSS)
-	return m, err
+	return v
 }
 
 // split says what the growth of a process is made of, for each connection. The
 // heap's live bytes are a part of it only: objects sit in pages, pages wait to
 // be used again.
-func split(connections int, before, after memory) values {
-	grew := func(name string) float64 { return (after[name] - before[name]) / float64(connections) }
+func split(connections float64, grew values) values {
 	v := values{
-		"resident": grew("rss"),
-		"live":     grew("heap_alloc"), // objects, those included that the next collection finds dead
-		"slack":    grew("heap_inuse") - grew("heap_alloc"),
-		"spare":    grew("heap_idle") - grew("heap_released"),
-		"stacks":   grew("stack_inuse"),
-		"runtime":  grew("mspan_inuse") + grew("gc_sys") + grew("buck_hash_sys") + grew("other_sys"),
+		"resident": grew["rss"],
+		"live":     grew["heap_alloc"], // objects, those included that the next collection finds dead
+		"slack":    grew["heap_inuse"] - grew["heap_alloc"],
+		"spare":    grew["heap_idle"] - grew["heap_released"],
+		"stacks":   grew["stack_inuse"],
+		"runtime":  grew["mspan_inuse"] + grew["gc_sys"] + grew["buck_hash_sys"] + grew["other_sys"],
 	}
 	// What is left: rounding, and pages of the program.
 	v["else"] = v["resident"] - v["live"] - v["slack"] - v["spare"] - v["stacks"] - v["runtime"]
+	for name := range v {
+		v[name] /= connections
+	}
 	return v
 }
 

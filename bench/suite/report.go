@@ -92,12 +92,22 @@ func (s spread) TooMuch() bool { return s.Median > 100*tooMuch }
 type row struct {
 	Target, Title string
 	First         bool // of its load
-	load          string
-	rounds        []values
-	others        []row // the rows of its table
+	table, load   string
+	rounds        []values // none: it was not measured
+	all           *figures
 }
 
-// Of are the rows of a table that were measured, or those of one of its loads,
+func (f *figures) row(table, load, target string) row {
+	r := row{Target: target, table: table, load: load, all: f}
+	for _, one := range f.Figures {
+		if one.Table == table && one.Load == load && one.Target == target {
+			r.rounds = append(r.rounds, one.Values)
+		}
+	}
+	return r
+}
+
+// Of are the rows of a table that were measured, or those of some of its loads,
 // in the order of parts.
 func (f *figures) Of(table string, loads ...string) (all []row) {
 	for _, p := range parts {
@@ -107,23 +117,11 @@ func (f *figures) Of(table string, loads ...string) (all []row) {
 			}
 			first := true
 			for _, t := range l.on() {
-				r := row{Target: t.name, Title: l.Title, First: first, load: l.Name, rounds: f.rounds(l, t)}
-				if len(r.rounds) > 0 {
+				r := f.row(table, l.Name, t.name)
+				if r.Title, r.First = l.Title, first; len(r.rounds) > 0 {
 					all, first = append(all, r), false
 				}
 			}
-		}
-	}
-	for i := range all {
-		all[i].others = all
-	}
-	return all
-}
-
-func (f *figures) rounds(l load, t target) (all []values) {
-	for _, one := range f.Figures {
-		if one.is(l, t) {
-			all = append(all, one.Values)
 		}
 	}
 	return all
@@ -152,17 +150,6 @@ func (r row) of(value string) spread {
 	return spreadOf(all)
 }
 
-// beside is another target under the same load; without rounds when it was not
-// measured.
-func (r row) beside(load, target string) row {
-	for _, other := range r.others {
-		if other.load == load && other.Target == target {
-			return other
-		}
-	}
-	return row{}
-}
-
 // As writes the median of a value.
 func (r row) As(verb, value string) string { return fmt.Sprintf(verb, r.of(value).Median) }
 
@@ -178,17 +165,13 @@ func (r row) Spread(value string) string {
 
 // To writes a value as a ratio to that of another target.
 func (r row) To(target, value string) string {
-	return ratio(r.of(value).Median, r.beside(r.load, target).of(value).Median)
+	return ratio(r.of(value).Median, r.all.row(r.table, r.load, target).of(value).Median)
 }
 
 // ToIdleFloor compares one connection's part: the floor holds one number only.
 func (r row) ToIdleFloor() string {
-	each := func(r row) float64 { return r.of("hold_percent").Median / r.of("connections").Median }
-	floor := r.beside(idleLoad, "floor")
-	if len(floor.rounds) == 0 {
-		return ratio(1, 0)
-	}
-	return ratio(each(r), each(floor))
+	each := func(r row) float64 { return r.of("hold_percent").Median / max(r.of("connections").Median, 1) }
+	return ratio(each(r), each(r.all.row(r.table, idleLoad, "floor")))
 }
 
 // Faults counts over all rounds.

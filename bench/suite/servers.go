@@ -3,18 +3,18 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
+	"testing"
 	"time"
 
 	"magpie/internal/bench"
+	"magpie/test/kit"
+	"magpie/test/kit/redistest"
 )
 
 // binary is the Magpie under measurement.
@@ -35,7 +35,7 @@ type setup struct {
 }
 
 func magpie(addr string, s setup) []string {
-	args := []string{binary, "serve", "--addr", addr, "--log-level", "error", "--drain-timeout", "1s"}
+	args := []string{binary, "serve", "--addr", addr, "--log-level", "error"}
 	if s.redis != "" {
 		args = append(args, "--redis", s.redis, "--rules", `[{match: "off:*", log: off}]`)
 	}
@@ -82,106 +82,110 @@ var (
 
 func (t target) isMagpie() bool { return strings.HasPrefix(t.name, "Magpie") }
 
-// server is one process under measurement. The kernel ends it with ours: the
-// thread that starts it is main's, which lives as long as the process.
-type server struct {
-	addr string
-	cmd  *exec.Cmd
-}
-
-// patience bounds a server's start and its end.
-const patience = 15 * time.Second
-
-// site is all that runs for one load.
+// site is all that runs for one load. Package kit takes it for a test: it ends
+// its processes with it, and what fails ends what runs in it.
 type site struct {
-	redis   []*server
-	nodes   []*server
-	servers []*server // all of them, in the order in which they were started
-	dir     string    // for their files
-	load    *bench.Load
+	testing.TB // nil: its other methods are not called
+	ends       []func()
+
+	setup    setup
+	redis    []*redistest.Server
+	nodes    []*node
+	load     *bench.Load
+	byMemory *bench.Target // where the first node is asked what its memory is made of; nil: nowhere
 }
 
-// start runs a program that listens on addr and waits until it does.
-func (s *site) start(addr string, command ...string) (*server, error) {
-	var out bytes.Buffer
-	one := &server{addr, exec.Command(command[0], command[1:]...)}
-	one.cmd.Stdout, one.cmd.Stderr = &out, &out
-	one.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := one.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", command[0], err)
+// node is one process under measurement.
+type node struct {
+	*kit.Process
+	addr string
+}
+
+// failure is what a site ends with before its time.
+type failure struct{ error }
+
+// onSite calls f, ends what f started on the site, and returns what failed.
+func onSite(f func(s *site)) (err error) {
+	s := new(site)
+	defer func() {
+		switch failed := recover().(type) {
+		case nil:
+		case failure:
+			err = failed.error
+		default:
+			panic(failed)
+		}
+	}()
+	defer func() {
+		for _, end := range slices.Backward(s.ends) {
+			end()
+		}
+	}()
+	f(s)
+	return nil
+}
+
+func (s *site) Helper()                           {}
+func (s *site) Cleanup(end func())                { s.ends = append(s.ends, end) }
+func (s *site) Fatalf(format string, args ...any) { s.must(fmt.Errorf(format, args...)) }
+func (s *site) Fatal(args ...any)                 { s.Fatalf("%s", fmt.Sprint(args...)) }
+
+// must ends what runs on the site when err is an error.
+func (s *site) must(err error) {
+	if err != nil {
+		panic(failure{err})
 	}
-	s.servers = append(s.servers, one)
-	err := waitUntil("it listens on "+addr, func() bool {
+}
+
+func (s *site) TempDir() string {
+	dir, err := os.MkdirTemp("", "magpie-bench-")
+	s.must(err)
+	s.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// start starts the redis-servers of a load, more than one of them as a cluster,
+// and the nodes of a target on them.
+func (s *site) start(l load, t target) {
+	s.setup = l.setup()
+	if l.TLS {
+		dir := s.TempDir()
+		s.setup.cert, s.setup.key = dir+"/cert.pem", dir+"/key.pem"
+		s.must(certify(s.setup.cert, s.setup.key))
+	}
+	switch l.Redis {
+	case 0:
+	case 1:
+		s.redis = append(s.redis, redistest.Start(s))
+		s.setup.redis = s.redis[0].URL
+	default:
+		cluster := redistest.StartCluster(s, l.Redis)
+		s.redis, s.setup.redis = cluster.Masters, cluster.URL
+		for _, one := range s.redis { // tests want to see a failure soon; this is what Redis does by itself
+			one.Do("CONFIG", "SET", "cluster-node-timeout", "15000")
+		}
+	}
+	for range max(l.Nodes, 1) {
+		s.startNode(t)
+	}
+}
+
+// startNode starts a node and waits until it listens.
+func (s *site) startNode(t target) {
+	addr := kit.FreeAddr(s)
+	words := t.command(addr, s.setup)
+	n := &node{kit.Run(s, exec.Command(words[0], words[1:]...)), addr}
+	kit.Eventually(s, words[0]+" listens", func() bool {
+		if n.Ended() {
+			s.Fatalf("%s ended:\n%s", words[0], n.Output())
+		}
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
 			conn.Close()
 		}
 		return err == nil
 	})
-	if err != nil {
-		one.stop()
-		return nil, fmt.Errorf("%s: %w:\n%s", command[0], err, &out)
-	}
-	return one, nil
-}
-
-// waitUntil returns when something is so, or with an error after patience.
-func waitUntil(what string, isSo func() bool) error {
-	for end := time.Now().Add(patience); !isSo(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			return fmt.Errorf("waited %s in vain until %s", patience, what)
-		}
-	}
-	return nil
-}
-
-// stop ends the process, by force when it does not end by itself.
-func (s *server) stop() {
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	force := time.AfterFunc(patience, func() { s.cmd.Process.Kill() })
-	s.cmd.Wait()
-	force.Stop()
-}
-
-func (s *site) stop() {
-	for _, one := range slices.Backward(s.servers) {
-		one.stop()
-	}
-	os.RemoveAll(s.dir)
-}
-
-// newSite starts so many redis-servers, more than one of them as a cluster,
-// and so many nodes of a target on them.
-func newSite(t target, redis, nodes int, w setup, secure bool) (s *site, err error) {
-	s = new(site)
-	defer func() {
-		if err != nil {
-			s.stop()
-		}
-	}()
-	if s.dir, err = os.MkdirTemp("", "magpie-bench-"); err != nil {
-		return s, err
-	}
-	if secure {
-		w.cert, w.key = s.dir+"/cert.pem", s.dir+"/key.pem"
-		if err = certify(w.cert, w.key); err != nil {
-			return s, err
-		}
-	}
-	if redis > 0 {
-		if w.redis, err = s.startRedis(redis); err != nil {
-			return s, err
-		}
-	}
-	for range nodes {
-		addr := freeAddr()
-		node, err := s.start(addr, t.command(addr, w)...)
-		if err != nil {
-			return s, err
-		}
-		s.nodes = append(s.nodes, node)
-	}
-	return s, nil
+	s.nodes = append(s.nodes, n)
 }
 
 // certify writes a certificate for 127.0.0.1 that signs itself, and its key, on
@@ -195,54 +199,13 @@ func certify(cert, key string) error {
 	return nil
 }
 
-// startRedis starts redis-servers that write nothing to disk, and returns
-// their URL.
-func (s *site) startRedis(count int) (string, error) {
-	var addrs []string
-	for i := range count {
-		addr := freeAddr()
-		args := []string{"redis-server", "--port", port(addr), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no"}
-		if count > 1 {
-			args = append(args, "--cluster-enabled", "yes", "--cluster-port", port(freeAddr()), "--cluster-config-file", fmt.Sprintf("nodes-%d.conf", i))
-		}
-		one, err := s.start(addr, args...)
-		if err != nil {
-			return "", err
-		}
-		s.redis, addrs = append(s.redis, one), append(addrs, addr)
-	}
-	if count == 1 {
-		return "redis://" + addrs[0], nil
-	}
-	create := append([]string{"--cluster", "create"}, addrs...)
-	if out, err := exec.Command("redis-cli", append(create, "--cluster-yes")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("redis-cli --cluster create: %w: %s", err, out)
-	}
-	return "redis+cluster://" + strings.Join(addrs, ","), waitUntil("all masters of the cluster know all slots", func() bool {
-		return !slices.ContainsFunc(s.redis, func(one *server) bool { return !strings.Contains(one.ask("CLUSTER", "INFO"), "cluster_state:ok") })
+// owner is the redis-server that has a channel.
+func (s *site) owner(channel string) *redistest.Server {
+	i := slices.IndexFunc(s.redis, func(one *redistest.Server) bool {
+		_, err := one.Try("EXISTS", channel) // others answer MOVED
+		return err == nil
 	})
-}
-
-// owner is the redis-server that has a channel: redis-cli gives each the same
-// share of the slots, in order.
-func (s *site) owner(channel string) *server {
-	slot, _ := strconv.Atoi(strings.TrimSpace(s.redis[0].ask("CLUSTER", "KEYSLOT", channel)))
-	return s.redis[slot*len(s.redis)/16384]
-}
-
-// ask returns what a redis-server answers to a command.
-func (s *server) ask(words ...string) string {
-	out, _ := exec.Command("redis-cli", append([]string{"-p", port(s.addr)}, words...)...).Output()
-	return string(out)
-}
-
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "127.0.0.1:0" // the server says what is wrong
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return s.redis[i]
 }
 
 func port(addr string) string {
