@@ -78,7 +78,6 @@ bench: build
 	bench/deps
 	cc -O2 -o bin/bench-floor bench/floor/floor.c
 	cd bench/peer && $(GO) build -o ../../bin/bench-peer .
-	cd bench/plot && $(GO) build -o ../../bin/bench-plot .
 	$(GO) build -o bin/bench-suite ./bench/suite
 	bin/bench-suite -rounds $(BENCH_ROUNDS) -go $(GO) -doc docs/performance.md $(BENCH_FLAGS)
 

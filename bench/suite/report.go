@@ -3,7 +3,8 @@
 package main
 
 import (
-	_ "embed"
+	"bytes"
+	"embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,15 +19,18 @@ const (
 	tablesEnd   = "<!-- end of figures -->"
 )
 
-//go:embed page.tmpl
-var pageText string
+//go:embed *.tmpl
+var templates embed.FS
 
 // page is the template of all tables, over figures; it leaves out what was not
-// measured.
-var page = template.Must(template.New("page").Parse(pageText))
+// measured. curveLines is what gnuplot draws.
+var (
+	page       = template.Must(template.ParseFS(templates, "page.tmpl"))
+	curveLines = template.Must(template.ParseFS(templates, "curves.gp.tmpl"))
+)
 
-// report prints the tables, puts them on the page of -doc, and has the plots
-// drawn: by a program of its own, so that its modules are none of Magpie's.
+// report prints the tables, puts them on the page of -doc, and has the curves
+// drawn.
 func report(o options, f *figures) error {
 	var b strings.Builder
 	if err := page.Execute(&b, f); err != nil {
@@ -51,8 +55,13 @@ func report(o options, f *figures) error {
 	if len(f.Of("rates")) == 0 {
 		return nil
 	}
-	if out, err := exec.Command("bin/bench-plot", o.out, "docs/img/performance-").CombinedOutput(); err != nil {
-		return fmt.Errorf("bench-plot: %w: %s", err, out)
+	cmd, script := exec.Command("gnuplot"), new(bytes.Buffer)
+	if err := curveLines.Execute(script, f); err != nil {
+		return err
+	}
+	cmd.Stdin = script
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("gnuplot: %w: %s", err, out)
 	}
 	return nil
 }
