@@ -205,3 +205,36 @@ func TestAPlainPublishThatIsNotAdmitted(t *testing.T) {
 		t.Errorf("%d messages", len(list))
 	}
 }
+
+// A channel that went to another master is left here as nobody's: its plain
+// messages are not taken from that moment on, who waits for it is sent there,
+// and the appender, which goes on with it, is not told that it was left.
+func TestAChannelThatMovedIsNotLeft(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.subscribe("chat")
+	c := n.home("chat")
+	c.mu.Lock()
+	live := c.channels["chat"].live
+	c.evictLocked("chat", c.channels["chat"])
+	c.mu.Unlock()
+	if c.takes("chat") {
+		t.Error("a plain message is taken")
+	}
+	if err := c.waitOn(t.Context(), live); err != errMoved {
+		t.Errorf("who waits: %v", err)
+	}
+	eventually(t, "the names are left", 5*time.Second, func() bool {
+		return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") == "chat\n0\nmagpie:{chat}:live\n0"
+	})
+	c.adopt([]string{"chat"}, time.Hour)
+	eventually(t, "it is here again", 5*time.Second, func() bool {
+		return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") == "chat\n1\nmagpie:{chat}:live\n1"
+	})
+	if c.takes("chat") {
+		t.Error("a plain message is taken that the old master has delivered, too")
+	}
+	if n.plain.noted("left chat") {
+		t.Error("the appender was told that the channel is left")
+	}
+}
