@@ -62,7 +62,7 @@ async function start(): Promise<void> {
   render(<AppProvider value={{ app, facts }}>{facts.bellOnly ? <BellPage /> : <Page />}</AppProvider>, document.getElementById("app")!);
   host?.follow(app);
   await app.start(given);
-  if (!facts.embedded) registerWorker();
+  if (!facts.embedded) void registerWorker();
 }
 
 function networkChanged(app: App, online: boolean): void {

@@ -1,14 +1,24 @@
 // Registers the service worker, so that a reload without a network still shows
 // the page. The page's policy allows this one script address.
 
+import { browserClock } from "./client/clock.ts";
+import { within } from "./client/deadline.ts";
+
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): unknown };
 }
 
 const worker = "/sw.js";
 
-export function registerWorker(): void {
+const registerTime = 10_000; // milliseconds
+
+/** The page works without the worker: what the browser says to it changes nothing. */
+export async function registerWorker(): Promise<void> {
   if (!("serviceWorker" in navigator)) return; // the page is not secure
+  await within(browserClock, registerTime, undefined, () => navigator.serviceWorker.register(workerURL(), { scope: "/" }));
+}
+
+function workerURL(): string {
   const types = (window as { trustedTypes?: TrustedTypes }).trustedTypes;
   const url = types?.createPolicy("magpie", {
     createScriptURL: (asked) => {
@@ -16,5 +26,5 @@ export function registerWorker(): void {
       return asked;
     },
   }).createScriptURL(worker) ?? worker;
-  navigator.serviceWorker.register(url as string, { scope: "/" }).catch(() => { /* the page works without it */ });
+  return url as string;
 }

@@ -110,7 +110,7 @@ export class App {
     const token = await this.#firstToken(given);
     this.#started = true;
     for (const room of this.rooms.value.values()) this.#open(room);
-    await this.#adoptOutboxes();
+    void this.#adoptOutboxes();
     // A page that is reloaded may still hold its id while the new one starts.
     this.options.clock.after(closingTime, () => void this.#adoptOutboxes());
     if (this.identity.locked.value === "") this.connection.connect(token);

@@ -55,6 +55,7 @@ export class RoomControl {
   #cancelDetails: (() => void) | null = null;
   #keys = 0; // of messages without a position
   #filling = false;
+  #reading: Promise<void> | null = null; // the first page
   #oldest: Position | null = null; // the first entry of the log that was read
 
   constructor(readonly name: string, mark: Position | null, private readonly options: RoomOptions) {
@@ -134,7 +135,12 @@ export class RoomControl {
 
   #history(query: PageQuery): Promise<Page> { return this.options.api.history(this.channel, this.options.token(), query); }
 
-  async #firstPage(): Promise<void> {
+  // Who asks while the page is being read waits for the same page.
+  #firstPage(): Promise<void> {
+    return this.#reading ??= this.#readFirstPage().finally(() => { this.#reading = null; });
+  }
+
+  async #readFirstPage(): Promise<void> {
     if (this.room.value.loading) return;
     this.#set({ loading: true, error: null });
     await this.#page({ limit: pageSize, reverse: true }, (p) => {
@@ -145,6 +151,12 @@ export class RoomControl {
       // In a room that the reader has never opened nothing is unread.
       this.mark.value ??= { epoch: p.epoch, offset: p.offset };
     });
+    this.#readyIfLive(); // a retry may have come long after the channel went live
+  }
+
+  #readyIfLive(): void {
+    this.#flush();
+    if (this.live.value && this.room.value.loaded) this.options.ready(this);
   }
 
   async #page(query: PageQuery, take: (p: Page) => void): Promise<void> {
@@ -167,13 +179,11 @@ export class RoomControl {
     this.live.value = true;
     this.#presenceChanged();
     if (this.room.value.error === "forbidden") this.#set({ error: null });
-    if (!this.room.value.loaded || this.room.value.error === "history") {
-      await this.#firstPage();
-    } else if (position && (gap || (!recovered && this.#isBehind(position)))) {
-      await this.#fill();
-    }
-    this.#flush();
-    this.options.ready(this);
+    const isNew = !this.room.value.loaded || this.room.value.error === "history";
+    if (isNew) await this.#firstPage();
+    // The first page may be older than the subscription, too.
+    if (this.room.value.loaded && position && ((gap && !isNew) || (!recovered && this.#isBehind(position)))) await this.#fill();
+    this.#readyIfLive();
   }
 
   #isBehind(position: Position): boolean {

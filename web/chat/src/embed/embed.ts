@@ -45,7 +45,7 @@ function start(script: HTMLScriptElement): void {
 
 async function answer(frame: HTMLIFrameElement, origin: string): Promise<void> {
   const given = (window as { magpie?: Settings }).magpie?.token;
-  const token = typeof given === "function" ? await given() : (given ?? "");
+  const token = typeof given === "function" ? await Promise.resolve().then(given).catch(() => "") : (given ?? "");
   frame.contentWindow?.postMessage({ magpie: 1, type: "token", token }, origin);
 }
 

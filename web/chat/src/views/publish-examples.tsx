@@ -2,6 +2,8 @@
 
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
+import { browserClock } from "../client/clock.ts";
+import { within } from "../client/deadline.ts";
 import { t } from "../i18n/index.ts";
 import { channelOf } from "../state/names.ts";
 import { useAppContext } from "./context.ts";
@@ -59,17 +61,17 @@ function Example({ title, command, id, hint }: { title: string; command: string;
 }
 
 const shownFor = 2_000; // milliseconds
+const answerTime = 1_000; // milliseconds that the browser has to copy
 
 function Copy({ what, text }: { what: string; text: string }) {
   const state = useMemo(() => signal<"" | "done" | "failed">(""), []);
   const copy = async (button: HTMLElement) => {
-    try {
-      await navigator.clipboard.writeText(text); // exists only where the page is secure
-      state.value = "done";
-    } catch {
+    // The clipboard is there only where the page is secure.
+    const done = await within(browserClock, answerTime, false, () => navigator.clipboard.writeText(text).then(() => true));
+    state.value = done ? "done" : "failed";
+    if (!done) {
       const code = button.closest(".example")?.querySelector("code");
       if (code) getSelection()?.selectAllChildren(code);
-      state.value = "failed";
     }
     setTimeout(() => { state.value = ""; }, shownFor);
   };

@@ -22,11 +22,29 @@ test("JSON of another shape, or none at all, gives the fallback", () => {
   expect(store.get("made")).toBe('{"a":1}');
 });
 
-test("where storage is forbidden nothing is kept and nothing fails", () => {
+test("where storage is forbidden values live as long as the page", () => {
   const store = new Store(() => { throw new DOMException("denied", "SecurityError"); });
   store.set("a", "x");
+  store.set("b", "y");
+  expect([store.get("a"), store.getJSON("a", 1, (v): v is number => v !== null), store.names("")]).toEqual(["x", 1, ["a", "b"]]);
   store.set("a", null);
-  expect([store.get("a"), store.getJSON("a", 1, (v): v is number => v !== null), store.names("")]).toEqual([null, 1, []]);
+  expect([store.get("a"), store.names("")]).toEqual([null, ["b"]]);
+});
+
+test("where storage is full the new value counts, not the one that is stored", () => {
+  const stored: Record<string, string> = { "magpie.a": "old", "magpie.b": "kept" };
+  let isFull = true;
+  const storage = Object.defineProperties(stored, {
+    getItem: { value: (k: string) => stored[k] ?? null },
+    setItem: { value: (k: string, v: string) => { if (isFull) throw new DOMException("", "QuotaExceededError"); stored[k] = v; } },
+    removeItem: { value: (k: string) => { delete stored[k]; } },
+  }) as unknown as Storage;
+  const store = new Store(() => storage);
+  store.set("a", "new");
+  expect([store.get("a"), store.names("").sort()]).toEqual(["new", ["a", "b"]]);
+  isFull = false;
+  store.set("a", "newer");
+  expect([store.get("a"), stored["magpie.a"]]).toEqual(["newer", "newer"]);
 });
 
 test("only names with the prefix are the app's", () => {

@@ -63,6 +63,14 @@ test("the first visit makes a guest, opens the lobby and connects", async () => 
   expect([s.app.state.value, s.app.wasOnline.value]).toEqual([{ name: "online", client: "c1" }, true]);
 });
 
+test("a browser that does not say which tabs are closed does not hold up the connection", async () => {
+  const s = setup();
+  s.tabs.closed = () => new Promise(() => {});
+  void s.app.start("");
+  await microtasks();
+  expect(s.connection.calls).toEqual(["connect guest token"]);
+});
+
 test("while the server does not answer it is asked again: 0.5 s, doubled up to 10 s, less up to a half", async () => {
   for (const [chance, part] of [[0, 0.5], [1, 1]] as const) {
     const s = setup();

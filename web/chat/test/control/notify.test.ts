@@ -95,3 +95,42 @@ test("a machine without sound is no failure", () => {
   setup().notifier.playSound();
   expect(notes).toBe(0);
 });
+
+// Chromium on Android: the constructor throws, the service worker may.
+function onAndroid(ready: Promise<unknown>) {
+  vi.stubGlobal("Notification", class { static permission = "granted"; constructor() { throw new TypeError("Illegal constructor"); } });
+  const heard = { open: (_: unknown) => {} };
+  vi.stubGlobal("navigator", { serviceWorker: { ready, addEventListener: (_: string, f: (e: unknown) => void) => { heard.open = (data) => f({ data }); } } });
+  return heard;
+}
+
+test("where pages may show no notification the service worker does, and brings the reader back", async () => {
+  const shown: unknown[] = [];
+  const heard = onAndroid(Promise.resolve({ showNotification: async (...args: unknown[]) => { shown.push(args); } }));
+  const { notifier, clock } = setup();
+  let opened = 0;
+  notifier.show("t", "b", "room lobby", () => { opened++; });
+  await clock.advance(0);
+  expect(shown).toEqual([["t", { body: "b", tag: "room lobby" }]]);
+  for (const data of [{ opened: "room other" }, null, { opened: "room lobby" }]) heard.open(data);
+  expect(opened).toBe(1);
+});
+
+test("a service worker that never comes, or refuses, is no failure", async () => {
+  for (const ready of [new Promise(() => {}), Promise.reject(new Error("blocked")), Promise.resolve({ showNotification: () => { throw new TypeError("no"); } })]) {
+    onAndroid(ready);
+    const { notifier, clock } = setup();
+    notifier.show("t", "b", "tag", () => {});
+    await clock.advance(5_000);
+    expect(clock.waiting).toBe(0);
+  }
+});
+
+test("a question that is never answered ends, with what the browser then says", async () => {
+  const clock = new FakeClock();
+  vi.stubGlobal("Notification", { permission: "default", requestPermission: () => new Promise(() => {}) });
+  let answer = "";
+  void askPermission(clock).then((p) => { answer = p; });
+  await clock.advance(60_000);
+  expect(answer).toBe("default");
+});

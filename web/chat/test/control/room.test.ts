@@ -370,3 +370,48 @@ test("a closed room asks nothing, waits for nothing and has no presence", async 
   expect(w.clock.waiting).toBe(0);
   await expect(room.presence()).rejects.toThrow("not open");
 });
+
+test("a room that goes live before its first page is there is ready with the page", async () => {
+  const w = newWorld();
+  w.api.append("chat", { content: "one" });
+  let answer = () => {};
+  w.api.hold = new Promise((resolve) => { answer = resolve; });
+  const told: number[] = [];
+  const room = newRoom(w, "lobby", { ready: (r: RoomControl) => told.push(r.room.value.items.length) });
+  room.open(() => {});
+  await w.connection.subscribed("chat", at(1));
+  expect(told).toEqual([]);
+  answer();
+  await microtasks();
+  expect(told.at(-1)).toBe(1);
+});
+
+test("what was published between the first page and the subscription is read", async () => {
+  const w = newWorld();
+  w.api.append("chat", { content: "m1" });
+  const room = newRoom(w);
+  const old = await w.api.history("chat", "", { limit: 40, reverse: true });
+  const history = w.api.history.bind(w.api);
+  let answer = () => {};
+  w.api.history = () => new Promise((resolve) => { answer = () => resolve(old); });
+  room.open(() => {});
+  w.api.append("chat", { content: "m2" }); // behind the page, before the subscription
+  await w.connection.subscribed("chat", at(2));
+  w.api.history = history;
+  answer();
+  await microtasks();
+  expect(textsIn(room)).toEqual(["m1", "m2"]);
+});
+
+test("a first page that comes with a retry makes the room ready, too", async () => {
+  const w = newWorld();
+  w.api.error = new TypeError("no network");
+  let ready = 0;
+  const room = newRoom(w, "lobby", { ready: () => { ready++; } });
+  room.open(() => {});
+  await w.connection.subscribed("chat", at(0));
+  expect(ready).toBe(0);
+  w.api.error = null;
+  await w.clock.advance(10_000);
+  expect(ready).toBe(1);
+});

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { openTabs, type TabEnvironment } from "../../src/control/tabs.ts";
-import { memoryStore, microtasks } from "../fakes.ts";
+import { FakeClock, memoryStore, microtasks } from "../fakes.ts";
 
 type Callback = (lock: Lock | null) => unknown;
 
@@ -23,7 +23,7 @@ class FakeBrowser {
       locks: secure ? this.#locksOf(tab) : undefined, channel, hidden: () => tab.hidden,
       onVisibility: (f) => { tab.changed = f; }, onLeave: (f) => { tab.left = f; },
     };
-    const tabs = await openTabs(session, environment);
+    const tabs = await openTabs(session, new FakeClock(), environment);
     await microtasks();
     return {
       tabs, session,
@@ -114,4 +114,38 @@ test("on a page that is not secure there are no locks: each tab leads, and none 
   expect([a.tabs.isLeader(), b.tabs.isLeader()]).toEqual([true, true]);
   expect(await a.tabs.closed(["x"])).toEqual([]);
   expect(a.session.get("tab")).toBe(a.tabs.id);
+});
+
+// A browser that blocks storage blocks these, too, each in its own way.
+const never = () => new Promise<never>(() => {});
+const rejects = () => Promise.reject(new DOMException("denied", "SecurityError"));
+const throws = () => { throw new DOMException("denied", "SecurityError"); };
+const grants = (_: string, ...rest: unknown[]) => { void (rest.at(-1) as Callback)({ name: "", mode: "exclusive" }); return never(); };
+
+async function openedWith(locks: object) {
+  const clock = new FakeClock();
+  let tabs: Awaited<ReturnType<typeof openTabs>> | undefined;
+  const environment = { locks: locks as never, channel: undefined, hidden: () => true, onVisibility: () => {}, onLeave: () => {} };
+  void openTabs(memoryStore({ tab: "mine" }), clock, environment).then((t) => { tabs = t; });
+  await clock.advance(1_000);
+  return { clock, tabs: tabs! };
+}
+
+test.each([["never answer", never], ["reject", rejects], ["throw", throws]])("where locks %s a tab is alone, and not held up for more than a second", async (_, request) => {
+  const { tabs } = await openedWith({ request, query: never });
+  expect([tabs.id, tabs.isLeader(), tabs.anyVisible()]).toEqual(["mine", true, false]);
+  expect(await tabs.closed(["other"])).toEqual([]); // without its locks no tab is known to be closed
+});
+
+test.each([["never answers", never], ["rejects", rejects], ["throws", throws]])("where the list of locks %s no tab is taken for closed", async (_, query) => {
+  const { clock, tabs } = await openedWith({ request: grants, query });
+  let closed: string[] | undefined;
+  void tabs.closed(["other"]).then((ids) => { closed = ids; });
+  await clock.advance(1_000);
+  expect(closed).toEqual([]);
+});
+
+test.each([["rejects", rejects], ["throws", throws]])("where the lock of the leader %s this tab leads", async (_, refuse) => {
+  const request = (name: string, ...rest: unknown[]) => (name === "magpie-lead" ? refuse() : grants(name, ...rest));
+  expect((await openedWith({ request, query: never })).tabs.isLeader()).toBe(true);
 });
