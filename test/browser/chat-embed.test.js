@@ -1,33 +1,22 @@
 // The chat and the bell on somebody else's page.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { enter, say, shows } from "./support/app.js";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
-import { freePort, until } from "./support/process.js";
+import { until } from "./support/process.js";
+import { embedded, foreign } from "./support/sites.js";
 import { secret, sign } from "./support/token.js";
 
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser?.close());
 
-// A page of another origin, with a policy of its own.
-async function foreign(t, html) {
-  const port = await freePort();
-  const page = { html };
-  const server = createServer((_, answer) => answer.writeHead(200, { "Content-Type": "text/html" }).end(page.html));
-  await new Promise((resolve) => server.listen(port, "localhost", resolve));
-  t.after(() => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }));
-  return { url: `http://localhost:${port}`, page };
-}
-const scriptTag = (node, attributes) => `<!doctype html><title>shop</title><h1>A shop</h1><script src="${node.url}/embed.js" ${attributes} defer></script>`;
-
 test("a click opens the room in a frame; what is said there is said in the room", async (t) => {
-  const shop = await foreign(t, "");
+  const shop = await foreign(t);
   const node = await startMagpie(t, { env: { MAGPIE_ALLOWED_ORIGINS: shop.url } });
-  shop.page.html = scriptTag(node, 'data-room="support"');
+  shop.page.html = embedded(node.url, 'data-room="support"');
   const { page, problems } = await open(t, browser, shop.url);
   assert.equal(page.frames().length, 1); // nothing is loaded before the click
   await page.getByRole("button", { name: "Chat" }).click();
@@ -44,10 +33,10 @@ test("a click opens the room in a frame; what is said there is said in the room"
 });
 
 test("the host's user is the frame's user, by the host's token; the count shows on the button", async (t) => {
-  const shop = await foreign(t, "");
+  const shop = await foreign(t);
   const node = await startMagpie(t, { env: { MAGPIE_ALLOWED_ORIGINS: shop.url, MAGPIE_TOKEN_SECRET: secret } });
   const token = sign({ sub: "42", info: { name: "Ann of the shop" } });
-  shop.page.html = `<script>window.magpie = { token: () => Promise.resolve(${JSON.stringify(token)}) }</script>${scriptTag(node, 'data-room="support" data-label="Ask us"')}`;
+  shop.page.html = `<script>window.magpie = { token: () => Promise.resolve(${JSON.stringify(token)}) }</script>${embedded(node.url, 'data-room="support" data-label="Ask us"')}`;
   const { page } = await open(t, browser, shop.url);
   await page.getByRole("button", { name: "Ask us" }).click();
   const frame = page.frameLocator("iframe");
@@ -59,9 +48,9 @@ test("the host's user is the frame's user, by the host's token; the count shows 
 });
 
 test("a page that is not named may not frame it, nor give it a token", async (t) => {
-  const shop = await foreign(t, "");
+  const shop = await foreign(t);
   const node = await startMagpie(t);
-  shop.page.html = scriptTag(node, 'data-room="support"');
+  shop.page.html = embedded(node.url, 'data-room="support"');
   const { page } = await open(t, browser, shop.url);
   const refused = page.waitForEvent("console", (m) => /frame-ancestors/i.test(m.text()));
   await page.getByRole("button", { name: "Chat" }).click();

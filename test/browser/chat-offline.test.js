@@ -104,6 +104,28 @@ test("8: after a reload, what is in the log already is not sent again, however f
   assert.deepEqual((await inLog(node)).filter((text) => text === "it arrived"), ["it arrived"]);
 });
 
+test("8: what waits over a reload goes out when the history comes, however long it takes", async (t) => {
+  const node = await startMagpie(t);
+  const proxy = await startProxy(t, node.port);
+  const { page } = await enter(t, browser, proxy.url, { name: "Ann" });
+  await page.waitForFunction(async () => (await (await caches.open("magpie-1")).keys()).length >= 4);
+  proxy.cut();
+  await page.locator('#line:not([data-line="online"])').waitFor();
+  await say(page, "it waits");
+  let answer = () => {};
+  const held = new Promise((resolve) => { answer = resolve; });
+  await page.route("**/history/**", async (route) => {
+    await held;
+    await route.continue();
+  });
+  proxy.restore();
+  await page.reload();
+  await online(page); // before any page of history
+  answer();
+  await shows(page, ["it waits"]);
+  assert.deepEqual(await inLog(node), ["it waits"]);
+});
+
 test("8: what the server refuses stays with its writer, with the reason, and can be sent again or discarded", async (t) => {
   const node = await startMagpie(t);
   const { page } = await enter(t, browser, node.url, { name: "Ann" });

@@ -1,6 +1,10 @@
 // A real Chromium for the tests, and pages that report what went wrong in them.
 
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { prefer } from "./sites.js";
 
 const flags = [
   "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -14,6 +18,18 @@ export function launch() {
     headless: true,
     args: flags,
   });
+}
+
+/** Starts the browser with these preferences in a profile of its own, as a reader has set them; it ends with the test. */
+export async function launchWith(t, preferences) {
+  const profile = await mkdtemp(join(tmpdir(), "magpie-"));
+  await prefer(profile, preferences);
+  const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: true, args: flags, locale: "en-GB" });
+  t.after(async () => {
+    await context.close();
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 }); // it may still write when it says that it is closed
+  });
+  return context;
 }
 
 /**
