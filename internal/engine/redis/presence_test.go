@@ -71,3 +71,18 @@ func TestP4NoGhostsFromAnOlderSnapshot(t *testing.T) {
 	n.waitMembers("chat", "stays")
 	n.waitMembers("empty")
 }
+
+// P4: a node that closes takes its members with it at once, without waiting for
+// its lease to run out.
+func TestP4AClosedNodeIsGoneAtOnce(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, nil), startNode(t, server, nil)
+	a.join("chat", "s1")
+	b.waitMembers("chat", "s1")
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := b.Members(t.Context(), "chat"); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}

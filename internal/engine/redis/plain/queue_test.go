@@ -142,3 +142,67 @@ func TestAHolderThatIsCutGivesTheLeaseBack(t *testing.T) {
 		t.Errorf("%+v, %q waits, dropped %v", ops, q.letters(), dropped)
 	}
 }
+
+// An echo is of a plain PUBLISH, and not of one that this node has appended
+// itself: an equal payload that came later still waits.
+func TestAnEchoIsNotTakenForAnother(t *testing.T) {
+	a, _ := alone()
+	q := arrive(a, "aa")
+	a.Seen("chat", wire.Envelope{Kind: wire.KindMessage, Message: &message.Message{
+		Channel: "chat", Position: message.Position{Epoch: "e", Offset: 4}, Payload: []byte("a"), Via: message.ViaHTTP,
+	}})
+	q.own = message.Position{Epoch: "e", Offset: 5}
+	echo(a, 5, "a")
+	if got := q.letters(); got != "aa" {
+		t.Errorf("%q waits", got)
+	}
+	echo(a, 6, "a")
+	if got := q.letters(); got != "a" {
+		t.Errorf("%q waits", got)
+	}
+}
+
+// While another node holds the lease nobody asks for it, until an entry has
+// waited long; a notice that it was given back is asked after at once.
+func TestALeaseThatIsFreedIsTaken(t *testing.T) {
+	a, _ := alone()
+	q := arrive(a, "a")
+	now := q.entries[0].at
+	q.other, q.tried = true, now.Add(-leasePatience)
+	if ops, wait := a.planLocked(q, now, nil); len(ops) != 0 || wait != leasePatience {
+		t.Errorf("asked too early: %+v, %s", ops, wait)
+	}
+	a.Seen("chat", wire.Envelope{Kind: wire.KindRelease, Node: a.Node})
+	if ops, _ := a.planLocked(q, now, nil); len(ops) != 0 {
+		t.Errorf("its own notice: %+v", ops)
+	}
+	a.Seen("chat", wire.Envelope{Kind: wire.KindRelease, Node: "other"})
+	if ops, _ := a.planLocked(q, now, nil); len(ops) != 1 || ops[0].kind != opTake || ops[0].token != q.token {
+		t.Errorf("not asked for: %+v", ops)
+	}
+}
+
+// A channel that was left waits for its entries to be appended, and not for ever.
+func TestALeftChannelEnds(t *testing.T) {
+	a, _ := alone()
+	if a.Left("chat") {
+		t.Error("there is nothing to wait for")
+	}
+	q := arrive(a, "a")
+	if !a.Left("chat") {
+		t.Error("its entry is not waited for")
+	}
+	q.tried = q.used
+	if _, wait := a.planLocked(q, q.used.Add(leavePatience), nil); wait == 0 || len(q.entries) != 1 {
+		t.Error("it has ended too early")
+	}
+	q.role = follower
+	if _, wait := a.planLocked(q, q.used.Add(leavePatience+1), nil); wait == 0 && a.queues["chat"] != nil || len(q.entries) != 0 {
+		t.Errorf("it goes on: %d entries, %s", len(q.entries), wait)
+	}
+	a.Left("chat")
+	arrive(a, "b") // somebody listens again
+	if q := a.queues["chat"]; q == nil || q.leaving {
+		t.Error("a new entry does not keep the channel")
+	}
+}
