@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -11,15 +10,7 @@ import (
 	"magpie/internal/engine/redis"
 )
 
-// hints prints commands to try next, ready to paste. They are for a person:
-// where the log is JSON for a machine, standard output stays empty.
-func (c *command) hints(cfg *config.Config, addr string) {
-	if cfg.Log.Format == "json" || cfg.Log.Format == "auto" && !isTerminal(c.err) {
-		return
-	}
-	io.WriteString(c.out, hintText(cfg, addr))
-}
-
+// hintText is commands to try next, ready to paste.
 func hintText(cfg *config.Config, addr string) string {
 	base, query := localURL(cfg, addr), "?channel=chat"
 	var b strings.Builder

@@ -102,6 +102,9 @@ func (l *loader) finish() {
 	if c.from["outbox"] == "" {
 		c.Limits.Outbox = max(c.Limits.Outbox, 2*c.Limits.MaxPayload)
 	}
+	if c.from["drain_delay"] == "" && Loopback(c.Addr) {
+		c.Times.DrainDelay = 0 // there is no balancer in front
+	}
 	l.checkOutbox()
 	l.checkTLS()
 	l.readKeys()
