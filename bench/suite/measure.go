@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"log"
@@ -104,7 +105,7 @@ func (s *site) follow(l load, t target) values {
 		others = append(others, n.addr)
 	}
 	var err error
-	s.load, err = bench.NewLoad(p, others...)
+	s.load, err = bench.NewLoad(context.Background(), p, others...)
 	s.must(err)
 	s.Cleanup(s.load.Close)
 	if l.Poll != "" {

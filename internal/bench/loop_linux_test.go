@@ -67,7 +67,7 @@ func TestOneThreadIsForThisMachineOnly(t *testing.T) {
 		"http://127.0.0.1:80": true, "http://127.0.0.9:8080/base": true,
 		"http://192.0.2.1:80": false, "http://[::1]:80": false, "https://127.0.0.1:443": false, "http://localhost:80": false, "http://127.0.0.1": false,
 	} {
-		l, err := NewLoad(faultyPlan(url))
+		l, err := NewLoad(t.Context(), faultyPlan(url))
 		if err != nil {
 			t.Fatal(err)
 		}
