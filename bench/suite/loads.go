@@ -36,8 +36,6 @@ type load struct {
 	Resumable    bool
 	Hold         time.Duration
 	Memory, TLS  bool
-	Poll         string
-	Every        time.Duration
 
 	short bool
 }

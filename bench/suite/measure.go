@@ -108,9 +108,6 @@ func (s *site) follow(l load, t target) values {
 	s.load, err = bench.NewLoad(context.Background(), p, others...)
 	s.must(err)
 	s.Cleanup(s.load.Close)
-	if l.Poll != "" {
-		s.load.Poll(l.Poll, l.Every)
-	}
 	if l.Memory && t.isMagpie() {
 		s.byMemory = &p.Target
 	}
@@ -238,8 +235,9 @@ func (s *site) counters() values {
 		v[fmt.Sprint("redis", i)] = used(one.PID()).CPU.Seconds()
 	}
 	if s.load != nil {
+		r := s.load.Result()
 		down, up := s.load.Traffic()
-		v["down"], v["up"], v["requests"], v["pings"] = float64(down), float64(up), float64(s.load.Requests()), float64(s.load.Result().Pings)
+		v["down"], v["up"], v["requests"], v["pings"] = float64(down), float64(up), float64(r.Requests), float64(r.Pings)
 	}
 	if len(s.redis) > 0 {
 		answer := s.redis[0].Do("INFO", "stats")

@@ -45,7 +45,7 @@ type Load struct {
 	// Owned by the loop: its handlers, and the owner of the load outside of turn.
 	clients []*client
 	posters []*poster
-	polling *polling // nil: connections are subscriptions
+	polling polling
 	counts  Counts
 	lag     time.Duration
 	latency *hdrhistogram.Histogram
@@ -142,8 +142,8 @@ func (l *Load) until(ctx context.Context, phase string, count *int, patience tim
 			return errStalled
 		}
 		wait := min(next-now, lookEvery)
-		if l.polling != nil {
-			wait = min(wait, l.polling.ask()-now)
+		if l.plan.Poll != "" {
+			wait = min(wait, l.ask()-now)
 		}
 		if err := l.loop.turn(max(wait, 0)); err != nil {
 			return err
@@ -180,10 +180,10 @@ func (l *Load) Connect() error {
 func (l *Load) newHandler(n int) handler {
 	c := &client{load: l, channel: n % l.plan.Channels}
 	l.clients = append(l.clients, c)
-	if l.polling == nil {
+	if l.plan.Poll == "" {
 		return c
 	}
-	p := &poller{client: c, polling: l.polling}
+	p := &poller{client: c}
 	l.polling.pollers = append(l.polling.pollers, p)
 	return p
 }

@@ -10,6 +10,7 @@ import (
 type Counts struct {
 	Joined       int `json:"joined"`
 	Pings        int `json:"pings"`        // of the server, each answered
+	Requests     int `json:"-"`            // of clients that poll
 	Disconnected int `json:"disconnected"` // or never connected
 
 	Sent      int `json:"sent"`
