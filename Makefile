@@ -50,6 +50,7 @@ test-go:
 
 # The chat app's types and its pure parts.
 test-chat: web
+	scripts/npm-ci web/chat
 	cd web/chat && npm run --silent check && npm test --silent
 
 test-browser: build

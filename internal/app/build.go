@@ -94,7 +94,7 @@ func (a *App) shareGuestKey(ctx context.Context) error {
 }
 
 func newPages(cfg *config.Config) http.Handler {
-	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Version: build.Version(), MaxPayload: cfg.Limits.MaxPayload, Embedders: cfg.AllowedOrigins}
+	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Personal: cfg.Personal, Version: build.Version(), MaxPayload: cfg.Limits.MaxPayload, Embedders: cfg.AllowedOrigins}
 	if u, err := url.Parse(cfg.Redis); err == nil {
 		o.RedisAddr = u.Host // never the user or the password
 	}

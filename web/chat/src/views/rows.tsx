@@ -3,7 +3,7 @@
 import type { RoomControl } from "../control/room.ts";
 import { dayOf, t } from "../i18n/index.ts";
 import type { Room, PresenceNote } from "../state/room.ts";
-import { useAppContext } from "./context.ts";
+import { showsExamples, useAppContext } from "./context.ts";
 import { Lock } from "./icons.tsx";
 import { PublishExamples } from "./publish-examples.tsx";
 
@@ -43,13 +43,15 @@ function Skeleton() {
 }
 
 export function EmptyRoom({ room }: { room: Room }) {
-  const { facts } = useAppContext();
+  const context = useAppContext();
+  const { facts } = context;
+  const examples = showsExamples(context);
   return (
     <div class="empty" id="empty">
       <img src={facts.mark} alt="" width="64" height="64" />
       <h2>{t("empty.title")}</h2>
-      <p>{t("empty.text")}</p>
-      {!facts.embedded && <PublishExamples room={room.name} compact />}
+      <p>{t(examples ? "empty.commands" : "empty.text")}</p>
+      {examples && <PublishExamples room={room.name} compact />}
     </div>
   );
 }
