@@ -100,7 +100,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{cfg: c}
 	e.life.ctx, e.life.end = context.WithCancel(context.Background())
 	e.env = script.Env{
-		Names: names.Names{Prefix: c.Prefix, Sharded: target.Cluster}, Node: instance(c.Node),
+		Names: names.Names{Prefix: c.Prefix, DB: target.Option.SelectDB, Sharded: target.Cluster}, Node: instance(c.Node),
 		Rules: c.Rules, MaxPayload: c.MaxPayload, IdempotencyWindow: c.IdempotencyWindow, Log: c.Log,
 	}
 	e.env.Redis = topology.New(target, c.Prefix+":"+e.env.Node, c.Log)
@@ -179,7 +179,9 @@ func (e *Engine) start(ctx context.Context) error {
 	if err := e.env.Redis.Connect(ctx); err != nil {
 		return err
 	}
-	e.library.Load(ctx, false)
+	if err := e.library.Load(ctx, false); err != nil {
+		return err
+	}
 	e.subscriptions.Follow(topology.Change{Masters: e.env.Redis.Topology.Masters()})
 	for _, loop := range []func(context.Context){
 		e.plain.Run, e.presence.Run, e.presence.Renew, e.library.Run, e.upkeep,

@@ -9,7 +9,6 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/log"
-	"magpie/internal/engine/redis/names"
 )
 
 var errNoConfirmation = errors.New("no confirmation yet")
@@ -187,7 +186,7 @@ func (c *connection) leavePlain(ctx context.Context) {
 	c.mu.Lock()
 	var plain []*name
 	for _, n := range c.names {
-		if n.plain || n.pattern && !names.IsLive(n.text) {
+		if n.plain || n.pattern && !c.Names.IsLive(n.text) {
 			c.unwantLocked(n)
 			plain = append(plain, n)
 		}
