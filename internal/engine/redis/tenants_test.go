@@ -107,10 +107,11 @@ func TestFcallKeepsToItsDatabase(t *testing.T) {
 		t.Errorf("database 2 has %s keys", got)
 	}
 	server.Do("FLUSHALL")
-	eventually(t, "FCALL is back in both databases", 5*time.Second, func() bool {
-		return strings.HasPrefix(inDatabase(t, server, 0, "FCALL", "magpie_publish", "1", "chat", "x"), "1\n") &&
-			strings.HasPrefix(inDatabase(t, server, 1, "FCALL", "magpie_publish", "1", "chat", "x"), "1\n")
-	})
+	for db := range 2 {
+		eventually(t, "FCALL is back", 5*time.Second, func() bool {
+			return !strings.Contains(inDatabase(t, server, db, "FCALL", "magpie_publish", "1", "chat", "x"), "no Magpie")
+		})
+	}
 }
 
 // Prefixes are more than names of functions: of two that would have the same
