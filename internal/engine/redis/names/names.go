@@ -16,7 +16,8 @@ import (
 //
 // All but that of Rejected have braces, which no prefix and no channel name has:
 // PREFIX:{CHANNEL}:WHAT is of one channel, PREFIX:{}:WHAT of all of them. So no
-// client's channel, and no plain name, is mistaken for one of ours.
+// client's channel, and no plain name, is mistaken for one of ours. It has a method
+// for each name, and is large because there are many.
 type Names struct {
 	Prefix string
 	// DB is the number of the database.
