@@ -35,7 +35,7 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 	if c.engine, err = newEngine(cfg, log, m); err != nil {
 		return c, err
 	}
-	if c.auth, err = newAuthorizer(cfg, log); err != nil {
+	if c.auth, err = NewAuthorizer(cfg, log); err != nil {
 		return c, err
 	}
 	limits := limitsOf(cfg)
@@ -62,7 +62,9 @@ func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine
 	})
 }
 
-func newAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, error) {
+// NewAuthorizer returns what checks tokens and keys by the settings. Close ends
+// the fetches of key sets that it starts; log, which may be nil, hears of them.
+func NewAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, error) {
 	c := auth.Config{
 		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
 		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer,

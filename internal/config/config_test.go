@@ -114,8 +114,7 @@ func TestFewerThan60Settings(t *testing.T) {
 		t.Fatalf("%d settings", len(settings))
 	}
 	seen := make(map[string]bool)
-	for i := range settings {
-		s := &settings[i]
+	for _, s := range settings {
 		for _, name := range []string{"key " + s.key, "flag " + s.flag(), "env " + s.env()} {
 			if seen[name] {
 				t.Errorf("%s is there twice", name)

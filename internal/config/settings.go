@@ -21,7 +21,7 @@ func (s *setting) env() string {
 }
 
 // settings is in the order in which the reference page shows them.
-var settings = []setting{
+var settings = []*setting{
 	{"addr", "localhost:8080", text(func(c *Config) *string { return &c.Addr }, checkAddr),
 		"Address to listen on, host:port. Use :8080 to be reached from other machines; port 0 asks the system for a free one."},
 	{"redis", "", one("URL", func(c *Config) *string { return &c.Redis }, anyText, RedactURL),
@@ -96,9 +96,9 @@ const DefaultPrefix = "magpie"
 const envPrefix = "MAGPIE_"
 
 func lookup(key string) *setting {
-	for i := range settings {
-		if settings[i].key == key {
-			return &settings[i]
+	for _, s := range settings {
+		if s.key == key {
+			return s
 		}
 	}
 	return nil
@@ -106,8 +106,8 @@ func lookup(key string) *setting {
 
 func names(of func(*setting) string) []string {
 	all := make([]string, len(settings))
-	for i := range settings {
-		all[i] = of(&settings[i])
+	for i, s := range settings {
+		all[i] = of(s)
 	}
 	return all
 }
