@@ -87,7 +87,7 @@ func (a *App) shareGuestKey(ctx context.Context) error {
 	}
 	fresh := make([]byte, 32)
 	rand.Read(fresh) // never fails (crypto/rand)
-	key, err := a.core.engine.Secret(ctx, "guest-key", fresh)
+	key, err := a.core.engine.Secret(ctx, "guest-key", fresh, a.core.auth.SetGuestKey)
 	if err != nil {
 		return fmt.Errorf("share the guests' key: %w", err)
 	}

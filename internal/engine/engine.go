@@ -231,6 +231,8 @@ type Outcome struct {
 type Secrets interface {
 	// Secret answers the secret of this name. When there is none yet, fresh
 	// becomes it; of several nodes that come at once one wins, and all get its
-	// secret. It lives as long as the engine's data.
-	Secret(ctx context.Context, name string, fresh []byte) ([]byte, error)
+	// secret. When the engine's data is lost, a node that has it puts it back.
+	// Should another node have been first, its secret holds, and changed is
+	// told; changed must not block. It may wait some seconds for another node.
+	Secret(ctx context.Context, name string, fresh []byte, changed func(secret []byte)) ([]byte, error)
 }

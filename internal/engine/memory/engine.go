@@ -195,7 +195,7 @@ func (e *Engine) Send(_ context.Context, node string, data []byte) (int, error) 
 }
 
 // Secret implements engine.Secrets.
-func (e *Engine) Secret(_ context.Context, name string, fresh []byte) ([]byte, error) {
+func (e *Engine) Secret(_ context.Context, name string, fresh []byte, _ func([]byte)) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {

@@ -18,7 +18,7 @@
 //
 // Its goroutines, which Start starts and Close ends and waits for: two for each
 // master (subscribe), the appender (plain), the writer and the lease of presence,
-// the keeper of the Redis Function (script), the upkeep (upkeep.go), one per
+// the keeper of the Redis Function (script), that of the secrets (secrets.go), the upkeep (upkeep.go), one per
 // ingested stream (ingest), and in a cluster who looks after the slots (topology).
 package redis
 
@@ -56,6 +56,7 @@ type Engine struct {
 	engine.Logs
 	engine.Live
 	engine.Presence
+	*secrets // set by New
 
 	// set by New
 	cfg     Config
@@ -106,6 +107,7 @@ func New(c Config) (*Engine, error) {
 	e.env.Redis = topology.New(target, c.Prefix+":"+e.env.Node, c.Log)
 	e.env.Scripts = script.New(e.env.Redis)
 	e.library = script.NewLibrary(e.env)
+	e.secrets = newSecrets(e.env)
 	return e, nil
 }
 
@@ -172,6 +174,7 @@ func (e *Engine) admitPlain(p engine.Publication) error {
 // may be gone, or old.
 func (e *Engine) rewound() {
 	e.library.Check()
+	e.secrets.check()
 	e.presence.Rewrite()
 }
 
@@ -184,7 +187,7 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 	e.subscriptions.Follow(topology.Change{Masters: e.env.Redis.Topology.Masters()})
 	for _, loop := range []func(context.Context){
-		e.plain.Run, e.presence.Run, e.presence.Renew, e.library.Run, e.upkeep,
+		e.plain.Run, e.presence.Run, e.presence.Renew, e.library.Run, e.secrets.run, e.upkeep,
 		func(ctx context.Context) { e.env.Redis.Topology.Run(ctx, e.subscriptions.Follow) },
 	} {
 		e.life.running.Go(func() { loop(e.life.ctx) })
