@@ -115,6 +115,19 @@ func TestALogThatNobodyReads(t *testing.T) {
 	}
 }
 
+// The same for a second signal, which has the server write an error.
+func TestASecondSignalBeforeALogThatNobodyReads(t *testing.T) {
+	_, stderr := pipe(t)
+	s := serveInto(t, nil, stderr, "--drain-delay", "1h")
+	s.logUntilDropped()
+	s.signal(syscall.SIGTERM)
+	kit.Eventually(t, "the server is not ready", func() bool { status, _ := s.Get("/readyz"); return status == 503 })
+	s.signal(syscall.SIGTERM)
+	if code := s.code(); code != 143 {
+		t.Errorf("ended with %d", code)
+	}
+}
+
 // When it is read again the lines that waited come, one says how many do not,
 // and the last ones of the process are there.
 func TestALogThatIsReadAgain(t *testing.T) {

@@ -33,7 +33,6 @@ func (a *App) newOverflow() *http.Server {
 		ReadTimeout:       overflowTime,
 		WriteTimeout:      2 * overflowTime,
 		MaxHeaderBytes:    maxHeader,
-		TLSConfig:         a.server.TLSConfig,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // no HTTP/2: one request, one answer
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		ConnState: func(_ net.Conn, state http.ConnState) {
@@ -41,6 +40,9 @@ func (a *App) newOverflow() *http.Server {
 				a.listener.Refill()
 			}
 		},
+	}
+	if a.cert != nil {
+		s.TLSConfig = a.cert.config() // its own: the library changes it for HTTP/2
 	}
 	s.SetKeepAlivesEnabled(false)
 	return s

@@ -67,7 +67,7 @@ var settings = []*setting{
 	{"write_timeout", "10s", duration(func(c *Config) *time.Duration { return &c.Times.WriteTimeout }, 100*time.Millisecond, time.Hour),
 		"A client that takes nothing for this long, while something waits for it, is disconnected."},
 	{"drain_delay", "5s", duration(func(c *Config) *time.Duration { return &c.Times.DrainDelay }, 0, time.Hour),
-		"How long a node that is told to stop goes on as before but for /readyz, which says no: balancers need this time to see it and send nobody any more. Then the port closes and drain_timeout begins. 0 where only this machine reaches the address and nothing else is given."},
+		"How long a node that is told to stop goes on as before but for /readyz, which says no: balancers need this time to see it and send nobody any more. Then the port closes and drain_timeout begins. On a loopback address it is 0 unless it is given."},
 	{"drain_timeout", "15s", duration(func(c *Config) *time.Duration { return &c.Times.DrainTimeout }, 0, time.Hour),
 		"How long a shutdown may take once the port is closed: clients are told to come back elsewhere, spread over this time."},
 	{"idempotency_window", "5m", duration(func(c *Config) *time.Duration { return &c.Times.IdempotencyWindow }, time.Second, 7*24*time.Hour),

@@ -102,23 +102,48 @@ func (l *Listener) Close() error {
 // it. A new descriptor has the lowest number that is free: its number says how
 // many are in use, at least.
 func (l *Listener) divert(c net.Conn) bool {
-	number, most := numberOf(c), l.limit()
-	reserve := min(max(leastReserve, min(mostReserve, most/8)), most/4)
-	if number < most-reserve {
-		if l.short && number < most-2*reserve {
-			l.short = false
-			l.log.Info("there are file descriptors again", "limit", most)
-		}
-		return false
+	most := l.limit()
+	r := roomAt(numberOf(c), most)
+	if r == plenty && l.short {
+		l.short = false
+		l.log.Info("there are file descriptors again", "limit", most)
 	}
-	l.begin()
-	if number >= most-reserve/2 {
+	switch r {
+	case plenty, enough:
+		return false
+	case little:
+		l.begin()
+		l.hand(c)
+	case none:
+		l.begin()
 		l.Refused.Add(1)
 		c.Close()
-		return true
 	}
-	l.hand(c)
 	return true
+}
+
+// room is what is left of the descriptors.
+type room int
+
+const (
+	plenty room = iota // as much again as the reserve, and more
+	enough
+	little // the half of the reserve that is for Overflow
+	none   // the half that is for the process itself
+)
+
+// roomAt is the room when a new descriptor has a number and there may be most.
+func roomAt(number, most int) room {
+	reserve := min(max(leastReserve, min(mostReserve, most/8)), most/4)
+	switch {
+	case number < most-2*reserve:
+		return plenty
+	case number < most-reserve:
+		return enough
+	case number < most-reserve/2:
+		return little
+	}
+	return none
 }
 
 // hand gives a connection to the server of Overflow.
