@@ -128,6 +128,21 @@ func TestASecondSignalBeforeALogThatNobodyReads(t *testing.T) {
 	}
 }
 
+// Nor does standard output hold up anything, as on a terminal that is stopped.
+func TestAStandardOutputThatTakesNothing(t *testing.T) {
+	_, stdout := pipe(t)
+	_ = stdout.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := stdout.Write(make([]byte, 4<<20)); err == nil {
+		t.Fatal("the pipe takes too much")
+	}
+	s := serveInto(t, stdout, nil, "--log-format", "text")
+	s.works(t)
+	s.signal(syscall.SIGTERM)
+	if code := s.code(); code != exitOK {
+		t.Errorf("ended with %d", code)
+	}
+}
+
 // When it is read again the lines that waited come, one says how many do not,
 // and the last ones of the process are there.
 func TestALogThatIsReadAgain(t *testing.T) {
