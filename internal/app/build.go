@@ -54,12 +54,17 @@ func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine
 	if cfg.Redis == "" {
 		return memory.New(memory.Config{Rules: cfg.Rules, IdempotencyWindow: cfg.Times.IdempotencyWindow}), nil
 	}
-	return redis.New(redis.Config{
+	e, err := redis.New(redis.Config{
 		URL: cfg.Redis, Prefix: cfg.Prefix, Node: cfg.Node, Rules: cfg.Rules,
 		MaxPayload: cfg.Limits.MaxPayload, IdempotencyWindow: cfg.Times.IdempotencyWindow,
 		Ingest: redis.Ingest{Streams: cfg.Ingest.Streams, Channels: cfg.Ingest.Channels},
 		Log:    log, Metrics: m.redis(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	m.redisEngine(e)
+	return e, nil
 }
 
 // NewAuthorizer returns what checks tokens and keys by the settings. Close ends

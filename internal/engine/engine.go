@@ -183,6 +183,10 @@ type Live interface {
 	// the page's Top reaches the sink, or a Recheck does (D3). Repeats are
 	// harmless. After an error the node listens as it did before.
 	Subscribe(ctx context.Context, channel string, q Query) (Page, error)
+	// Listening returns nil when what is published in a channel that Subscribe
+	// was called for reaches the sink. It waits for a subscription that was
+	// lost until ctx ends, and fails with the reason when one is refused (D12).
+	Listening(ctx context.Context, channel string) error
 	// Unsubscribe ends it, without waiting.
 	Unsubscribe(channel string)
 }

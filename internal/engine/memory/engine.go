@@ -89,6 +89,9 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
+// Listening implements engine.Live.
+func (e *Engine) Listening(context.Context, string) error { return e.Ready() }
+
 // Immediate implements engine.Publisher.
 func (e *Engine) Immediate() bool { return true }
 

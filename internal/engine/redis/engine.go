@@ -105,6 +105,7 @@ func New(c Config) (*Engine, error) {
 		Rules: c.Rules, MaxPayload: c.MaxPayload, IdempotencyWindow: c.IdempotencyWindow, Log: c.Log,
 	}
 	e.env.Redis = topology.New(target, c.Prefix+":"+e.env.Node, c.Log)
+	e.env.Redis.Refusals.Counted = c.Metrics.Refused
 	e.env.Scripts = script.New(e.env.Redis)
 	e.library = script.NewLibrary(e.env)
 	e.secrets = newSecrets(e.env)
@@ -202,6 +203,14 @@ func (e *Engine) start(ctx context.Context) error {
 // Ready implements engine.Engine. In a cluster every master must deliver, and
 // every slot must have one.
 func (e *Engine) Ready() error { return e.subscriptions.Ready() }
+
+// Unheard is how many channels this node listens to and does not hear now.
+func (e *Engine) Unheard() int {
+	if e.subscriptions == nil {
+		return 0 // not started
+	}
+	return e.subscriptions.Unheard()
+}
 
 // Close implements engine.Engine. Until ctx ends, and at most for a few
 // seconds, it first appends the plain PUBLISHes that only this node may hold

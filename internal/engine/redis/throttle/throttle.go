@@ -74,3 +74,40 @@ func (t *Throttle) End() string {
 	t.times = 0
 	return text
 }
+
+// Kinds are failures of several kinds, of which there are few. Its zero value is
+// ready. Its methods are safe for concurrent use.
+type Kinds struct {
+	mu   sync.Mutex // guards what follows
+	each map[string]*Throttle
+}
+
+// Of is the Throttle of one kind.
+func (k *Kinds) Of(kind string) *Throttle {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.each[kind]
+	if t == nil {
+		if k.each == nil {
+			k.each = map[string]*Throttle{}
+		}
+		t = &Throttle{}
+		k.each[kind] = t
+	}
+	return t
+}
+
+// End ends all that have begun, and returns what is to be said of each.
+func (k *Kinds) End() (ended map[string]string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for kind, t := range k.each {
+		if text := t.End(); text != "" {
+			if ended == nil {
+				ended = map[string]string{}
+			}
+			ended[kind] = text
+		}
+	}
+	return ended
+}
