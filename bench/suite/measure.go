@@ -43,7 +43,7 @@ func (p part) measure(o options, f *figures) error {
 				if err != nil {
 					return fmt.Errorf("%s: %w", l.key(t), err)
 				}
-				f.Figures = slices.DeleteFunc(f.Figures, func(old figure) bool { return turn == 1 && old.is(l, t) })
+				f.Figures = slices.DeleteFunc(f.Figures, func(old figure) bool { return turn == 1 && old.is(l.Table, l.Name, t.name) })
 				f.Figures = append(f.Figures, figure{l.Table, l.Name, t.name, turn, v})
 				log.Printf("%s, turn %d:%s", l.key(t), turn, v)
 			}
