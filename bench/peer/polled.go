@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,12 +48,13 @@ func (p *polled) publish(_ http.ResponseWriter, r *http.Request) {
 func (p *polled) answer(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	after, _ := strconv.Atoi(r.URL.Query().Get("after"))
 	messages, more := p.after(after)
-	if len(messages) == 0 {
+	if len(messages) == 0 && wait > 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), wait)
+		defer cancel()
 		select {
 		case <-more:
 			messages, _ = p.after(after)
-		case <-time.After(wait):
-		case <-r.Context().Done():
+		case <-ctx.Done():
 		}
 	}
 	body := fmt.Appendf(nil, "[%s]\n", bytes.Join(messages, []byte(",")))

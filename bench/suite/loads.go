@@ -36,6 +36,8 @@ type load struct {
 	Resumable    bool
 	Hold         time.Duration
 	Memory, TLS  bool
+	Poll         string
+	Every        time.Duration
 
 	short bool
 }
@@ -86,14 +88,13 @@ func (l load) turns(rounds int) (n int) {
 // setup is what its servers are started with. Two rounds of pings are in what
 // connections are held for.
 func (l load) setup() setup {
-	if !l.Resumable {
+	switch {
+	case !l.Resumable:
 		return setup{}
+	case l.short:
+		return setup{resumable: true, ping: 3 * time.Second}
 	}
-	ping := 25 * time.Second // as servers do by themselves
-	if l.short {
-		ping = 3 * time.Second
-	}
-	return setup{resumable: true, ping: ping}
+	return setup{resumable: true, ping: 25 * time.Second} // as servers do by themselves
 }
 
 // key is what -match is compared with.

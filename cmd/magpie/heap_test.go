@@ -23,7 +23,6 @@ import (
 
 	"magpie/internal/app"
 	"magpie/internal/config"
-	"magpie/internal/metrics"
 )
 
 // held is what a process holds at one moment: its heap by who allocated it,
@@ -163,7 +162,7 @@ func newTestServer(t testing.TB, secure bool) *testServer {
 		s.certify(cfg)
 	}
 	var err error
-	if s.app, err = app.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), new(metrics.Counter)); err != nil {
+	if s.app, err = app.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.app.Stop(context.Background()) })

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"magpie/internal/app"
 	"magpie/internal/auth"
 	"magpie/internal/config"
 )
@@ -37,7 +36,7 @@ func (c *command) tokenCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		a, err := app.NewAuthorizer(cfg, nil)
+		a, err := newAuthorizer(cfg)
 		if err != nil {
 			return err
 		}

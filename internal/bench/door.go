@@ -145,7 +145,15 @@ func (d centrifuge) read(message []byte) (saying, []byte) {
 }
 
 func (centrifuge) publish(dst []byte, channel string, id uint32, payload []byte) []byte {
-	return appendFrame(dst, opText, fmt.Appendf(nil, `{"id":%d,"publish":{"channel":"%s","data":%s}}`, id+2, channel, payload))
+	command := make([]byte, 0, 80+len(channel)+len(payload))
+	command = append(command, `{"id":`...)
+	command = strconv.AppendUint(command, uint64(id)+2, 10)
+	command = append(command, `,"publish":{"channel":"`...)
+	command = append(command, channel...)
+	command = append(command, `","data":`...)
+	command = append(command, payload...)
+	command = append(command, `}}`...)
+	return appendFrame(dst, opText, command)
 }
 
 // sse is GET /sse. It asks with HTTP/1.0, to which a body comes as it is

@@ -20,7 +20,8 @@ var referenceText string
 func Reference(w io.Writer) error {
 	var table, each strings.Builder
 	table.WriteString("| setting in the file | flag | environment | default | takes |\n|---|---|---|---|---|\n")
-	for _, s := range settings {
+	for i := range settings {
+		s := &settings[i]
 		def := "none"
 		if s.def != "" {
 			def = "`" + s.def + "`"

@@ -18,7 +18,8 @@ const hidden = "xxxxx"
 func (c *Config) Show(w io.Writer) error {
 	var b strings.Builder
 	group := ""
-	for _, s := range settings {
+	for i := range settings {
+		s := &settings[i]
 		key, indent := s.key, ""
 		if g, rest, ok := strings.Cut(s.key, "."); ok {
 			if g != group {

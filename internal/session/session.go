@@ -189,9 +189,7 @@ func (s *Session) Close(r fault.Reason) {
 	}
 	s.reason = r
 	subs := s.subs
-	if r != fault.ReasonClient {
-		s.subs = nil // else In holds for what the client sent before it went (D15)
-	}
+	s.subs = nil
 	s.dropQueueLocked()
 	if s.expiry != nil {
 		s.expiry.Stop()

@@ -51,7 +51,6 @@ type Metrics struct {
 	ProbeRoundTrip   func(time.Duration) // a probe came back
 	Ingested         func(result string) // an entry of a stream: published, rejected
 	PresenceRewrites func()              // this node's presence was written anew
-	Refused          func(reason string) // Redis refused a command or a subscription
 }
 
 // withDefaults has a func in every field.
@@ -61,7 +60,7 @@ func (m Metrics) withDefaults() Metrics {
 			*f = func() {}
 		}
 	}
-	for _, f := range []*func(string){&m.PlainDropped, &m.Ingested, &m.Refused} {
+	for _, f := range []*func(string){&m.PlainDropped, &m.Ingested} {
 		if *f == nil {
 			*f = func(string) {}
 		}

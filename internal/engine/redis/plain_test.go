@@ -226,6 +226,10 @@ func TestPlainUnderCutsDoublesNothing(t *testing.T) {
 		got := len(nodes[0].log("long"))
 		server.Do("CLIENT", "KILL", "TYPE", "pubsub")
 		eventually(t, "messages go on", 10*time.Second, func() bool { return len(nodes[0].log("long")) > got+50 })
+		eventually(t, "both nodes have caught up", 20*time.Second, func() bool {
+			a, b := nodes[0].plain.State("long"), nodes[1].plain.State("long")
+			return a.Waiting < 20 && b.Waiting < 20 && a.Holds != b.Holds
+		})
 	}
 	total := stop()
 	nodes[0].back()
@@ -397,4 +401,52 @@ func TestPlainFlood(t *testing.T) {
 	const total = 8000
 	server.Do("EVAL", fmt.Sprintf("for i = 0, %d do redis.call('PUBLISH', 'long', string.format('%%d', i)) end", total-1), "0")
 	wantExactly(t, n, "long", total)
+}
+
+// The holder dies as kill -9 does and is back before its lease has run out, with
+// a younger node beside it: what only the survivor received is appended, before
+// what the others received later.
+func TestPlainWhatOnlyTheSurvivorReceived(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, nil), startNode(t, server, nil)
+	a.subscribe("chat")
+	server.Do("PUBLISH", "chat", "0")
+	a.sink.Wait(t, "chat", 1)
+	b.subscribe("chat")
+	a.crash()
+	for i := 1; i < 20; i++ {
+		if got := server.Do("PUBLISH", "chat", strconv.Itoa(i)); got != "1" {
+			t.Fatalf("PUBLISH reached %s nodes", got)
+		}
+	}
+	for i := 20; i < 40; i += 10 {
+		startNode(t, server, nil).subscribe("chat")
+		for j := range 10 {
+			server.Do("PUBLISH", "chat", strconv.Itoa(i+j))
+		}
+	}
+	wantExactly(t, b, "chat", 40)
+}
+
+// What a node received and has not seen in the log when its subscription is cut
+// waits for its return, and is appended then, once.
+func TestPlainACutNodeAppendsWhatItReceived(t *testing.T) {
+	server := redistest.Start(t)
+	n, helper := startNode(t, server, nil), startNode(t, server, nil)
+	n.subscribe("chat")
+	server.Do("PUBLISH", "chat", "0")
+	n.sink.Wait(t, "chat", 1)
+	eventually(t, "its answer is here", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	server.Do("DEL", "magpie:{chat}:lease")
+	o := other{helper, "chat"}
+	o.take("t")
+	server.Do("PUBLISH", "chat", "1")
+	server.Do("PUBLISH", "chat", "2")
+	eventually(t, "they are in its queue", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 2 })
+	n.cutSubscriber(server)
+	o.append("t", 1, "1") // while n does not hear it
+	o.release()
+	eventually(t, "the queue is empty", 10*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	server.Do("PUBLISH", "chat", "3")
+	wantExactly(t, n, "chat", 4)
 }

@@ -41,7 +41,7 @@ func (o other) take(token string) {
 
 func (o other) release() {
 	of := o.n.env.Names.Of(o.ch)
-	o.n.env.Scripts.PlainRelease.Eval(o.n.t.Context(), o.n.env.Redis.Client(), []string{of.Lease()}, of.Live(), "other")
+	o.n.env.Scripts.PlainRelease.Eval(o.n.t.Context(), o.n.env.Redis.Client(), []string{of.Lease(), of.Meta()}, of.Live(), "other", "0")
 }
 
 // While another node holds the lease, nothing is appended here.

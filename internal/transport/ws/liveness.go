@@ -9,12 +9,8 @@ import "time"
 func (c *Conn) Tick(time.Time) time.Duration {
 	c.mu.Lock()
 	closing, paused := c.closing != nil, c.paused
-	busy := closing && c.closing.drain && (paused || c.inbox != nil)
 	c.mu.Unlock()
-	switch {
-	case busy:
-		return c.srv.cfg.CloseWait // what waits is bounded, and is being handled
-	case closing:
+	if closing {
 		c.drop()
 		return 0
 	}

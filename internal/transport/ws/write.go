@@ -67,11 +67,11 @@ func (c *Conn) Write(frames [][]byte) error {
 func (c *Conn) failWrite(err error) {
 	c.shut = true
 	c.token.Unlock()
+	r := fault.ReasonClient
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.abort(fault.ReasonSlow, err)
-		return
+		r = fault.ReasonSlow
 	}
-	c.endWrites(err)
+	c.abort(r, err)
 }
 
 // batch is one Write under way.

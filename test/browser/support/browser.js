@@ -12,12 +12,11 @@ const flags = [
 ];
 
 /** Starts the browser with a fresh profile. A missing Chromium fails the test. */
-export function launch(more = [], options = {}) {
+export function launch() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
-    args: [...flags, ...more],
-    ...options,
+    args: flags,
   });
 }
 

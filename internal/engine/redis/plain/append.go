@@ -20,11 +20,14 @@ const (
 // op is one thing that a batch asks Redis for. The order of the commands is the
 // order of the queues, and one connection keeps it.
 type op struct {
-	kind  opKind
-	queue *queue
-	entry *entry // opAppend
-	token string // opAppend, opTake
-	seq   uint64 // opAppend
+	kind   opKind
+	queue  *queue
+	entry  *entry        // opAppend
+	token  string        // opAppend, opTake
+	seq    uint64        // opAppend
+	words  string        // opTake: what is said of this node
+	age    time.Duration // opTake: of the oldest entry
+	missed bool          // opRelease: something may have been missed
 }
 
 type opKind int
@@ -35,28 +38,43 @@ const (
 	opRelease
 )
 
-// plan collects a batch. ended are channels that have nothing to wait for any
-// more; wait is how long nothing will be due if nobody kicks.
-func (a *Appender) plan(now time.Time) (ops []op, ended []string, wait time.Duration) {
+// batch is what is to be done next.
+type batch struct {
+	ops     []op
+	replays []*queue
+	ended   []string      // channels that have nothing to wait for any more
+	wait    time.Duration // how long nothing will be due if nobody kicks
+}
+
+// plan collects a batch.
+func (a *Appender) plan(now time.Time) (b batch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	wait = idleTime / 4
+	b.wait = idleTime / 4
 	for q := range a.active {
-		if len(ops) >= batchSize {
-			return ops, ended, 0
+		if len(b.ops) >= batchSize {
+			b.wait = 0
+			return b
 		}
 		if !q.leaving && a.Redis.Silence(q.channel) != nil {
-			wait = min(wait, leasePatience)
+			b.wait = min(b.wait, leasePatience)
 			continue // it must not hold up what lies on other masters
 		}
+		if q.unsure && q.role != holder && len(q.entries) > 0 {
+			left := q.replayDue(now)
+			if b.wait = min(b.wait, max(left, 0)); left <= 0 {
+				b.replays = append(b.replays, q)
+				continue
+			}
+		}
 		var due time.Duration
-		if ops, due = a.planLocked(q, now, ops); due == 0 {
-			ended = append(ended, q.channel)
+		if b.ops, due = a.planLocked(q, now, b.ops); due == 0 {
+			b.ended = append(b.ended, q.channel)
 			continue
 		}
-		wait = min(wait, due)
+		b.wait = min(b.wait, due)
 	}
-	return ops, ended, wait
+	return b
 }
 
 // planLocked plans one queue and returns when to look at it again; 0: it has
@@ -71,10 +89,10 @@ func (a *Appender) planLocked(q *queue, now time.Time, ops []op) ([]op, time.Dur
 		}
 		q.role = follower
 	}
-	if q.release && q.last == nil && (len(q.entries) == 0 || q.role == holder && !q.leaving) {
+	if q.release && q.last == nil && (len(q.entries) == 0 || !q.leaving) {
 		q.release = false
 		if q.token != "" {
-			return append(ops, op{kind: opRelease, queue: q}), idleTime
+			return append(ops, op{kind: opRelease, queue: q, missed: q.missed}), idleTime
 		}
 	}
 	if len(q.entries) == 0 {
@@ -118,14 +136,6 @@ func (a *Appender) perform(ctx context.Context, ops []op) {
 		return nil
 	})
 	a.loadMissing(ctx, replies)
-	if ch, err := a.apply(ops, replies, err); err != nil && a.lost.Allow() {
-		a.Log.Warn("cannot append plain PUBLISHes now; they wait", "channel", ch, "error", err)
-	}
-}
-
-// apply applies the answers to a batch; without any, err says why. It returns
-// one of the channels that were not appended to, and why.
-func (a *Appender) apply(ops []op, replies []rueidis.RedisResult, err error) (channel string, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, op := range ops {
@@ -135,21 +145,20 @@ func (a *Appender) apply(ops []op, replies []rueidis.RedisResult, err error) (ch
 			reply = script.Failed(err)
 		case op.kind == opTake:
 			reply = script.ReplyOf(replies[i], 2)
+		case op.kind == opRelease:
+			reply = script.Failed(replies[i].Error())
 		default:
 			reply = script.ReplyOf(replies[i], -1)
 		}
 		switch op.kind {
 		case opAppend:
-			if err := a.appendedLocked(op, reply); err != nil {
-				channel, failed = op.queue.channel, err
-			}
+			a.appendedLocked(op, reply)
 		case opTake:
 			a.takenLocked(op, reply)
 		case opRelease:
-			a.releasedLocked(op.queue)
+			a.releasedLocked(op.queue, reply)
 		}
 	}
-	return channel, failed
 }
 
 // loadMissing makes the scripts known again to a Redis that forgot them.
@@ -178,12 +187,20 @@ func (a *Appender) commands(ops []op) rueidis.Commands {
 				of.Live(), a.Node, size, age, op.entry.payload,
 				a.Node, op.token, strconv.FormatUint(op.seq, 10), script.Millis(leaseTime))
 		case opTake:
-			cmds[i] = a.Scripts.PlainTake.Call(b(), []string{of.Lease(), of.Meta()}, of.Live(), a.Node, op.token, script.Millis(leaseTime))
+			cmds[i] = a.Scripts.PlainTake.Call(b(), []string{of.Lease(), of.Meta()}, of.Live(), a.Node, op.token, script.Millis(leaseTime), op.words, script.Millis(op.age))
 		case opRelease:
-			cmds[i] = a.Scripts.PlainRelease.Call(b(), []string{of.Lease()}, of.Live(), a.Node)
+			cmds[i] = a.Scripts.PlainRelease.Call(b(), []string{of.Lease(), of.Meta()}, of.Live(), a.Node, digit(op.missed))
 		}
 	}
 	return cmds
+}
+
+// digit is a truth as the scripts take it.
+func digit(is bool) string {
+	if is {
+		return "1"
+	}
+	return "0"
 }
 
 // What the script plain.lua answers first.
@@ -193,9 +210,8 @@ const (
 )
 
 // appendedLocked applies the answer to one append. What is unclear ends the
-// tenure: the next one learns from the log's meta what was done. An error is one
-// that keeps the entries waiting.
-func (a *Appender) appendedLocked(op op, r script.Reply) error {
+// tenure: the next one learns from the log's meta what was done.
+func (a *Appender) appendedLocked(op op, r script.Reply) {
 	q := op.queue
 	code := r.Number()
 	err := r.Err()
@@ -203,17 +219,19 @@ func (a *Appender) appendedLocked(op op, r script.Reply) error {
 	if done {
 		if code == appendDone {
 			q.own = message.Position{Offset: r.Number(), Epoch: r.Text()}
+			q.seenLocked(q.own)
 		}
 		a.removeLocked(q, op.entry)
 	}
 	if done || q.role != holder || q.token != op.token {
-		return nil // in the last case an answer or a fence before has ended the tenure
+		return // in the last case an answer or a fence before has ended the tenure
 	}
 	a.demoteLocked(q)
 	q.tried = time.Time{}
 	if err != nil && !script.Missing(err) {
 		q.tried = time.Now()
-		return err
+		if a.lost.Allow() {
+			a.Log.Warn("cannot append plain PUBLISHes now; they wait", "channel", q.channel, "error", err)
+		}
 	}
-	return nil
 }

@@ -9,11 +9,16 @@
 //     grants it when it is free and publishes a fence in the same step. Redis
 //     keeps order on one connection: when the new holder sees its own fence,
 //     all that others appended has come back before, and what is still in its
-//     queue was never appended (lease.go).
+//     queue was never appended (lease.go). When the holder appends what follows
+//     an entry, it never received that entry: the lease is asked for.
 //  4. Each tenure has a token and counts its entries. The log's meta keeps the
 //     token and the count of the last append: so a holder whose call got no
 //     answer learns what was done, and a call of an older tenure that arrives
 //     late is refused.
+//  5. A node that lost its subscription has missed echoes. It learns from the log
+//     what they were before it appends (replay.go).
+//
+// Why that loses and doubles nothing: docs/adr/0005.
 //
 // What can be lost is written in docs/redis.md.
 //
@@ -25,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"magpie/internal/engine"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/throttle"
 	"magpie/internal/engine/redis/wire"
@@ -37,6 +43,10 @@ const (
 	// leasePatience is how long an entry waits for the holder before another
 	// node asks for the lease, and how often it asks.
 	leasePatience = 300 * time.Millisecond
+	// youngTime is how long a node that has just subscribed lets others go first
+	// when a tenure ended badly (plain_take.lua): for a dead holder's lease, the
+	// patience of who has listened all the time, and some more.
+	youngTime = leaseTime + 2*leasePatience
 	// fencePatience is how long a holder waits for its own fence.
 	fencePatience = 2 * time.Second
 	// leavePatience bounds how long a channel that was left waits for what is
@@ -53,6 +63,8 @@ const (
 // Config is what New needs.
 type Config struct {
 	script.Env
+	// Read reads a channel's log.
+	Read     func(ctx context.Context, channel string, q engine.Query) (engine.Page, error)
 	Dropped  func(reason string)  // is told of each entry that was not taken in
 	Released func(channel string) // is told that a channel that was left waits for nothing any more
 }
@@ -89,6 +101,8 @@ func (a *Appender) Seen(ch string, e wire.Envelope) {
 		a.fenced(ch, e.Node, e.Token)
 	case wire.KindRelease:
 		a.freed(ch, e.Node)
+	case wire.KindWant:
+		a.wanted(ch, e.Node)
 	}
 }
 
@@ -99,22 +113,26 @@ func (a *Appender) Run(ctx context.Context) {
 	defer timer.Stop()
 	swept := time.Now()
 	for {
-		ops, ended, wait := a.plan(time.Now())
-		for _, ch := range ended {
+		b := a.plan(time.Now())
+		for _, ch := range b.ended {
 			a.Released(ch)
 		}
-		if len(ops) > 0 {
-			a.perform(ctx, ops)
-			wait = 0
+		if len(b.ops) > 0 {
+			a.perform(ctx, b.ops)
+			b.wait = 0
+		}
+		for _, q := range b.replays {
+			a.replay(ctx, q)
+			b.wait = 0
 		}
 		if time.Since(swept) > idleTime/4 {
 			a.sweep()
 			swept = time.Now()
 		}
-		if wait == 0 && ctx.Err() == nil {
+		if b.wait == 0 && ctx.Err() == nil {
 			continue
 		}
-		timer.Reset(wait)
+		timer.Reset(b.wait)
 		select {
 		case <-ctx.Done():
 			return
@@ -139,7 +157,7 @@ func (a *Appender) Left(ch string) bool {
 }
 
 func (a *Appender) leaveLocked(q *queue) {
-	q.leaving, q.release, q.used = true, true, time.Now()
+	q.leaving, q.release, q.missed, q.used = true, true, false, time.Now()
 	a.activeLocked(q)
 }
 

@@ -11,15 +11,19 @@ import (
 // queue is what one channel's plain PUBLISHes wait in, and how this node stands
 // with the channel's lease.
 type queue struct {
-	channel string
-	entries []*entry
-	used    time.Time
+	channel  string
+	entries  []*entry
+	used     time.Time
+	born     time.Time      // when this node came to listen, at the latest
+	payloads map[string]int // how many entries have it
 	tenure
+	echoes
 	own message.Position // the newest that this node appended
 
 	// How it ends: with release the lease is given back when last is in the
 	// log, or no entry is left; a leaving queue then ends.
 	release bool
+	missed  bool // with release: something may have been missed
 	last    *entry
 	leaving bool
 }
@@ -37,7 +41,7 @@ func (a *Appender) Arrived(ch, payload string) {
 	a.mu.Lock()
 	q := a.queues[ch]
 	if q == nil {
-		q = &queue{channel: ch}
+		q = &queue{channel: ch, born: now, payloads: map[string]int{}}
 		a.queues[ch] = q
 	}
 	q.used, q.leaving = now, false
@@ -45,6 +49,7 @@ func (a *Appender) Arrived(ch, payload string) {
 	if !full {
 		q.entries = append(q.entries, &entry{payload: payload, at: now})
 		a.bytes += len(payload)
+		q.payloads[payload]++
 		a.activeLocked(q)
 	}
 	a.mu.Unlock()
@@ -55,23 +60,28 @@ func (a *Appender) Arrived(ch, payload string) {
 
 // echoed takes a message that came back from the log.
 func (a *Appender) echoed(m *message.Message) {
-	if m.Via != message.ViaPlain {
+	if !m.Logged() {
 		return
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	q := a.queues[m.Channel]
-	if q == nil || m.Epoch == q.own.Epoch && m.Offset <= q.own.Offset {
-		a.mu.Unlock()
+	if q == nil || a.heardLocked(q, m.Position) {
 		return
 	}
-	passed := 0
-	if q.role == holder {
+	a.echoLocked(q, m)
+}
+
+// echoLocked takes the log's next message.
+func (a *Appender) echoLocked(q *queue, m *message.Message) {
+	q.seen = m.Position
+	switch {
+	case m.Via != message.ViaPlain, m.Epoch == q.own.Epoch && m.Offset <= q.own.Offset:
+	case q.role == holder:
 		q.markEchoLocked(wire.String(m.Payload))
-	} else {
-		passed = a.matchLocked(q, wire.String(m.Payload))
+	default:
+		a.matchLocked(q, wire.String(m.Payload))
 	}
-	a.mu.Unlock()
-	a.drop("passed_over", passed)
 }
 
 // markEchoLocked marks an entry whose answer is still on its way: should it
@@ -88,19 +98,22 @@ func (q *queue) markEchoLocked(payload string) {
 	}
 }
 
-// matchReach bounds how far an echo is looked for in the queue.
-const matchReach = 1024
-
-// matchLocked drops the entry that the holder appended, and those before it:
-// the holder appends in order, so it never got them.
-func (a *Appender) matchLocked(q *queue, payload string) (passed int) {
-	for i, e := range q.entries[:min(len(q.entries), matchReach)] {
-		if e.payload == payload {
-			a.popLocked(q, i+1)
-			return i
+// matchLocked drops the entry that another node appended. Those before it that
+// are still there wait on: the holder appends in order, so it never received
+// them, and they are not in the log. The next echo is most likely that of the
+// entry behind.
+func (a *Appender) matchLocked(q *queue, payload string) {
+	if q.payloads[payload] == 0 {
+		return
+	}
+	for n := range len(q.entries) {
+		i := (q.at + n) % len(q.entries)
+		if q.entries[i].payload == payload {
+			q.at, q.passed = i, i > 0
+			a.removeLocked(q, q.entries[i])
+			return
 		}
 	}
-	return 0
 }
 
 // popLocked drops the first n entries.
@@ -110,8 +123,8 @@ func (a *Appender) popLocked(q *queue, n int) {
 	}
 	clear(q.entries[:n])
 	q.entries = q.entries[n:]
-	if len(q.entries) == 0 {
-		q.entries = nil
+	if q.at = max(0, q.at-n); len(q.entries) == 0 {
+		q.entries, q.passed, q.unsure = nil, false, false
 		a.activeLocked(q) // it may be waiting to end
 	}
 }
@@ -123,21 +136,34 @@ func (a *Appender) removeLocked(q *queue, e *entry) {
 		a.popLocked(q, 1)
 	case i > 0:
 		a.forgetLocked(q, e)
-		q.entries = slices.Concat(q.entries[:i], q.entries[i+1:])
+		q.entries = slices.Delete(q.entries, i, i+1)
 	}
 }
 
 func (a *Appender) forgetLocked(q *queue, e *entry) {
 	a.bytes -= len(e.payload)
+	if q.payloads[e.payload]--; q.payloads[e.payload] == 0 {
+		delete(q.payloads, e.payload)
+	}
 	if e == q.last {
 		q.last = nil
 	}
 }
 
+// newest is the newest entry, or nil.
+func (q *queue) newest() *entry {
+	if len(q.entries) == 0 {
+		return nil
+	}
+	return q.entries[len(q.entries)-1]
+}
+
 // Cut follows the loss of the subscriptions of these channels: echoes may have
-// been missed. A holder knows from Redis's answers what is in the log: it appends
-// what it has and gives the lease to a node that may have received more. The
-// others cannot tell, and lose an entry rather than double it.
+// been missed, and plain PUBLISHes. So the node appends what it has and no other
+// has appended, and then lets others go first: they may have received more.
+// A holder knows from Redis's answers what is in the log; the others learn it
+// from the log. A node that never saw where the log stood cannot tell, and loses
+// an entry rather than double it.
 func (a *Appender) Cut(of func(ch string) bool) {
 	a.mu.Lock()
 	lost := 0
@@ -145,16 +171,15 @@ func (a *Appender) Cut(of func(ch string) bool) {
 		if !of(ch) {
 			continue
 		}
-		q.release, q.other = true, false
-		if q.role == holder {
-			if len(q.entries) > 0 {
-				q.last = q.entries[len(q.entries)-1]
-			}
-		} else {
+		if q.role != holder {
 			q.role, q.fence = follower, false
-			lost += len(q.entries)
-			a.popLocked(q, len(q.entries))
+			if q.seen.Epoch == "" {
+				lost += len(q.entries)
+				a.popLocked(q, len(q.entries))
+			}
 		}
+		q.release, q.missed, q.last, q.other, q.retry = true, true, q.newest(), false, time.Time{}
+		q.born, q.echoes = time.Now(), echoes{seen: q.seen, unsure: len(q.entries) > 0, cuts: q.cuts + 1}
 		a.activeLocked(q)
 	}
 	a.mu.Unlock()

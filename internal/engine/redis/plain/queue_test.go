@@ -1,9 +1,12 @@
 package plain
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
+	"magpie/internal/engine"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/wire"
 	"magpie/internal/message"
@@ -63,8 +66,8 @@ func TestTheQueueIsBounded(t *testing.T) {
 	}
 }
 
-// A node that does not append drops what comes back from the log, and what lay
-// before it: the holder never got that.
+// A node that does not append drops what comes back from the log. What lay
+// before it stays: the holder never got that, and is asked for the lease.
 func TestAFollowerFollowsTheEchoes(t *testing.T) {
 	a, dropped := alone()
 	q := arrive(a, "abcd")
@@ -73,12 +76,19 @@ func TestAFollowerFollowsTheEchoes(t *testing.T) {
 		t.Errorf("%q waits, dropped %v", got, dropped)
 	}
 	echo(a, 2, "c")
-	if got := q.letters(); got != "d" || dropped["passed_over"] != 1 {
+	if got := q.letters(); got != "bd" || len(dropped) != 0 {
 		t.Errorf("%q waits, dropped %v", got, dropped)
 	}
 	echo(a, 3, "somebody else's")
-	if got := q.letters(); got != "d" {
+	if got := q.letters(); got != "bd" {
 		t.Errorf("%q waits", got)
+	}
+	if got := q.words(q.entries[0].at.Add(time.Hour)); got != " want" {
+		t.Errorf("it says %q when it asks for the lease", got)
+	}
+	echo(a, 4, "b")
+	if got := q.words(q.entries[0].at.Add(time.Hour)); got != "" || q.letters() != "d" {
+		t.Errorf("it says %q, %q waits", got, q.letters())
 	}
 }
 
@@ -204,5 +214,55 @@ func TestALeftChannelEnds(t *testing.T) {
 	arrive(a, "b") // somebody listens again
 	if q := a.queues["chat"]; q == nil || q.leaving {
 		t.Error("a new entry does not keep the channel")
+	}
+}
+
+// After a cut what was received and not seen in the log waits on, and the log
+// tells what became of it meanwhile: nothing is lost, nothing appended again.
+func TestACutQueueLearnsFromTheLog(t *testing.T) {
+	a, dropped := alone()
+	asked := message.Position{}
+	a.Read = func(_ context.Context, ch string, q engine.Query) (engine.Page, error) {
+		asked = *q.Since
+		page := engine.Page{Top: message.Position{Epoch: "e", Offset: 3}}
+		for i, payload := range []string{"b", "nobody's"} {
+			page.Messages = append(page.Messages, &message.Message{
+				Channel: ch, Position: message.Position{Epoch: "e", Offset: uint64(i + 2)}, Payload: []byte(payload), Via: message.ViaPlain,
+			})
+		}
+		return page, nil
+	}
+	q := arrive(a, "abc")
+	echo(a, 1, "a")
+	a.Cut(func(string) bool { return true })
+	echo(a, 4, "d") // live again, and beyond what is read next
+	a.replay(t.Context(), q)
+	if q.letters() != "c" || asked.Offset != 1 || !q.unsure || len(dropped) != 0 {
+		t.Errorf("%q waits, read from %v, unsure %v, dropped %v", q.letters(), asked, q.unsure, dropped)
+	}
+	q.top.Offset = 3
+	a.replay(t.Context(), q)
+	if q.letters() != "c" || q.unsure {
+		t.Errorf("%q waits, unsure %v", q.letters(), q.unsure)
+	}
+	echo(a, 4, "c")
+	if q.letters() != "" || len(dropped) != 0 || a.bytes != 0 {
+		t.Errorf("%q waits, dropped %v", q.letters(), dropped)
+	}
+}
+
+// A holder that another node asks for the lease appends what it has and gives
+// it back; others are not asked.
+func TestAHolderGivesWhatIsWanted(t *testing.T) {
+	a, _ := alone()
+	q := arrive(a, "a")
+	q.role, q.token = holder, "t"
+	a.Seen("chat", wire.Envelope{Kind: wire.KindWant, Node: a.Node})
+	if q.release {
+		t.Fatal("it gives the lease back to itself")
+	}
+	a.Seen("chat", wire.Envelope{Kind: wire.KindWant, Node: "other"})
+	if !q.release || q.last != q.entries[0] || q.missed {
+		t.Errorf("release %v", q.release)
 	}
 }

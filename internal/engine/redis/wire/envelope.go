@@ -20,6 +20,7 @@ import (
 //	l1 0 - TIME VIA METALEN\nMETA PAYLOAD            somebody left
 //	f1 NODE TOKEN                                    a fence: NODE took the lease for plain PUBLISH
 //	r1 NODE                                          NODE gave that lease back
+//	w1 NODE                                          NODE wants that lease
 //	x1 EPOCH                                         the log was removed
 //
 // (no space between META and PAYLOAD). The digit is the version of the form.
@@ -39,6 +40,7 @@ const (
 	KindMessage Kind = 'm'
 	KindFence   Kind = 'f'
 	KindRelease Kind = 'r'
+	KindWant    Kind = 'w'
 	KindRemoved Kind = 'x'
 )
 
@@ -46,7 +48,7 @@ const (
 type Envelope struct {
 	Kind    Kind
 	Message *message.Message // KindMessage
-	Node    string           // KindFence, KindRelease
+	Node    string           // KindFence, KindRelease, KindWant
 	Token   string           // KindFence
 	Epoch   string           // KindRemoved
 }
@@ -82,6 +84,10 @@ func decodeNotice(head string, lined bool) (Envelope, error) {
 	case "r1":
 		if whole && len(f) == 2 {
 			return Envelope{Kind: KindRelease, Node: f[1]}, nil
+		}
+	case "w1":
+		if whole && len(f) == 2 {
+			return Envelope{Kind: KindWant, Node: f[1]}, nil
 		}
 	case "x1":
 		if whole && len(f) == 2 && IsWord(f[1]) {

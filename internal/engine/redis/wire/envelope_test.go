@@ -35,6 +35,7 @@ func TestEnvelopeNotices(t *testing.T) {
 	for text, want := range map[string]Envelope{
 		"f1 n-1 t.2":  {Kind: KindFence, Node: "n-1", Token: "t.2"},
 		"r1 n-1":      {Kind: KindRelease, Node: "n-1"},
+		"w1 n-1":      {Kind: KindWant, Node: "n-1"},
 		"x1 a1b2c3d4": {Kind: KindRemoved, Epoch: "a1b2c3d4"},
 	} {
 		if got, err := Decode("chat", text); err != nil || got != want {
@@ -61,7 +62,7 @@ func TestBrokenEnvelopesAreRefused(t *testing.T) {
 		"m1 1 e 5 http 0", "m1 1 e 5 http\n", "m1 1 e 5 http 0 0\n", "m1 1 e 5 http 1\n", "m1 -1 e 5 http 0\n", "m1 +1 e 5 http 0\n",
 		"m1 0 e 5 http 0\n", "m1 1 - 5 http 0\n", "m1  e 5 http 0\n", "m1 1 e 5 http 2\n{]", "m1 99999999999999999999 e 5 http 0\n",
 		"m1 1 e 99999999999999999999 http 0\n", "m1 1 " + strings.Repeat("e", 300) + " 5 http 0\n", "m1 1 \xff 5 http 0\n",
-		"f1 n", "f1 n t x", "f1 n t\n", "r1 ", "r1 a b", "x1", "x1 a b",
+		"f1 n", "f1 n t x", "f1 n t\n", "r1 ", "r1 a b", "w1 ", "w1 a b", "x1", "x1 a b",
 	} {
 		if env, err := Decode("chat", text); !errors.Is(err, ErrBroken) {
 			t.Errorf("%q: %+v %v", text, env, err)

@@ -3,15 +3,13 @@
 import { compare, t } from "../i18n/index.ts";
 import { sorted } from "../state/presence.ts";
 import { Avatar } from "./avatar.tsx";
-import { showsExamples, useAppContext } from "./context.ts";
+import { useAppContext } from "./context.ts";
 import { PublishExamples } from "./publish-examples.tsx";
 
 const maxShown = 100;
 
 export function Panel() {
-  const context = useAppContext();
-  const { app } = context;
-  if (!showsExamples(context)) return <People />;
+  const { app } = useAppContext();
   return (
     <>
       <People />

@@ -17,7 +17,7 @@ if turn ~= last + 1 then return {3, last} end
 local done = append({
   log = KEYS[1], meta = KEYS[2], live = ARGV[1], nonce = ARGV[2], size = tonumber(ARGV[3]),
   age = tonumber(ARGV[4]), via = 'plain', by = '', payload = ARGV[5],
-}, {'p', ARGV[7] .. ' ' .. ARGV[8]})
+}, {'p', ARGV[7] .. ' ' .. ARGV[8], 'l', whole(now())})
 if failed(done) then return done end
 redis.call('SET', KEYS[3], mine, 'PX', ARGV[9])
 return {1, done[1], done[2]}
