@@ -1,7 +1,7 @@
 # make run    build and serve on http://localhost:8080; with Redis when MAGPIE_REDIS is set
 # make build  bin/magpie
 # make test   every test; installs what they need where it can, and else says what to install
-# make test-core  of them those in Go, with real redis-servers, without Node and browser; under 4 minutes
+# make test-core  of them those in Go, with real redis-servers, without Node, browser and proxies; under 4 minutes
 # make check  format, vet, staticcheck, modules, generated pages
 # make docs   make the generated pages again
 # make bench  all loads beside a floor and a peer, into docs/performance.md; about 30 minutes
@@ -19,6 +19,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 # One set of flags for all that is compiled, so that nothing is compiled twice.
 export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
+PACKAGES    ?= ./...
 BENCH       ?= .
 BENCH_ROUNDS ?= 5
 BENCH_FLAGS ?=
@@ -40,16 +41,17 @@ test: deps test-go test-chat test-browser test-sdk
 
 test-core:
 	@scripts/deps core
-	@$(MAKE) --no-print-directory test-go
+	@$(MAKE) --no-print-directory test-go PACKAGES="$$($(GO) list ./... | grep -v '/test/proxy$$' | tr '\n' ' ')"
 
 # The race detector makes things larger; what counts bytes and allocations runs
 # without it, as the binary is built.
 test-go:
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -timeout 10m $(PACKAGES)
 	CGO_ENABLED=0 $(GO) test -count=1 -run 'Idle|Alloc' $$(grep -rlE '^func Test[A-Za-z0-9]*(Idle|Alloc)' --include=*_test.go cmd internal | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
 # The chat app's types and its pure parts.
 test-chat: web
+	scripts/npm-ci web/chat
 	cd web/chat && npm run --silent check && npm test --silent
 
 test-browser: build

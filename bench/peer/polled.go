@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,13 +47,12 @@ func (p *polled) publish(_ http.ResponseWriter, r *http.Request) {
 func (p *polled) answer(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	after, _ := strconv.Atoi(r.URL.Query().Get("after"))
 	messages, more := p.after(after)
-	if len(messages) == 0 && wait > 0 {
-		ctx, cancel := context.WithTimeout(r.Context(), wait)
-		defer cancel()
+	if len(messages) == 0 {
 		select {
 		case <-more:
 			messages, _ = p.after(after)
-		case <-ctx.Done():
+		case <-time.After(wait):
+		case <-r.Context().Done():
 		}
 	}
 	body := fmt.Appendf(nil, "[%s]\n", bytes.Join(messages, []byte(",")))

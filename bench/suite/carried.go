@@ -12,7 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"magpie/test/kit"
 )
@@ -74,22 +74,17 @@ func broadcast(addr, name string, calls int) error {
 	if err != nil {
 		return err
 	}
-	var left atomic.Int64
-	left.Store(int64(calls / carriedChannels))
-	failed := make(chan error, carriedCallers)
-	for range carriedCallers {
-		go func() {
-			var err error
-			for err == nil && left.Add(-1) >= 0 {
-				err = call(addr, body)
+	var callers sync.WaitGroup
+	var failed [carriedCallers]error
+	for i := range failed {
+		callers.Go(func() {
+			for n := i; n < calls/carriedChannels && failed[i] == nil; n += carriedCallers {
+				failed[i] = call(addr, body)
 			}
-			failed <- err
-		}()
+		})
 	}
-	for range carriedCallers {
-		err = errors.Join(err, <-failed)
-	}
-	return err
+	callers.Wait()
+	return errors.Join(failed[:]...)
 }
 
 func call(addr string, body []byte) error {

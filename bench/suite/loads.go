@@ -36,8 +36,6 @@ type load struct {
 	Resumable    bool
 	Hold         time.Duration
 	Memory, TLS  bool
-	Poll         string
-	Every        time.Duration
 
 	short bool
 }
@@ -88,13 +86,14 @@ func (l load) turns(rounds int) (n int) {
 // setup is what its servers are started with. Two rounds of pings are in what
 // connections are held for.
 func (l load) setup() setup {
-	switch {
-	case !l.Resumable:
+	if !l.Resumable {
 		return setup{}
-	case l.short:
-		return setup{resumable: true, ping: 3 * time.Second}
 	}
-	return setup{resumable: true, ping: 25 * time.Second} // as servers do by themselves
+	ping := 25 * time.Second // as servers do by themselves
+	if l.short {
+		ping = 3 * time.Second
+	}
+	return setup{resumable: true, ping: ping}
 }
 
 // key is what -match is compared with.

@@ -15,18 +15,25 @@ import (
 
 // machine is where and when the figures were measured.
 type machine struct {
-	Start      time.Time     `json:"start"`
-	Took       time.Duration `json:"took"`
-	CPU        string        `json:"cpu"`
-	Cores      int           `json:"cores"`
-	Kernel     string        `json:"kernel"`
-	Go         string        `json:"go"`
-	Redis      string        `json:"redis"`
-	Magpie     string        `json:"magpie"`
-	Rounds     int           `json:"rounds"`
-	LoadBefore string        `json:"load_before"`
-	LoadAfter  string        `json:"load_after"`
+	occasion
+	Took   time.Duration `json:"took"`
+	CPU    string        `json:"cpu"`
+	Cores  int           `json:"cores"`
+	Kernel string        `json:"kernel"`
+	Go     string        `json:"go"`
+	Redis  string        `json:"redis"`
+	Magpie string        `json:"magpie"`
+	Rounds int           `json:"rounds"`
 }
+
+// occasion is when something was measured, and what else the machine did.
+type occasion struct {
+	Start      time.Time `json:"start"`
+	LoadBefore string    `json:"load_before"`
+	LoadAfter  string    `json:"load_after"`
+}
+
+func now() occasion { return occasion{Start: time.Now().UTC(), LoadBefore: loadAverage()} }
 
 func thisMachine(o options) machine {
 	_, redis, _ := strings.Cut(said("redis-server", "--version"), "v=")
@@ -36,8 +43,8 @@ func thisMachine(o options) machine {
 		cpu = all[0].ModelName
 	}
 	return machine{
-		Start: time.Now().UTC(), CPU: cpu, Cores: runtime.NumCPU(), Kernel: said("uname", "-r"), Go: runtime.Version(),
-		Redis: redis, Magpie: said(binary, "version"), Rounds: o.rounds, LoadBefore: loadAverage(),
+		occasion: now(), CPU: cpu, Cores: runtime.NumCPU(), Kernel: said("uname", "-r"), Go: runtime.Version(),
+		Redis: redis, Magpie: said(binary, "version"), Rounds: o.rounds,
 	}
 }
 

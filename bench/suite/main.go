@@ -131,15 +131,8 @@ type figure struct {
 // values are in the units that their names end with, where they have one.
 type values map[string]float64
 
-func (f figure) is(l load, t target) bool {
-	return f.Table == l.Table && f.Load == l.Name && f.Target == t.name
-}
-
-// occasion is when a part was measured, and what else the machine did.
-type occasion struct {
-	Start      time.Time `json:"start"`
-	LoadBefore string    `json:"load_before"`
-	LoadAfter  string    `json:"load_after"`
+func (f figure) is(table, load, target string) bool {
+	return f.Table == table && f.Load == load && f.Target == target
 }
 
 // read returns the figures of an earlier run.
@@ -172,7 +165,7 @@ func measureAll(o options) error {
 		if !o.chosen(p) {
 			continue
 		}
-		when := occasion{Start: time.Now().UTC(), LoadBefore: loadAverage()}
+		when := now()
 		if err := p.measure(o, &f); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"log"
@@ -42,7 +43,7 @@ func (p part) measure(o options, f *figures) error {
 				if err != nil {
 					return fmt.Errorf("%s: %w", l.key(t), err)
 				}
-				f.Figures = slices.DeleteFunc(f.Figures, func(old figure) bool { return turn == 1 && old.is(l, t) })
+				f.Figures = slices.DeleteFunc(f.Figures, func(old figure) bool { return turn == 1 && old.is(l.Table, l.Name, t.name) })
 				f.Figures = append(f.Figures, figure{l.Table, l.Name, t.name, turn, v})
 				log.Printf("%s, turn %d:%s", l.key(t), turn, v)
 			}
@@ -104,12 +105,9 @@ func (s *site) follow(l load, t target) values {
 		others = append(others, n.addr)
 	}
 	var err error
-	s.load, err = bench.NewLoad(p, others...)
+	s.load, err = bench.NewLoad(context.Background(), p, others...)
 	s.must(err)
 	s.Cleanup(s.load.Close)
-	if l.Poll != "" {
-		s.load.Poll(l.Poll, l.Every)
-	}
 	if l.Memory && t.isMagpie() {
 		s.byMemory = &p.Target
 	}
@@ -237,8 +235,9 @@ func (s *site) counters() values {
 		v[fmt.Sprint("redis", i)] = used(one.PID()).CPU.Seconds()
 	}
 	if s.load != nil {
+		r := s.load.Result()
 		down, up := s.load.Traffic()
-		v["down"], v["up"], v["requests"], v["pings"] = float64(down), float64(up), float64(s.load.Requests()), float64(s.load.Result().Pings)
+		v["down"], v["up"], v["requests"], v["pings"] = float64(down), float64(up), float64(r.Requests), float64(r.Pings)
 	}
 	if len(s.redis) > 0 {
 		answer := s.redis[0].Do("INFO", "stats")

@@ -109,7 +109,7 @@ type row struct {
 func (f *figures) row(table, load, target string) row {
 	r := row{Target: target, table: table, load: load, all: f}
 	for _, one := range f.Figures {
-		if one.Table == table && one.Load == load && one.Target == target {
+		if one.is(table, load, target) {
 			r.rounds = append(r.rounds, one.Values)
 		}
 	}

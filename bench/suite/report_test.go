@@ -219,7 +219,7 @@ func TestCertificateIsForThisMachine(t *testing.T) {
 // A part that is not of this run says so.
 func TestKeptPartsAreNamed(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
-	text := pageOf(t, &figures{Machine: machine{Start: now}, Parts: map[string]occasion{
+	text := pageOf(t, &figures{Machine: machine{occasion: occasion{Start: now}}, Parts: map[string]occasion{
 		"loads": {Start: now.Add(-time.Hour), LoadBefore: "0.1", LoadAfter: "1.5"}, "tls": {Start: now.Add(time.Minute)},
 	}})
 	if !strings.Contains(text, "Kept from an earlier run: loads, of 2 January, 02:04 UTC, load average 0.1 before and 1.5 after.") || strings.Count(text, "Kept") != 1 {

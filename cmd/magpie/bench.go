@@ -99,14 +99,14 @@ func (b *benchRun) run(ctx context.Context) error {
 	if err != nil && !interrupted {
 		return reachable(b.client, err)
 	}
-	text := []byte(benchText(result))
 	if b.json {
-		if text, err = json.MarshalIndent(result, "", "  "); err != nil {
-			return err
-		}
-		text = append(text, '\n')
+		encoder := json.NewEncoder(b.out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(result)
+	} else {
+		err = pages.ExecuteTemplate(b.out, "bench.tmpl", result)
 	}
-	if _, err := b.out.Write(text); err != nil {
+	if err != nil {
 		return err
 	}
 	if result.Lost+result.Repeated+result.Reordered+result.Refused+result.Disconnected > 0 {
@@ -156,32 +156,4 @@ func short(d time.Duration) string {
 		return d.Round(10 * time.Microsecond).String()
 	}
 	return d.Round(time.Microsecond).String()
-}
-
-// benchText is a result for people.
-func benchText(r bench.Result) string {
-	var b strings.Builder
-	us := func(n int64) string { return short(time.Duration(n) * time.Microsecond) }
-	fmt.Fprintf(&b, "connections  %d in %.1f s", r.Joined, r.ConnectSeconds)
-	if r.Disconnected > 0 {
-		fmt.Fprintf(&b, ", %d failed or ended", r.Disconnected)
-	}
-	fmt.Fprintf(&b, "\nmessages     %d sent, %d refused\n", r.Sent, r.Refused)
-	fmt.Fprintf(&b, "deliveries   %d of %d, %.0f a second\n", r.Received, r.Expected, r.DeliveryRate)
-	fmt.Fprintf(&b, "             %d lost, %d repeated, %d reordered\n", r.Lost, r.Repeated, r.Reordered)
-	if l := r.Latency; r.Received > 0 {
-		fmt.Fprintf(&b, "latency      p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", us(l.P50), us(l.P90), us(l.P99), us(l.P999), us(l.Max))
-	}
-	// 10 ms is what a busy machine's clock does by itself.
-	if r.LagUs > 10_000 {
-		fmt.Fprintf(&b, "             publishing fell up to %s behind: that is part of the latency\n", us(r.LagUs))
-	}
-	if s := r.Server; s != nil {
-		fmt.Fprintf(&b, "server       %.2f cores, %.1f µs a delivery, %.0f µs a connect, %.1f KB a connection, %.1f MB at the end\n",
-			s.CPUShare, s.DeliveryCPUUs, s.ConnectCPUUs, s.RSSPerConn/1024, float64(s.RSSAfter)/(1<<20))
-	}
-	for _, t := range r.Trouble {
-		fmt.Fprintf(&b, "trouble      %s\n", t)
-	}
-	return b.String()
 }

@@ -23,6 +23,7 @@ import (
 
 	"magpie/internal/app"
 	"magpie/internal/config"
+	"magpie/internal/metrics"
 )
 
 // held is what a process holds at one moment: its heap by who allocated it,
@@ -162,7 +163,7 @@ func newTestServer(t testing.TB, secure bool) *testServer {
 		s.certify(cfg)
 	}
 	var err error
-	if s.app, err = app.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+	if s.app, err = app.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), new(metrics.Counter)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.app.Stop(context.Background()) })

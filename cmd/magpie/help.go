@@ -1,10 +1,12 @@
 package main
 
 import (
+	"embed"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
+	"text/template"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -23,39 +25,27 @@ const helpWidth = 100
 // boolValue stands behind some of pflag's flags that need no value.
 const boolValue = "[=true|false]"
 
+//go:embed *.tmpl
+var pageFiles embed.FS
+
+// pages are the longer texts that commands print: help.tmpl, hints.tmpl and
+// bench.tmpl.
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"join": strings.Join,
+	"us":   func(n int64) string { return short(time.Duration(n) * time.Microsecond) },
+	"kb":   func(bytes float64) string { return fmt.Sprintf("%.1f KB", bytes/1024) },
+	"mb":   func(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/(1<<20)) },
+}).ParseFS(pageFiles, "*.tmpl"))
+
 // usage is what --help prints behind a command's description.
 func usage(cmd *cobra.Command) error {
-	var b strings.Builder
-	b.WriteString("Usage:\n")
-	if cmd.Runnable() && (!cmd.HasAvailableSubCommands() || !cmd.HasParent()) {
-		fmt.Fprintf(&b, "  %s\n", cmd.UseLine())
-	}
-	if cmd.HasAvailableSubCommands() {
-		fmt.Fprintf(&b, "  %s COMMAND [flags]\n", cmd.CommandPath())
-	}
-	if len(cmd.Aliases) > 0 {
-		fmt.Fprintf(&b, "  (%s is the same)\n", strings.Join(cmd.Aliases, ", "))
-	}
-	if cmd.Example != "" {
-		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
-	}
-	if cmd.HasAvailableSubCommands() {
-		b.WriteString("\nCommands:\n")
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() && sub.Name() != "help" {
-				fmt.Fprintf(&b, "  %-*s  %s\n", cmd.NamePadding(), sub.Name(), sub.Short)
-			}
-		}
-		fmt.Fprintf(&b, "\n%s COMMAND --help has more about each.\n", cmd.CommandPath())
-	}
-	left := hideSettings(cmd)
+	hidden := hideSettings(cmd)
 	flags := cmd.LocalFlags().FlagUsagesWrapped(helpWidth)
-	b.WriteString("\nFlags:\n" + strings.ReplaceAll(flags, boolValue, strings.Repeat(" ", len(boolValue))))
-	if left > 0 {
-		fmt.Fprintf(&b, "\nThe other %d settings are flags here too; magpie serve --help lists them all.\n", left)
-	}
-	_, err := io.WriteString(cmd.OutOrStderr(), b.String())
-	return err
+	return pages.ExecuteTemplate(cmd.OutOrStderr(), "help.tmpl", struct {
+		*cobra.Command
+		FlagLines string
+		Hidden    int
+	}{cmd, strings.ReplaceAll(flags, boolValue, strings.Repeat(" ", len(boolValue))), hidden})
 }
 
 // hideSettings hides the flags that cmd's help does not list, and returns how

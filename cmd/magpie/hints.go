@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -11,55 +9,20 @@ import (
 	"magpie/internal/engine/redis"
 )
 
-// hints prints commands to try next, ready to paste. They are for a person:
-// where the log is JSON for a machine, standard output stays empty.
-func (c *command) hints(cfg *config.Config, addr string) {
-	if cfg.Log.Format == "json" || cfg.Log.Format == "auto" && !isTerminal(c.err) {
-		return
-	}
-	io.WriteString(c.out, hintText(cfg, addr))
-}
-
+// hintText is commands to try next, ready to paste.
 func hintText(cfg *config.Config, addr string) string {
-	base, query := localURL(cfg, addr), "?channel=chat"
-	var b strings.Builder
-	line := func(what, how string) { fmt.Fprintf(&b, "  %-14s %s\n", what, how) }
-	b.WriteString("\nMagpie is up. Try next:\n\n")
-	line("open", base)
-	if !cfg.OpenMode() {
-		query += "&token=TOKEN"
-		line("make a TOKEN", tokenHint(cfg))
-	}
-	line("listen", "curl -N '"+base+"/sse"+query+"'")
-	line("publish", publishHint(cfg, base))
-	if cfg.Redis != "" {
-		line("from Redis", redisCLI(cfg.Redis)+` PUBLISH chat '{"content":"hi"}'`)
-	}
+	hint := struct {
+		*config.Config
+		Base, CLI, Function string
+	}{Config: cfg, Base: localURL(cfg, addr), CLI: redisCLI(cfg.Redis)}
 	if cfg.Redis != "" && cfg.Prefix != config.DefaultPrefix {
-		line("", redisCLI(cfg.Redis)+" FCALL "+redis.FunctionName(cfg.Prefix)+` 1 chat '{"content":"hi"}'`)
+		hint.Function = redis.FunctionName(cfg.Prefix)
 	}
-	line("in a page", `new WebSocket("ws`+strings.TrimPrefix(base, "http")+"/websocket"+query+`")`)
-	b.WriteString("\n")
+	var b strings.Builder
+	if err := pages.ExecuteTemplate(&b, "hints.tmpl", hint); err != nil {
+		return err.Error() // a test reads every line
+	}
 	return b.String()
-}
-
-func tokenHint(cfg *config.Config) string {
-	if len(cfg.TokenSecrets) == 0 {
-		return "whoever has the private key of the keys that tokens are checked with signs it"
-	}
-	return "MAGPIE_TOKEN_SECRET=YOUR-SECRET magpie token new --user 42"
-}
-
-func publishHint(cfg *config.Config, base string) string {
-	who := ""
-	switch {
-	case cfg.OpenMode():
-	case len(cfg.APIKeys) > 0:
-		who = " -H 'X-API-Key: YOUR-KEY'"
-	default:
-		who = " -H 'Authorization: Bearer TOKEN'"
-	}
-	return "curl" + who + ` -d '{"content":"hi"}' ` + base + "/publish/chat"
 }
 
 // redisCLI is the command that reaches the Redis of this URL. It asks for the

@@ -62,7 +62,7 @@ func TestAReceiverMoreIsNoAllocation(t *testing.T) {
 func (s *testServer) publish(door string, receivers, messages int) uint64 {
 	s.t.Helper()
 	const rate = 200
-	l, err := bench.NewLoad(bench.Plan{Connections: receivers, Size: 128, Rate: rate, Duration: time.Duration(messages) * time.Second / rate,
+	l, err := bench.NewLoad(s.t.Context(), bench.Plan{Connections: receivers, Size: 128, Rate: rate, Duration: time.Duration(messages) * time.Second / rate,
 		Target: bench.Target{URL: s.url, Door: door, Recoverable: true}})
 	if err != nil {
 		s.t.Fatal(err)

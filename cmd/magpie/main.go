@@ -17,6 +17,7 @@ import (
 
 	"magpie/internal/build"
 	"magpie/internal/config"
+	"magpie/internal/logqueue"
 	"magpie/internal/spelling"
 )
 
@@ -40,6 +41,7 @@ type command struct {
 	in      io.Reader
 	out     io.Writer
 	err     io.Writer
+	queues  []*logqueue.Queue // in front of out and err, while a server runs
 }
 
 // exit is an error with an exit code of its own. Without a text nothing is
@@ -61,6 +63,7 @@ func (c *command) run() int {
 	root.SetIn(c.in)
 	root.SetOut(c.out)
 	root.SetErr(c.err)
+	defer c.flush()
 	return c.report(root.Execute())
 }
 

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,12 +22,14 @@ import (
 )
 
 // application is what serve runs. Start returns when the server listens and
-// is ready; Wait yields an error when it cannot go on; Stop drains, within
-// its context, and may be called more than once.
+// is ready; Wait yields an error when it cannot go on; Reload reads again what
+// can be and returns the names of the settings; Stop drains, within its context,
+// and may be called more than once.
 type application interface {
 	Start(context.Context) error
 	Addr() string
 	Wait() <-chan error
+	Reload() ([]string, error)
 	Stop(context.Context) error
 }
 
@@ -39,28 +42,21 @@ func (c *command) serveCommand() *cobra.Command {
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 		defer signal.Stop(signals)
-		log := newLogger(cfg.Log, c.err)
-		a, err := app.New(cfg, log)
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP) // to the end: it must not end the process
+		text := cfg.Log.Format == "text" || cfg.Log.Format == "auto" && isTerminal(c.err)
+		log, dropped := c.detach(cfg.Log.Level, text)
+		a, err := app.New(cfg, log, dropped)
 		if err != nil {
 			return explain(cfg, err)
 		}
-		s := serving{app: a, cfg: cfg, log: log, signals: signals, hints: c.hints}
+		s := serving{app: a, cfg: cfg, log: log, signals: signals, hangups: hangups}
+		if text { // a person reads it; where a machine does, standard output stays empty
+			s.hints = func(cfg *config.Config, addr string) { io.WriteString(c.out, hintText(cfg, addr)) }
+		}
 		return s.run()
 	})
 	return cmd
-}
-
-// newLogger logs to w: text for people, JSON for machines.
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		panic(err) // config checked it
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "text" || cfg.Format == "auto" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
 }
 
 // serving is one run of the server, from start to the end of its shutdown.
@@ -69,7 +65,8 @@ type serving struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	signals <-chan os.Signal
-	hints   func(cfg *config.Config, addr string)
+	hangups <-chan os.Signal
+	hints   func(cfg *config.Config, addr string) // nil: none
 }
 
 // run starts the application, waits for a signal or a failure and stops it.
@@ -96,17 +93,40 @@ func (s *serving) run() error {
 		}
 	}
 	s.announce()
-	s.hints(s.cfg, s.app.Addr())
-	select {
-	case sig := <-s.signals:
-		s.log.Info("stopping", "signal", sig.String(), "at_most", s.cfg.Times.DrainTimeout.String())
-		err := s.stop()
-		if err == nil {
-			s.log.Info("stopped")
+	if s.hints != nil {
+		s.hints(s.cfg, s.app.Addr())
+	}
+	for {
+		select {
+		case <-s.hangups:
+			s.reload()
+		case sig := <-s.signals:
+			s.log.Info("stopping", "signal", sig.String(), "drain_delay", s.cfg.Times.DrainDelay.String(), "at_most", s.patience().String())
+			err := s.stop()
+			if err == nil {
+				s.log.Info("stopped")
+			}
+			return err
+		case err := <-s.app.Wait():
+			return errors.Join(fmt.Errorf("the server had to end: %w", err), s.stop())
 		}
-		return err
-	case err := <-s.app.Wait():
-		return errors.Join(fmt.Errorf("the server had to end: %w", err), s.stop())
+	}
+}
+
+// patience is how long a shutdown may take.
+func (s *serving) patience() time.Duration {
+	return s.cfg.Times.DrainDelay + s.cfg.Times.DrainTimeout
+}
+
+// reload answers SIGHUP, which is also what a terminal sends that goes away.
+func (s *serving) reload() {
+	switch read, err := s.app.Reload(); {
+	case err != nil:
+		s.log.Error("SIGHUP: nothing was reloaded; what was read before stays", "error", err)
+	case len(read) == 0:
+		s.log.Info("SIGHUP: ignored, as there is nothing to reload; settings are read at the start only")
+	default:
+		s.log.Info("SIGHUP: reloaded", "read", strings.Join(read, ", "))
 	}
 }
 
@@ -125,7 +145,7 @@ func (s *serving) announce() {
 }
 
 func (s *serving) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Times.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience())
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.app.Stop(ctx) }()

@@ -170,13 +170,14 @@ func (f *fake) Start(ctx context.Context) error {
 
 func (f *fake) Addr() string               { return "127.0.0.1:1" }
 func (f *fake) Wait() <-chan error         { return f.failed }
+func (f *fake) Reload() ([]string, error)  { return nil, nil }
 func (f *fake) Stop(context.Context) error { return <-f.stop }
 func (f *fake) serving(signals ...os.Signal) *serving {
 	queue := make(chan os.Signal, len(signals))
 	for _, s := range signals {
 		queue <- s
 	}
-	return &serving{app: f, cfg: defaults(), log: slog.New(slog.NewTextHandler(io.Discard, nil)), signals: queue, hints: func(*config.Config, string) {}}
+	return &serving{app: f, cfg: defaults(), log: slog.New(slog.NewTextHandler(io.Discard, nil)), signals: queue}
 }
 
 // A second signal ends a shutdown that hangs, with the code that shells expect.

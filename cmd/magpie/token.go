@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"magpie/internal/app"
 	"magpie/internal/auth"
 	"magpie/internal/config"
 )
@@ -66,7 +67,7 @@ func (c *command) tokenNew() *cobra.Command {
 }
 
 func (c *command) printToken(cfg *config.Config, d auth.Draft) error {
-	a, err := newAuthorizer(cfg)
+	a, err := app.NewAuthorizer(cfg, nil)
 	if err != nil {
 		return err
 	}
@@ -79,20 +80,4 @@ func (c *command) printToken(cfg *config.Config, d auth.Draft) error {
 	}
 	_, err = fmt.Fprintln(c.out, token)
 	return err
-}
-
-// newAuthorizer returns one that checks tokens as the server does. The caller
-// closes it after a check.
-func newAuthorizer(cfg *config.Config) (*auth.Authorizer, error) {
-	a := auth.Config{
-		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
-		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer, Personal: cfg.Personal,
-	}
-	if cfg.TokenJWKS != "" {
-		var err error
-		if a.JWKS, err = auth.NewJWKS(cfg.TokenJWKS, nil); err != nil {
-			return nil, fmt.Errorf("token_jwks: %w", err)
-		}
-	}
-	return auth.New(a), nil
 }

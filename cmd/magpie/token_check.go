@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"magpie/internal/app"
 	"magpie/internal/auth"
 	"magpie/internal/config"
 )
@@ -36,7 +37,7 @@ func (c *command) tokenCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		a, err := newAuthorizer(cfg)
+		a, err := app.NewAuthorizer(cfg, nil)
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,9 @@ func (h *Health) Routes() []door.Route {
 // Drain makes the node not ready for good.
 func (h *Health) Drain() { h.draining.Store(true) }
 
+// Draining tells whether Drain was called.
+func (h *Health) Draining() bool { return h.draining.Load() }
+
 // live answers GET /livez: the process runs and serves HTTP.
 func (h *Health) live(w http.ResponseWriter, _ *http.Request) error {
 	return door.AnswerJSON(w, []byte("{\"live\":true}\n"))

@@ -1,7 +1,7 @@
 // Package app puts a server together from its settings: New builds, Start
 // runs, Stop takes down in reverse order.
 //
-// It owns the HTTP server's goroutine and the wheel's; everything else it
+// It owns the HTTP servers' goroutines and the wheel's; everything else it
 // builds owns its own, and Stop waits for all of them.
 package app
 
@@ -11,10 +11,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"time"
 
 	"magpie/internal/api"
 	"magpie/internal/config"
+	"magpie/internal/descriptors"
 	"magpie/internal/engine"
+	"magpie/internal/metrics"
 	"magpie/internal/protocol/centrifuge"
 )
 
@@ -31,14 +35,16 @@ type App struct {
 	centrifuge *centrifuge.Door
 	health     api.Health
 	server     *http.Server
+	cert       *certificate // nil without TLS
 
-	listener  net.Listener // from Start on
+	listener  *descriptors.Listener // from Start on
 	failed    chan error
 	lifecycle lifecycle
 }
 
-// New builds a server and starts nothing. Errors say what to change.
-func New(cfg *config.Config, log *slog.Logger) (*App, error) {
+// New builds a server and starts nothing. Errors say what to change. droppedLines
+// counts what the log lost.
+func New(cfg *config.Config, log *slog.Logger, droppedLines *metrics.Counter) (*App, error) {
 	a := &App{cfg: cfg, log: log, failed: make(chan error, 1), metrics: newMeasures()}
 	var err error
 	if a.core, err = newCore(cfg, log, a.metrics); err != nil {
@@ -50,6 +56,7 @@ func New(cfg *config.Config, log *slog.Logger) (*App, error) {
 	a.trim = newTrimmer(a.core.node)
 	a.health.Engine = a.core.engine
 	a.metrics.watch(&a.core, &a.health)
+	a.metrics.counter("magpie_log_lines_dropped_total", "Log lines that nobody read in time, or that nobody reads any more.", droppedLines)
 	a.server = a.newServer()
 	return a, nil
 }
@@ -62,12 +69,14 @@ func (a *App) Start(ctx context.Context) error {
 		return err
 	}
 	if a.cfg.TLS() {
-		if a.server.TLSConfig, err = tlsConfig(a.cfg); err != nil {
+		if a.cert, err = loadCertificate(a.cfg.TLSCert, a.cfg.TLSKey); err != nil {
 			listener.Close()
 			return err
 		}
+		a.server.TLSConfig = a.cert.config()
 	}
-	a.listener = listener
+	a.listener = descriptors.Listen(listener, a.log)
+	a.metrics.counter("magpie_connections_refused_total", "Connections that were refused because file descriptors were used up.", &a.listener.Refused)
 	l := &a.lifecycle
 	l.started("listener", a.closeListener)
 	a.startWheel()
@@ -89,6 +98,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.startServer()
 	l.started("sessions", a.core.node.Drain)
 	l.started("new connections", a.closeListener)
+	l.started("balancers", a.waitForBalancers)
 	l.started("readiness", func(context.Context) error { a.health.Drain(); return nil })
 	return nil
 }
@@ -118,32 +128,50 @@ func (a *App) startWheel() {
 // startServer serves requests. Its undoing waits for requests under way;
 // sessions have ended by then.
 func (a *App) startServer() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var err error
-		if a.cfg.TLS() {
-			err = a.server.ServeTLS(a.listener, "", "")
-		} else {
-			err = a.server.Serve(a.listener)
-		}
-		if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			a.failed <- err
-		}
-	}()
+	var serving sync.WaitGroup
+	overflow := a.newOverflow()
+	serving.Go(func() { a.serve(a.server, a.listener) })
+	serving.Go(func() { a.serve(overflow, a.listener.Overflow()) })
 	a.lifecycle.started("requests", func(ctx context.Context) error {
-		// The listener may have been closed by a step before this one.
-		err := ignoreClosed(a.server.Shutdown(ctx))
-		if err != nil {
-			a.server.Close()
+		var errs []error
+		for _, s := range []*http.Server{overflow, a.server} {
+			// The listener may have been closed by a step before this one.
+			err := ignoreClosed(s.Shutdown(ctx))
+			if err != nil {
+				s.Close()
+			}
+			errs = append(errs, err)
 		}
-		<-done
-		return err
+		serving.Wait()
+		return errors.Join(errs...)
 	})
 }
 
-// Stop takes down what Start started, last first: not ready, no new
-// connections, sessions closed in batches with a close message that asks to
+// waitForBalancers leaves the port open for drain_delay, so that whoever sends
+// clients here sees that the node is not ready. It ends with ctx.
+func (a *App) waitForBalancers(ctx context.Context) error {
+	timer := time.NewTimer(a.cfg.Times.DrainDelay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Reload reads again what can be while the server runs, and returns the names
+// of the settings; none when there is nothing. With an error all stays as it
+// was. It may be called from Start's return on.
+func (a *App) Reload() ([]string, error) {
+	if a.cert == nil {
+		return nil, nil
+	}
+	return []string{"tls_cert", "tls_key"}, a.cert.reload()
+}
+
+// Stop takes down what Start started, last first: not ready, after
+// drain_delay no new connections, sessions closed in batches with a close message that asks to
 // come back, requests under way ended, then hub, engine and the rest. Every
 // step is taken even when one before it failed or ctx has ended. A second call
 // does nothing.

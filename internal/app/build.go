@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -36,7 +35,7 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 	if c.engine, err = newEngine(cfg, log, m); err != nil {
 		return c, err
 	}
-	if c.auth, err = newAuthorizer(cfg, log); err != nil {
+	if c.auth, err = NewAuthorizer(cfg, log); err != nil {
 		return c, err
 	}
 	limits := limitsOf(cfg)
@@ -55,15 +54,22 @@ func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine
 	if cfg.Redis == "" {
 		return memory.New(memory.Config{Rules: cfg.Rules, IdempotencyWindow: cfg.Times.IdempotencyWindow}), nil
 	}
-	return redis.New(redis.Config{
+	e, err := redis.New(redis.Config{
 		URL: cfg.Redis, Prefix: cfg.Prefix, Node: cfg.Node, Rules: cfg.Rules,
 		MaxPayload: cfg.Limits.MaxPayload, IdempotencyWindow: cfg.Times.IdempotencyWindow,
 		Ingest: redis.Ingest{Streams: cfg.Ingest.Streams, Channels: cfg.Ingest.Channels},
 		Log:    log, Metrics: m.redis(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	m.redisEngine(e)
+	return e, nil
 }
 
-func newAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, error) {
+// NewAuthorizer returns what checks tokens and keys by the settings. Close ends
+// the fetches of key sets that it starts; log, which may be nil, hears of them.
+func NewAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, error) {
 	c := auth.Config{
 		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
 		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer,
@@ -86,7 +92,7 @@ func (a *App) shareGuestKey(ctx context.Context) error {
 	}
 	fresh := make([]byte, 32)
 	rand.Read(fresh) // never fails (crypto/rand)
-	key, err := a.core.engine.Secret(ctx, "guest-key", fresh)
+	key, err := a.core.engine.Secret(ctx, "guest-key", fresh, a.core.auth.SetGuestKey)
 	if err != nil {
 		return fmt.Errorf("share the guests' key: %w", err)
 	}
@@ -95,7 +101,7 @@ func (a *App) shareGuestKey(ctx context.Context) error {
 }
 
 func newPages(cfg *config.Config) http.Handler {
-	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Version: build.Version(), MaxPayload: cfg.Limits.MaxPayload, Embedders: cfg.AllowedOrigins}
+	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Personal: cfg.Personal, Version: build.Version(), MaxPayload: cfg.Limits.MaxPayload, Embedders: cfg.AllowedOrigins}
 	if u, err := url.Parse(cfg.Redis); err == nil {
 		o.RedisAddr = u.Host // never the user or the password
 	}
@@ -109,12 +115,4 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return l, nil
-}
-
-func tlsConfig(cfg *config.Config) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("tls_cert and tls_key do not hold a certificate and its key in PEM: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }

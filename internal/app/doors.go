@@ -52,6 +52,15 @@ func newTransports(cfg *config.Config, log *slog.Logger, m *measures) (transport
 	return all, err
 }
 
+// idleTimeout is how long a connection may be kept alive that asks nothing. It
+// must be longer than that of the proxies in front, or one sends a request, such
+// as a POST that it may not repeat, into a connection that is being closed here:
+// clients see 502. AWS's load balancers keep connections for 60 s, nginx for 60 s
+// to 75 s.
+const idleTimeout = 2 * time.Minute
+
+const maxHeader = 16 << 10
+
 // newServer builds the doors and the server that they answer on.
 func (a *App) newServer() *http.Server {
 	c, t := &a.core, &a.transports
@@ -65,16 +74,16 @@ func (a *App) newServer() *http.Server {
 	server := a.newServerAPI()
 	a.metrics.calls(server, c.peers)
 	return &http.Server{
-		Handler: handler(a.log, newPages(a.cfg),
+		Handler: handler(a.log, &a.health, newPages(a.cfg),
 			raw.New(raw.Config{Node: c.node, Gate: c.gate, Access: access, Sockets: t.sockets}),
 			sse.New(sse.Config{Node: c.node, Gate: c.gate, Access: access, Streams: t.streams, Wheel: t.wheel, Heartbeat: a.cfg.Times.PingInterval}),
 			a.centrifuge,
 			api.New(api.Config{Gate: c.gate, Access: access}),
-			server, &a.health, a.metrics,
+			server, a.metrics,
 		),
-		ReadHeaderTimeout: 5 * time.Second,  // slow headers (slowloris)
-		IdleTimeout:       60 * time.Second, // kept-alive connections that ask nothing
-		MaxHeaderBytes:    16 << 10,
+		ReadHeaderTimeout: 5 * time.Second, // slow headers (slowloris)
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 }

@@ -88,6 +88,12 @@ func (m *measures) calls(s *api.Server, n *node.Peers) {
 	m.counter("magpie_node_questions_partial_total", "Questions of this node that not all nodes answered in time.", &n.Metrics.Partial)
 }
 
+// redisEngine shows what a Redis engine knows of itself.
+func (m *measures) redisEngine(e *redis.Engine) {
+	m.gauge("magpie_redis_channels_unheard", "Channels this node listens to and does not hear: Redis refuses them, or the connection is down.",
+		func() float64 { return float64(e.Unheard()) })
+}
+
 func (m *measures) counter(name, help string, c *metrics.Counter) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
 		func() float64 { return float64(c.Value()) }))
@@ -141,11 +147,13 @@ func (m *measures) redis() redis.Metrics {
 		return func() { c.Add(1) }
 	}
 	m.registry.MustRegister(m.probe)
+	refused := vec("magpie_redis_refused_total", "Commands and subscriptions that Redis refused, by reason.", "reason")
 	dropped := vec("magpie_redis_plain_dropped_total", "Plain PUBLISHes that were not taken in, by reason.", "reason")
 	ingested := vec("magpie_redis_ingested_total", "Entries read from ingested streams, by result.", "result")
 	return redis.Metrics{
 		PlainDropped:     func(reason string) { dropped.WithLabelValues(reason).Inc() },
 		Ingested:         func(result string) { ingested.WithLabelValues(result).Inc() },
+		Refused:          func(reason string) { refused.WithLabelValues(reason).Inc() },
 		EnvelopeSkipped:  count("magpie_redis_envelopes_skipped_total", "Envelopes on live channels that could not be read."),
 		SubscriberLost:   count("magpie_redis_subscriber_lost_total", "Times the subscriber connection to Redis ended."),
 		PresenceRewrites: count("magpie_redis_presence_rewrites_total", "Times this node wrote its presence anew."),

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"magpie/internal/api"
 	"magpie/internal/door"
 )
 
@@ -12,12 +13,16 @@ import (
 type routed interface{ Routes() []door.Route }
 
 // handler answers all paths: those of the doors, and pages for the rest.
-func handler(log *slog.Logger, pages http.Handler, doors ...routed) http.Handler {
-	router := door.NewRouter(log, pages)
+func handler(log *slog.Logger, health *api.Health, pages http.Handler, doors ...routed) http.Handler {
+	return bound(router(log, pages, append(doors, health)...), health.Draining)
+}
+
+func router(log *slog.Logger, rest http.Handler, doors ...routed) *door.Router {
+	router := door.NewRouter(log, rest)
 	for _, d := range doors {
 		router.Add(d.Routes()...)
 	}
-	return bound(router)
+	return router
 }
 
 // requestTimeout is how long a request may take to come in, its body included,
@@ -33,12 +38,17 @@ const (
 // bound keeps a client that sends nothing more, or asks for much and reads
 // nothing, from holding a connection and an answer in memory for ever. The
 // bounds are set anew for each request, as a connection is used for several.
-func bound(next http.Handler) http.Handler {
+// While the node is draining a connection is used once more only: whoever keeps
+// it, such as a proxy, makes the next one elsewhere.
+func bound(next http.Handler, draining func() bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only a ResponseWriter without deadlines (tests) can refuse.
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Now().Add(requestTimeout))
 		_ = control.SetWriteDeadline(time.Now().Add(answerTimeout))
+		if draining() {
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }

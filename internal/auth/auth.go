@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -44,17 +45,19 @@ type Authorizer struct {
 	audience, issuer string
 	keys             [][sha256.Size]byte
 	personal         string
-	guests           bool                   // some rule lets guests do something
-	guestKeys        jwt.VerificationKeySet // the first signs
+	guests           bool                                   // some rule lets guests do something
+	guestKeys        atomic.Pointer[jwt.VerificationKeySet] // the first signs
 }
 
 // New returns an authorizer.
 func New(c Config) *Authorizer {
 	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: len(c.Rules.ForGuests()) > 0}
+	var guestKeys jwt.VerificationKeySet
 	for _, s := range c.Secrets {
 		a.local = append(a.local, tokenkey.Secret(s))
-		a.guestKeys.Keys = append(a.guestKeys.Keys, guestKey(s))
+		guestKeys.Keys = append(guestKeys.Keys, guestKey(s))
 	}
+	a.guestKeys.Store(&guestKeys)
 	a.local = append(a.local, c.Public...)
 	for _, k := range c.Keys {
 		a.keys = append(a.keys, sha256.Sum256([]byte(k)))

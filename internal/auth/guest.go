@@ -57,9 +57,16 @@ type guestClaims struct {
 }
 
 // SetGuestKey says with which key guests' tokens are signed; all nodes need
-// the same one. Call it before the first guest comes. Where there are token
-// secrets the keys are made of those and no call is needed.
-func (a *Authorizer) SetGuestKey(key []byte) { a.guestKeys.Keys = []jwt.VerificationKey{key} }
+// the same one. Call it before the first guest comes. A later call gives a new
+// one; tokens of the one before are still taken. Where there are token secrets
+// the keys are made of those and no call is needed.
+func (a *Authorizer) SetGuestKey(key []byte) {
+	keys := &jwt.VerificationKeySet{Keys: []jwt.VerificationKey{key}}
+	if old := a.guestKeys.Load().Keys; len(old) > 0 {
+		keys.Keys = append(keys.Keys, old[0])
+	}
+	a.guestKeys.Store(keys)
+}
 
 // guestKey derives the guests' key from a token secret.
 func guestKey(secret string) []byte {
@@ -71,7 +78,7 @@ func guestKey(secret string) []byte {
 // NewGuest makes a guest, or gives the one whose token is shown a new name and
 // more time. An empty name keeps the old one, or lets the server choose.
 func (a *Authorizer) NewGuest(old, name string) (GuestToken, error) {
-	if len(a.guestKeys.Keys) == 0 || !a.guests {
+	if len(a.guestKeys.Load().Keys) == 0 || !a.guests {
 		return GuestToken{}, refuse(fault.Forbidden, "rules", "not allowed: no rule of this server lets guests in; connect with a token")
 	}
 	g := guestClaims{}
@@ -103,7 +110,7 @@ func (a *Authorizer) signGuest(g guestClaims) (GuestToken, error) {
 	g.ExpiresAt, g.IssuedAt = jwt.NewNumericDate(ends), nil
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, g)
 	t.Header["typ"] = guestType
-	text, err := t.SignedString(a.guestKeys.Keys[0])
+	text, err := t.SignedString(a.guestKeys.Load().Keys[0])
 	if err != nil {
 		return GuestToken{}, fmt.Errorf("sign a guest's token: %w", err)
 	}
@@ -119,7 +126,7 @@ func (a *Authorizer) readGuest(token string) (*guestClaims, error) {
 		if t.Header["typ"] != guestType {
 			return nil, errTyp
 		}
-		return a.guestKeys, nil
+		return *a.guestKeys.Load(), nil
 	})
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):

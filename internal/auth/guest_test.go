@@ -127,3 +127,25 @@ func TestGuestTokensEnd(t *testing.T) {
 		}
 	})
 }
+
+// A node whose key is replaced by that of the other nodes signs with the new
+// one, and its own guests stay who they are.
+func TestGuestsOutliveAChangeOfTheKey(t *testing.T) {
+	a := guestHouse(t, channel.Anyone)
+	before, err := a.NewGuest("", "Ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.SetGuestKey([]byte("another key of thirty-two bytes!"))
+	if id, err := a.Identify(t.Context(), before.Token); err != nil || id.User != before.User {
+		t.Errorf("the guest became %+v, %v", id, err)
+	}
+	after, err := a.NewGuest(before.Token, "")
+	if err != nil || after.User != before.User {
+		t.Errorf("renewed: %+v, %v", after, err)
+	}
+	b := guestHouse(t, channel.Anyone)
+	if _, err := b.Identify(t.Context(), after.Token); err == nil {
+		t.Error("still signed with the old key")
+	}
+}

@@ -145,15 +145,7 @@ func (d centrifuge) read(message []byte) (saying, []byte) {
 }
 
 func (centrifuge) publish(dst []byte, channel string, id uint32, payload []byte) []byte {
-	command := make([]byte, 0, 80+len(channel)+len(payload))
-	command = append(command, `{"id":`...)
-	command = strconv.AppendUint(command, uint64(id)+2, 10)
-	command = append(command, `,"publish":{"channel":"`...)
-	command = append(command, channel...)
-	command = append(command, `","data":`...)
-	command = append(command, payload...)
-	command = append(command, `}}`...)
-	return appendFrame(dst, opText, command)
+	return appendFrame(dst, opText, fmt.Appendf(nil, `{"id":%d,"publish":{"channel":"%s","data":%s}}`, id+2, channel, payload))
 }
 
 // sse is GET /sse. It asks with HTTP/1.0, to which a body comes as it is

@@ -44,29 +44,25 @@ func appendFrame(dst []byte, op byte, payload []byte) []byte {
 // there in full. The payload is part of data.
 func readFrame(data []byte) (op byte, payload []byte, size int, err error) {
 	if len(data) < 2 {
-		return 0, nil, 0, nil
+		return
 	}
 	if data[0]&0x70 != 0 || data[1]&0x80 != 0 {
 		return 0, nil, 0, errFrame // an extension, or a mask
 	}
 	head, n := 2, uint64(data[1]&127)
-	switch n {
-	case 126:
-		if head = 4; len(data) < head {
-			return 0, nil, 0, nil
-		}
-		n = uint64(binary.BigEndian.Uint16(data[2:]))
-	case 127:
-		if head = 10; len(data) < head {
-			return 0, nil, 0, nil
-		}
-		n = binary.BigEndian.Uint64(data[2:])
+	switch {
+	case n == 126 && len(data) >= 4:
+		head, n = 4, uint64(binary.BigEndian.Uint16(data[2:]))
+	case n == 127 && len(data) >= 10:
+		head, n = 10, binary.BigEndian.Uint64(data[2:])
+	case n > 125:
+		return
 	}
 	if n > maxFrame {
 		return 0, nil, 0, errFrame
 	}
-	if uint64(len(data)) < uint64(head)+n {
-		return 0, nil, 0, nil
+	if uint64(len(data)-head) < n {
+		return
 	}
 	size = head + int(n)
 	return data[0] & 15, data[head:size], size, nil

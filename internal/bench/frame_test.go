@@ -65,7 +65,7 @@ func FuzzFrame(f *testing.F) {
 // testClient is a client whose server is the test; write gets what it says.
 func testClient(t testing.TB, target Target, write writer) *client {
 	target.URL = "http://localhost:1"
-	l, err := NewLoad(Plan{Connections: 1, Size: 128, Rate: 1, Target: target})
+	l, err := NewLoad(t.Context(), Plan{Connections: 1, Size: 128, Rate: 1, Target: target})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ var drainTimeout = 3 * time.Second
 // because its handlers share them without locks: they run one at a time.
 type Load struct {
 	// Set at construction.
+	ctx   context.Context // when it ends, every step stops early
 	plan  Plan
 	door  door
 	url   *url.URL
@@ -44,7 +45,7 @@ type Load struct {
 	// Owned by the loop: its handlers, and the owner of the load outside of turn.
 	clients []*client
 	posters []*poster
-	polling *polling // nil: connections are subscriptions
+	polling polling
 	counts  Counts
 	lag     time.Duration
 	latency *hdrhistogram.Histogram
@@ -55,15 +56,15 @@ type Load struct {
 }
 
 // NewLoad checks the plan. nodes are host:port of further servers that
-// connections are spread over in turn.
-func NewLoad(p Plan, nodes ...string) (*Load, error) {
+// connections are spread over in turn. With ctx all steps end early.
+func NewLoad(ctx context.Context, p Plan, nodes ...string) (*Load, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	if _, err := UsageOf(p.PID); err != nil {
 		return nil, err
 	}
-	l := &Load{plan: p, start: time.Now(), latency: newHistogram()}
+	l := &Load{ctx: ctx, plan: p, start: time.Now(), latency: newHistogram()}
 	l.door, l.url, _ = p.Target.open() // checked above
 	l.to = append([]string{net.JoinHostPort(l.url.Hostname(), cmp.Or(l.url.Port(), l.url.Scheme))}, nodes...)
 	var err error
@@ -82,17 +83,17 @@ func (l *Load) Close() { l.loop.close() }
 // not nil, is called about twice a second. Another error tells that nothing
 // could be measured; connections and messages that failed are part of the result.
 func Run(ctx context.Context, p Plan, tell func(Progress)) (Result, error) {
-	l, err := NewLoad(p)
+	l, err := NewLoad(ctx, p)
 	if err != nil {
 		return Result{}, err
 	}
 	defer l.Close()
 	l.tell = tell
-	if err := l.connect(ctx); l.counts.Joined == 0 {
-		return Result{}, cmp.Or(l.failure, err, errors.New("no connection got in"))
+	if err := l.Connect(); l.counts.Joined == 0 {
+		return Result{}, cmp.Or(l.failure, ctx.Err(), err)
 	}
-	l.rest(ctx, p.Quiet)
-	l.publish(ctx, nil)
+	l.Settle()
+	l.Publish(nil)
 	return l.Result(), ctx.Err()
 }
 
@@ -121,8 +122,7 @@ func (l *Load) note(why string) {
 
 var errStalled = errors.New("nothing moves")
 
-// until blocks until step tells that it is done, the context's end, or until
-// count, if not nil, has not moved for patience. step is called again and again;
+// until blocks until step tells that it is done, until ctx ends, or until count, if not nil, has not moved for patience. step is called again and again;
 // it also tells when it wants to be called the next time at the latest.
 func (l *Load) until(ctx context.Context, phase string, count *int, patience time.Duration, step func() (next time.Duration, done bool)) error {
 	moved, last := l.now(), -1
@@ -142,8 +142,8 @@ func (l *Load) until(ctx context.Context, phase string, count *int, patience tim
 			return errStalled
 		}
 		wait := min(next-now, lookEvery)
-		if l.polling != nil {
-			wait = min(wait, l.polling.ask()-now)
+		if l.plan.Poll != "" {
+			wait = min(wait, l.ask()-now)
 		}
 		if err := l.loop.turn(max(wait, 0)); err != nil {
 			return err
@@ -156,17 +156,9 @@ const never = time.Duration(1<<63 - 1)
 
 // Connect opens all connections and blocks until they are in.
 func (l *Load) Connect() error {
-	if err := l.connect(context.Background()); err != nil || l.counts.Disconnected > 0 {
-		return fmt.Errorf("%d of %d connections got in; %v", l.counts.Joined, l.plan.Connections, l.trouble)
-	}
-	return nil
-}
-
-func (l *Load) connect(ctx context.Context) error {
 	total := l.plan.Connections
-	l.phases.connect = l.now()
-	l.phases.before, _ = UsageOf(l.plan.PID)
-	err := l.until(ctx, "connecting", &l.counts.Joined, stallTimeout, func() (time.Duration, bool) {
+	l.phases.start = l.moment()
+	err := l.until(l.ctx, "connecting", &l.counts.Joined, stallTimeout, func() (time.Duration, bool) {
 		known := func() int { return l.counts.Joined + l.counts.Disconnected }
 		for n := len(l.clients); n < total && n-known() < l.plan.Dialing; n++ {
 			if err := l.loop.dial(l.to[n%len(l.to)], n, l.newHandler(n)); err != nil {
@@ -178,18 +170,20 @@ func (l *Load) connect(ctx context.Context) error {
 	if errors.Is(err, errStalled) {
 		l.note(fmt.Sprintf("%d connections did not get in within %s", total-l.counts.Joined-l.counts.Disconnected, stallTimeout))
 	}
-	l.phases.connected = l.now()
-	l.phases.joined, _ = UsageOf(l.plan.PID)
-	return err
+	l.phases.joined = l.moment()
+	if err != nil || l.counts.Disconnected > 0 {
+		return fmt.Errorf("%d of %d connections got in; %v", l.counts.Joined, total, l.trouble)
+	}
+	return nil
 }
 
 func (l *Load) newHandler(n int) handler {
 	c := &client{load: l, channel: n % l.plan.Channels}
 	l.clients = append(l.clients, c)
-	if l.polling == nil {
+	if l.plan.Poll == "" {
 		return c
 	}
-	p := &poller{client: c, polling: l.polling}
+	p := &poller{client: c}
 	l.polling.pollers = append(l.polling.pollers, p)
 	return p
 }
@@ -198,18 +192,14 @@ func (l *Load) newHandler(n int) handler {
 func (l *Load) Traffic() (in, out int64) { return l.loop.traffic() }
 
 // Settle lets the server rest for the plan's quiet time.
-func (l *Load) Settle() { l.rest(context.Background(), l.plan.Quiet) }
-
-func (l *Load) rest(ctx context.Context, d time.Duration) {
-	end := l.now() + d
-	l.until(ctx, "settling", nil, 0, func() (time.Duration, bool) { return end, l.now() >= end })
-	l.phases.idle, _ = UsageOf(l.plan.PID)
-}
+func (l *Load) Settle() { l.Hold(l.plan.Quiet) }
 
 // Hold answers pings for so long. It blocks; a connection that ends in the
 // meantime is an error.
 func (l *Load) Hold(d time.Duration) error {
-	l.rest(context.Background(), d)
+	end := l.now() + d
+	l.until(l.ctx, "settling", nil, 0, func() (time.Duration, bool) { return end, l.now() >= end })
+	l.phases.idle = l.moment()
 	if n := l.counts.Disconnected; n > 0 {
 		return fmt.Errorf("%d connections ended while they were held; %v", n, l.trouble)
 	}
@@ -223,15 +213,12 @@ type Send func(channel string, payload []byte) error
 // Publish publishes the plan's messages, each when it is due, and blocks
 // until the last delivery. send nil: over the connections, or over HTTP where
 // clients of the door only listen.
-func (l *Load) Publish(send Send) error { return l.publish(context.Background(), send) }
-
-func (l *Load) publish(ctx context.Context, send Send) error {
+func (l *Load) Publish(send Send) error {
 	total, k := l.plan.messages(), 0
-	l.phases.idle, _ = UsageOf(l.plan.PID)
-	start := l.now()
-	l.phases.publish = start
+	l.phases.idle = l.moment()
+	start := l.phases.idle.at
 	var buf []byte
-	err := l.until(ctx, "publishing", nil, 0, func() (next time.Duration, done bool) {
+	err := l.until(l.ctx, "publishing", nil, 0, func() (next time.Duration, done bool) {
 		// All that is due: after a late turn that is more than one.
 		for ; k < total && start+l.plan.due(k) <= l.now(); k++ {
 			buf = l.publishOne(k, start+l.plan.due(k), send, buf[:0])
@@ -244,11 +231,10 @@ func (l *Load) publish(ctx context.Context, send Send) error {
 		return next, k == total && l.now() >= next
 	})
 	// A run that is cut short still counts what is on its way.
-	l.until(context.WithoutCancel(ctx), "draining", &l.counts.Received, drainTimeout, func() (time.Duration, bool) {
+	l.until(context.WithoutCancel(l.ctx), "draining", &l.counts.Received, drainTimeout, func() (time.Duration, bool) {
 		return never, l.counts.Received >= l.counts.Expected
 	})
-	l.phases.end = l.now()
-	l.phases.done, _ = UsageOf(l.plan.PID)
+	l.phases.end = l.moment()
 	return err
 }
 

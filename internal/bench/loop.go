@@ -50,9 +50,9 @@ func newLoop(p Plan, u *url.URL) (loop, error) {
 	if err == nil && u.Scheme == "http" && to.Addr().Is4() && to.Addr().IsLoopback() && !p.Goroutines && haveThread {
 		return newThread()
 	}
-	g := &goroutines{}
+	g := &goroutines{dialer: new(net.Dialer)}
 	if u.Scheme == "https" {
-		g.tls = &tls.Config{NextProtos: []string{"http/1.1"}, RootCAs: p.Target.Roots}
+		g.dialer = &tls.Dialer{Config: &tls.Config{NextProtos: []string{"http/1.1"}, RootCAs: p.Target.Roots}}
 	}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.mu.Lock()
@@ -62,7 +62,9 @@ func newLoop(p Plan, u *url.URL) (loop, error) {
 // goroutines is the loop that runs anywhere: each connection has a goroutine
 // that reads, and one that writes while there is something to write.
 type goroutines struct {
-	tls  *tls.Config
+	dialer interface {
+		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+	}
 	life context.Context // of the connections
 	end  context.CancelFunc
 	wait sync.WaitGroup
@@ -104,17 +106,11 @@ func (g *goroutines) dial(addr string, _ int, h handler) error {
 func (g *goroutines) serve(addr string, h handler) error {
 	ctx, cancel := context.WithTimeout(g.life, dialTimeout)
 	defer cancel()
-	var c stream
-	var err error
-	if g.tls != nil {
-		c.Conn, err = (&tls.Dialer{Config: g.tls}).DialContext(ctx, "tcp", addr)
-	} else {
-		c.Conn, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
-	}
+	conn, err := g.dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
-	c.loop = g
+	c := stream{Conn: conn, loop: g}
 	defer c.Close()
 	defer context.AfterFunc(g.life, func() { c.Close() })() // wakes the reader
 	if err := g.handle(func() error { return h.connected(&c) }); err != nil {
@@ -122,15 +118,15 @@ func (g *goroutines) serve(addr string, h handler) error {
 	}
 	buf := make([]byte, readBuffer)
 	for {
-		n, err := c.Read(buf)
+		n, lost := c.Read(buf)
 		if n > 0 {
 			err = g.handle(func() error { g.in += int64(n); return h.data(buf[:n]) })
-			if err != nil {
-				return err
-			}
+		}
+		if lost != nil && err == nil {
+			err = fmt.Errorf("a connection was lost: %w", lost)
 		}
 		if err != nil {
-			return fmt.Errorf("a connection was lost: %w", err)
+			return err
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -67,7 +68,7 @@ func TestOneThreadIsForThisMachineOnly(t *testing.T) {
 		"http://127.0.0.1:80": true, "http://127.0.0.9:8080/base": true,
 		"http://192.0.2.1:80": false, "http://[::1]:80": false, "https://127.0.0.1:443": false, "http://localhost:80": false, "http://127.0.0.1": false,
 	} {
-		l, err := NewLoad(faultyPlan(url))
+		l, err := NewLoad(t.Context(), faultyPlan(url))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,14 +89,16 @@ func TestAThreadWaitsForPartsOfAMillisecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer loop.close()
-	shortest := time.Hour // others may be busy, so not each wait is a fair one
+	var waits []time.Duration
 	for range 100 {
 		start := time.Now()
 		loop.turn(100 * time.Microsecond)
-		shortest = min(shortest, time.Since(start))
+		waits = append(waits, time.Since(start))
 	}
-	if shortest < 90*time.Microsecond || shortest > 900*time.Microsecond {
-		t.Errorf("the shortest wait for 0.1 ms took %s", shortest)
+	// Others may be busy, and a signal of Go's runtime ends a wait early.
+	slices.Sort(waits)
+	if short := waits[len(waits)/4]; short < 90*time.Microsecond || short > 900*time.Microsecond {
+		t.Errorf("a quarter of the waits for 0.1 ms took %s at most", short)
 	}
 }
 

@@ -38,6 +38,13 @@ type Plan struct {
 	Duration    time.Duration // of publishing
 	Dialing     int           // connections that are being opened at a time
 
+	// Poll makes the connections ask for messages instead of subscribing: it is
+	// the path, which the number of the last message follows. Every is the time
+	// between two questions of a client; 0 is long polling: the next question
+	// follows the answer, which the server holds back until there is something.
+	Poll  string
+	Every time.Duration
+
 	// PID is a server's process on this machine, to be asked for its CPU time
 	// and memory. 0: no process is asked.
 	PID int

@@ -10,6 +10,7 @@ import (
 type Counts struct {
 	Joined       int `json:"joined"`
 	Pings        int `json:"pings"`        // of the server, each answered
+	Requests     int `json:"-"`            // of clients that poll
 	Disconnected int `json:"disconnected"` // or never connected
 
 	Sent      int `json:"sent"`
@@ -84,22 +85,30 @@ func (l *Load) record(took time.Duration) {
 	l.latency.RecordValue(min(max(took, 0), longest).Microseconds())
 }
 
-// phases are the readings between the phases of a load.
-type phases struct {
-	connect, connected, publish, end time.Duration
-	before, joined, idle, done       Usage
+// moment is what a load's clock says and what the server has used by then.
+type moment struct {
+	at   time.Duration
+	used Usage
 }
+
+func (l *Load) moment() moment {
+	used, _ := UsageOf(l.plan.PID) // none of a process that has ended
+	return moment{l.now(), used}
+}
+
+// phases are the moments between the phases of a load.
+type phases struct{ start, joined, idle, end moment }
 
 // Result is what was measured, after Publish or instead of it.
 func (l *Load) Result() Result {
 	m, p, h := l.phases, l.plan, l.latency
-	if m.end == 0 {
-		m.publish, m.end, m.done = l.now(), l.now(), m.idle
+	if m.end.at == 0 {
+		m.end = m.idle
 	}
 	out := Result{
 		Door: p.Target.Door, Connections: p.Connections, Channels: p.Channels, Publishers: p.Publishers, Rate: p.Rate, Size: p.Size,
-		ConnectSeconds: (m.connected - m.connect).Seconds(), Counts: l.counts,
-		PublishSeconds: (m.end - m.publish).Seconds(), LagUs: l.lag.Microseconds(), Trouble: l.trouble,
+		ConnectSeconds: (m.joined.at - m.start.at).Seconds(), Counts: l.counts,
+		PublishSeconds: (m.end.at - m.idle.at).Seconds(), LagUs: l.lag.Microseconds(), Trouble: l.trouble,
 		Latency: Latency{
 			Mean: int64(h.Mean()), P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90), P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9), Max: h.Max(),
 		},
@@ -115,12 +124,12 @@ func (l *Load) Result() Result {
 }
 
 func (m phases) server(r Result) *Server {
-	s := &Server{RSSBefore: m.before.RSS, RSSIdle: m.idle.RSS, RSSAfter: m.done.RSS}
+	s := &Server{RSSBefore: m.start.used.RSS, RSSIdle: m.idle.used.RSS, RSSAfter: m.end.used.RSS}
 	if r.Joined > 0 {
-		s.ConnectCPUUs = float64((m.joined.CPU - m.before.CPU).Microseconds()) / float64(r.Joined)
-		s.RSSPerConn = float64(m.idle.RSS-m.before.RSS) / float64(r.Joined)
+		s.ConnectCPUUs = float64((m.joined.used.CPU - m.start.used.CPU).Microseconds()) / float64(r.Joined)
+		s.RSSPerConn = float64(s.RSSIdle-s.RSSBefore) / float64(r.Joined)
 	}
-	spent := m.done.CPU - m.idle.CPU
+	spent := m.end.used.CPU - m.idle.used.CPU
 	if r.Received > 0 {
 		s.DeliveryCPUUs = float64(spent.Microseconds()) / float64(r.Received)
 	}
@@ -132,6 +141,6 @@ func (m phases) server(r Result) *Server {
 
 func (l *Load) progress(phase string) Progress {
 	us := func(q float64) time.Duration { return time.Duration(l.latency.ValueAtQuantile(q)) * time.Microsecond }
-	usage, _ := UsageOf(l.plan.PID)
-	return Progress{Counts: l.counts, Phase: phase, Elapsed: l.now(), P50: us(50), P99: us(99), Usage: usage}
+	now := l.moment()
+	return Progress{Counts: l.counts, Phase: phase, Elapsed: now.at, P50: us(50), P99: us(99), Usage: now.used}
 }

@@ -48,18 +48,12 @@ func nextStamp(data []byte) (s stamp, rest []byte, ok bool) {
 			return stamp{}, nil, false
 		}
 		data = data[i+len(mark):]
-		var who, number, due uint64
-		rest = data
-		if who, rest, ok = digits(rest, ','); !ok || who > maxConnections {
-			continue
+		who, rest, ok := digits(data, ',')
+		number, rest, ok2 := digits(rest, ',')
+		due, rest, ok3 := digits(rest, ']')
+		if ok && ok2 && ok3 && who <= maxConnections && 0 < number && number < 1<<32 {
+			return stamp{int(who), uint32(number), time.Duration(due)}, rest, true
 		}
-		if number, rest, ok = digits(rest, ','); !ok || number == 0 || number > 1<<32-1 {
-			continue
-		}
-		if due, rest, ok = digits(rest, ']'); !ok {
-			continue
-		}
-		return stamp{int(who), uint32(number), time.Duration(due)}, rest, true
 	}
 }
 

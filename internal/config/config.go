@@ -73,7 +73,8 @@ type Times struct {
 	PingInterval      time.Duration // silence after which a client is pinged
 	PongTimeout       time.Duration // how long its answer may take
 	WriteTimeout      time.Duration // how long one write to a client may take
-	DrainTimeout      time.Duration // how long a shutdown may take
+	DrainDelay        time.Duration // how long the port stays open while the node says that it is not ready
+	DrainTimeout      time.Duration // how long a shutdown may take after that
 	IdempotencyWindow time.Duration // how long a retry yields the first result (D4)
 	Coalesce          time.Duration // how long messages of a burst may wait to leave together
 }

@@ -77,7 +77,7 @@ func TestDefaultsAreAFirstMinute(t *testing.T) {
 	if c.Limits != (Limits{64 << 10, 1 << 20, 128}) {
 		t.Fatalf("limits: %+v", c.Limits)
 	}
-	want := Times{25 * time.Second, 10 * time.Second, 10 * time.Second, 15 * time.Second, 5 * time.Minute, 5 * time.Millisecond}
+	want := Times{25 * time.Second, 10 * time.Second, 10 * time.Second, 0, 15 * time.Second, 5 * time.Minute, 5 * time.Millisecond}
 	if c.Times != want {
 		t.Fatalf("times: %+v", c.Times)
 	}
@@ -89,14 +89,32 @@ func TestDefaultsAreAFirstMinute(t *testing.T) {
 	}
 }
 
+// Where balancers may be in front, a node that stops gives them time; on an
+// address of this machine nobody waits. What is given holds everywhere.
+func TestDrainDelayFollowsTheAddress(t *testing.T) {
+	for addr, want := range map[string]time.Duration{
+		"localhost:8080": 0, "127.0.0.2:80": 0, "[::1]:80": 0, ":8080": 5 * time.Second, "10.0.0.1:80": 5 * time.Second,
+	} {
+		args := []string{"--open", "--addr", addr}
+		if got := mustLoad(t, "", nil, args).Times.DrainDelay; got != want {
+			t.Errorf("%s: %v, want %v", addr, got, want)
+		}
+		if got := mustLoad(t, "", nil, append(args, "--drain-delay", "3s")).Times.DrainDelay; got != 3*time.Second {
+			t.Errorf("%s: %v, and 3s was given", addr, got)
+		}
+		if got := mustLoad(t, "", []string{"MAGPIE_DRAIN_DELAY=0"}, args).Times.DrainDelay; got != 0 {
+			t.Errorf("%s: %v, and 0 was given", addr, got)
+		}
+	}
+}
+
 // A table of more settings is a table that nobody reads.
 func TestFewerThan60Settings(t *testing.T) {
 	if len(settings) >= 60 {
 		t.Fatalf("%d settings", len(settings))
 	}
 	seen := make(map[string]bool)
-	for i := range settings {
-		s := &settings[i]
+	for _, s := range settings {
 		for _, name := range []string{"key " + s.key, "flag " + s.flag(), "env " + s.env()} {
 			if seen[name] {
 				t.Errorf("%s is there twice", name)

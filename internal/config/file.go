@@ -139,8 +139,8 @@ func (d *fileReader) setting(key string, k, v *yaml.Node) {
 }
 
 func inGroup(key string) (keys []string) {
-	for i := range settings {
-		if rest, ok := strings.CutPrefix(settings[i].key, key+"."); ok {
+	for _, s := range settings {
+		if rest, ok := strings.CutPrefix(s.key, key+"."); ok {
 			keys = append(keys, rest)
 		}
 	}

@@ -26,8 +26,8 @@ type Flags struct {
 func Bind(set *pflag.FlagSet) *Flags {
 	f := &Flags{set: set}
 	set.StringVar(&f.file, "config", "", "YAML `file` with settings (MAGPIE_CONFIG)")
-	for i := range settings {
-		v := &flagValue{setting: &settings[i]}
+	for _, s := range settings {
+		v := &flagValue{setting: s}
 		f.given = append(f.given, v)
 		flag := set.VarPF(v, v.flag(), "", v.help+" ("+v.env()+")")
 		if v.value.kind == trueOrFalse {

@@ -46,8 +46,8 @@ type loader struct {
 // newLoader starts with the defaults.
 func newLoader() *loader {
 	l := &loader{config: &Config{from: make(map[string]string)}, broken: make(map[string]bool)}
-	for i := range settings {
-		if s := &settings[i]; s.def != "" {
+	for _, s := range settings {
+		if s.def != "" {
 			l.read(s, raw{source: "default", texts: []string{s.def}})
 		}
 	}
@@ -59,9 +59,9 @@ func newLoader() *loader {
 // source replaces are checked too, so that no mistake stays hidden.
 func (l *loader) layer(raws map[string]raw, problems Problems) {
 	l.problems = append(l.problems, problems...)
-	for i := range settings {
-		if r, ok := raws[settings[i].key]; ok {
-			l.read(&settings[i], r)
+	for _, s := range settings {
+		if r, ok := raws[s.key]; ok {
+			l.read(s, r)
 		}
 	}
 }
@@ -101,6 +101,9 @@ func (l *loader) finish() {
 	}
 	if c.from["outbox"] == "" {
 		c.Limits.Outbox = max(c.Limits.Outbox, 2*c.Limits.MaxPayload)
+	}
+	if c.from["drain_delay"] == "" && Loopback(c.Addr) {
+		c.Times.DrainDelay = 0 // there is no balancer in front
 	}
 	l.checkOutbox()
 	l.checkTLS()

@@ -20,8 +20,7 @@ var referenceText string
 func Reference(w io.Writer) error {
 	var table, each strings.Builder
 	table.WriteString("| setting in the file | flag | environment | default | takes |\n|---|---|---|---|---|\n")
-	for i := range settings {
-		s := &settings[i]
+	for _, s := range settings {
 		def := "none"
 		if s.def != "" {
 			def = "`" + s.def + "`"

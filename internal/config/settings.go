@@ -21,7 +21,7 @@ func (s *setting) env() string {
 }
 
 // settings is in the order in which the reference page shows them.
-var settings = []setting{
+var settings = []*setting{
 	{"addr", "localhost:8080", text(func(c *Config) *string { return &c.Addr }, checkAddr),
 		"Address to listen on, host:port. Use :8080 to be reached from other machines; port 0 asks the system for a free one."},
 	{"redis", "", one("URL", func(c *Config) *string { return &c.Redis }, anyText, RedactURL),
@@ -66,8 +66,10 @@ var settings = []setting{
 		"A client that leaves a ping unanswered for this long is disconnected."},
 	{"write_timeout", "10s", duration(func(c *Config) *time.Duration { return &c.Times.WriteTimeout }, 100*time.Millisecond, time.Hour),
 		"A client that takes nothing for this long, while something waits for it, is disconnected."},
+	{"drain_delay", "5s", duration(func(c *Config) *time.Duration { return &c.Times.DrainDelay }, 0, time.Hour),
+		"How long a node that is told to stop goes on as before but for /readyz, which says no: balancers need this time to see it and send nobody any more. Then the port closes and drain_timeout begins. On a loopback address it is 0 unless it is given."},
 	{"drain_timeout", "15s", duration(func(c *Config) *time.Duration { return &c.Times.DrainTimeout }, 0, time.Hour),
-		"How long a shutdown may take: clients are told to come back elsewhere, spread over this time."},
+		"How long a shutdown may take once the port is closed: clients are told to come back elsewhere, spread over this time."},
 	{"idempotency_window", "5m", duration(func(c *Config) *time.Duration { return &c.Times.IdempotencyWindow }, time.Second, 7*24*time.Hour),
 		"For this long a publish with the same idempotency key answers the first result."},
 	{"coalesce", "5ms", duration(func(c *Config) *time.Duration { return &c.Times.Coalesce }, 0, time.Second),
@@ -94,9 +96,9 @@ const DefaultPrefix = "magpie"
 const envPrefix = "MAGPIE_"
 
 func lookup(key string) *setting {
-	for i := range settings {
-		if settings[i].key == key {
-			return &settings[i]
+	for _, s := range settings {
+		if s.key == key {
+			return s
 		}
 	}
 	return nil
@@ -104,8 +106,8 @@ func lookup(key string) *setting {
 
 func names(of func(*setting) string) []string {
 	all := make([]string, len(settings))
-	for i := range settings {
-		all[i] = of(&settings[i])
+	for i, s := range settings {
+		all[i] = of(s)
 	}
 	return all
 }

@@ -18,8 +18,7 @@ const hidden = "xxxxx"
 func (c *Config) Show(w io.Writer) error {
 	var b strings.Builder
 	group := ""
-	for i := range settings {
-		s := &settings[i]
+	for _, s := range settings {
 		key, indent := s.key, ""
 		if g, rest, ok := strings.Cut(s.key, "."); ok {
 			if g != group {

@@ -183,6 +183,10 @@ type Live interface {
 	// the page's Top reaches the sink, or a Recheck does (D3). Repeats are
 	// harmless. After an error the node listens as it did before.
 	Subscribe(ctx context.Context, channel string, q Query) (Page, error)
+	// Listening returns nil when what is published in a channel that Subscribe
+	// was called for reaches the sink. It waits for a subscription that was
+	// lost until ctx ends, and fails with the reason when one is refused (D12).
+	Listening(ctx context.Context, channel string) error
 	// Unsubscribe ends it, without waiting.
 	Unsubscribe(channel string)
 }
@@ -231,6 +235,8 @@ type Outcome struct {
 type Secrets interface {
 	// Secret answers the secret of this name. When there is none yet, fresh
 	// becomes it; of several nodes that come at once one wins, and all get its
-	// secret. It lives as long as the engine's data.
-	Secret(ctx context.Context, name string, fresh []byte) ([]byte, error)
+	// secret. When the engine's data is lost, a node that has it puts it back.
+	// Should another node have been first, its secret holds, and changed is
+	// told; changed must not block. It may wait some seconds for another node.
+	Secret(ctx context.Context, name string, fresh []byte, changed func(secret []byte)) ([]byte, error)
 }

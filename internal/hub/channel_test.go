@@ -14,6 +14,7 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/memory"
+	"magpie/internal/fault"
 	"magpie/internal/message"
 )
 
@@ -23,6 +24,7 @@ type scripted struct {
 	subscribing func() error // in Subscribe, before it listens
 	reading     func(engine.Query)
 	leaving     func() // in Unsubscribe
+	listening   func(context.Context) error
 
 	mu   sync.Mutex
 	told []string
@@ -54,6 +56,13 @@ func (e *scripted) Subscribe(ctx context.Context, name string, q engine.Query) (
 	page, err := e.Engine.Subscribe(ctx, name, q)
 	e.tell("subscribe " + name)
 	return page, err
+}
+
+func (e *scripted) Listening(ctx context.Context, name string) error {
+	if e.listening != nil {
+		return e.listening(ctx)
+	}
+	return e.Engine.Listening(ctx, name)
 }
 
 func (e *scripted) History(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
@@ -748,5 +757,34 @@ func TestAllChannelsAreNamed(t *testing.T) {
 		if n != 3 {
 			t.Errorf("stopped after %d", n)
 		}
+	})
+}
+
+// D12: while the engine does not hear an open channel nobody is let in as if all
+// were well; who is in already stays, and hears what comes.
+func TestD12NobodyIsLetIntoAChannelThatIsNotHeard(t *testing.T) {
+	scene(t, func(t *testing.T, h *Hub, e *scripted) {
+		first := enter(t, h, "chat", &diary{})
+		e.listening = func(context.Context) error {
+			return &fault.Fault{Kind: fault.Unavailable, Message: "Redis refuses it."}
+		}
+		_, err := h.Join(t.Context(), "chat", &diary{}, nil)
+		if !errors.Is(err, engine.ErrUnavailable) || fault.Of(err).Sentence() != "Redis refuses it." {
+			t.Errorf("a newcomer while it is refused: %v", err)
+		}
+		e.listening = func(ctx context.Context) error { // it was lost and is asked for
+			<-ctx.Done()
+			return engine.Unavailable("%w", ctx.Err())
+		}
+		begun := time.Now()
+		if _, err = h.Join(t.Context(), "chat", &diary{}, nil); !errors.Is(err, engine.ErrUnavailable) || time.Since(begun) != openTimeout {
+			t.Errorf("a newcomer while it is lost: %v after %s", err, time.Since(begun))
+		}
+		if n := h.Metrics.Subscriptions.Value(); n != 1 {
+			t.Errorf("%d subscriptions", n)
+		}
+		e.listening = nil
+		enter(t, h, "chat", &diary{}).Leave()
+		first.Leave()
 	})
 }

@@ -29,7 +29,8 @@ type Joined struct {
 //
 // It costs the engine one call at most: the first in a channel subscribes and
 // reads at once, a later one reads if it missed something, together with others
-// that do so at the same time.
+// that do so at the same time. While the engine does not listen, because its
+// subscription was lost or is refused, nobody is let in (D12).
 func (h *Hub) Join(ctx context.Context, name string, to Subscriber, since *message.Position) (Joined, error) {
 	joined, err := h.join(ctx, name, to, since)
 	if err != nil {
@@ -85,11 +86,15 @@ func (h *Hub) subscribe(ctx context.Context, name string, to Subscriber, since *
 	}
 	select {
 	case <-c.opened:
-		if c.failed == nil {
-			return s, first, nil
+		if c.failed != nil {
+			s.abandon()
+			return nil, nil, c.failed
 		}
-		s.abandon()
-		return nil, nil, c.failed
+		if err := c.listening(ctx, isFirst); err != nil {
+			s.Leave()
+			return nil, nil, err
+		}
+		return s, first, nil
 	case <-ctx.Done():
 		s.Leave() // presence may have been told of it
 		return nil, nil, engine.Unavailable("%w", ctx.Err())
@@ -97,4 +102,15 @@ func (h *Hub) subscribe(ctx context.Context, name string, to Subscriber, since *
 		s.abandon()
 		return nil, nil, ErrClosed
 	}
+}
+
+// listening returns when the engine still listens to the open channel: what it
+// has lost it may not get back.
+func (c *channelState) listening(ctx context.Context, isFirst bool) error {
+	if isFirst {
+		return nil // the engine has just said so
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	return c.hub.engine.Listening(ctx, c.name)
 }

@@ -189,7 +189,9 @@ func (s *Session) Close(r fault.Reason) {
 	}
 	s.reason = r
 	subs := s.subs
-	s.subs = nil
+	if r != fault.ReasonClient {
+		s.subs = nil // else In holds for what the client sent before it went (D15)
+	}
 	s.dropQueueLocked()
 	if s.expiry != nil {
 		s.expiry.Stop()

@@ -20,6 +20,7 @@ type view struct {
 	Assets   string // URL of the assets' directory, no slash at the end
 	RedisCLI string // how redis-cli is called; empty without Redis
 	Open     bool
+	Personal string // prefix of personal channels
 	Version  string
 	// MaxPayload is in bytes. Embedded: the page is a frame on another.
 	MaxPayload int
@@ -29,7 +30,7 @@ type view struct {
 // renderPages returns the pages by URL path. Without the app, its pages say how
 // to build it.
 func renderPages(o Options, hash string, built bool) map[string]*file {
-	v := view{Assets: assetRoot + hash, RedisCLI: redisCLI(o), Open: o.Open, Version: o.Version, MaxPayload: o.MaxPayload}
+	v := view{Assets: assetRoot + hash, RedisCLI: redisCLI(o), Open: o.Open, Personal: o.Personal, Version: o.Version, MaxPayload: o.MaxPayload}
 	pages := map[string]*file{"/classic": newFile(render("classic.html", v), mimeHTML)}
 	if !built {
 		pages["/"] = newFile(render("unbuilt.html", v), mimeHTML)

@@ -64,6 +64,7 @@ func TestAppPageTellsTheScriptWhatItIs(t *testing.T) {
 	}{
 		{"embedded", Options{Open: true, MaxPayload: 1000}, []string{`data-open="true"`, `data-redis-cli=""`, `data-max-payload="1000"`}},
 		{"redis", Options{Redis: true}, []string{`data-open="false"`, `data-redis-cli="redis-cli"`}},
+		{"personal", Options{Personal: "box:"}, []string{`data-personal="box:"`}},
 		{"version", Options{Version: "1.2.3"}, []string{`data-version="1.2.3"`}},
 	} {
 		page := string(renderPages(c.o, "h", true)["/"].body)

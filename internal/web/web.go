@@ -26,6 +26,10 @@ type Options struct {
 	// Open tells that anyone may subscribe and publish. Otherwise the page asks
 	// for a token, and its commands have a placeholder for the key.
 	Open bool
+	// Personal is the prefix of the channels that belong to one user each, as
+	// the setting personal_channel says: the bell listens to the reader's. Empty:
+	// there are none.
+	Personal string
 	// Version is shown in the footer. Empty: none.
 	Version string
 	// MaxPayload is the most that a message may have, in bytes; the app says so

@@ -59,6 +59,27 @@ test("a page that is not named may not frame it, nor give it a token", async (t)
   assert.equal((await fetch(`${node.url}/`)).headers.get("content-security-policy").includes("frame-ancestors 'none'"), true);
 });
 
+test("the bell counts before it is opened, and again when it is closed; a path is one of the page's own site", async (t) => {
+  const shop = await foreign(t, "shop.localhost");
+  const node = await startMagpie(t, { env: { MAGPIE_ALLOWED_ORIGINS: shop.url, MAGPIE_TOKEN_SECRET: secret, MAGPIE_API_KEY: "a-key-of-the-test" } });
+  const notify = (title) => fetch(`${node.url}/publish/user:42`, { method: "POST", headers: { "X-API-Key": "a-key-of-the-test" }, body: JSON.stringify({ title, link: "/invoices/1" }) });
+  await notify("while away");
+  shop.page.html = `<script>window.magpie = { token: ${JSON.stringify(sign({ sub: "42" }))} }</script>${embedded(node.url, 'data-mode="bell"')}`;
+  const { page } = await open(t, browser, shop.url);
+  const count = page.locator(".count");
+  await count.filter({ hasText: /^1$/ }).waitFor();
+  await notify("while closed");
+  await count.filter({ hasText: /^2$/ }).waitFor();
+  const button = page.getByRole("button", { name: "Notifications" });
+  await button.click();
+  const link = page.frameLocator("iframe").locator("#notices a").first();
+  await link.waitFor();
+  assert.equal(await link.getAttribute("href"), `${shop.url}/invoices/1`);
+  assert.equal(await count.isVisible(), false);
+  await button.click();
+  assert.equal(await count.isVisible(), true);
+});
+
 test("the demo page works as it stands, and the bell alone", async (t) => {
   const node = await startMagpie(t);
   const { page, problems, hosts } = await open(t, browser, `${node.url}/embed-demo`);

@@ -181,3 +181,29 @@ test("19: it works without the internet, after the first visit even without the 
   await context.setOffline(false);
   await shows(page, ["written on the train"], 25_000);
 });
+
+test("half a character and 9,000 brackets are messages like any other; the next one comes", async (t) => {
+  const node = await startMagpie(t);
+  const { page, problems } = await enter(t, browser, node.url);
+  const other = await enter(t, browser, node.url);
+  await page.evaluate(() => {
+    const field = document.getElementById("text");
+    field.value = "half \ud83d of one";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  await page.press("#text", "Enter");
+  await page.locator('.message[data-send-state="sent"]', { hasText: "half" }).waitFor();
+  await node.publish('{"content":"half \\ud83d of another","name":"\\udc00"}');
+  await node.publish(`${"[".repeat(9_000)}${"]".repeat(9_000)}`);
+  await node.publish('{"content":"the next one"}');
+  for (const p of [page, other.page]) {
+    await p.getByText("the next one").waitFor();
+    assert.equal((await said(p)).length, 4);
+  }
+  await page.reload();
+  await online(page);
+  await page.getByText("the next one").waitFor();
+  await say(page, "and one more");
+  await other.page.getByText("and one more").waitFor();
+  assert.deepEqual([...problems, ...other.problems], []);
+});

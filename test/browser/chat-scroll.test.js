@@ -9,7 +9,7 @@ import { until } from "./support/process.js";
 import { startRedis } from "./support/redis.js";
 
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => { browser = await launch([], { ignoreDefaultArgs: ["--hide-scrollbars"] }); });
 after(() => browser?.close());
 
 // A row in the middle of the view, and where it is.
@@ -46,6 +46,78 @@ test("5: the history comes 40 at a time, and the row that is read does not move 
   }
   assert.ok(asked.length > 2);
   assert.deepEqual([...new Set(asked)], ["40"]);
+});
+
+// What the reader does at the top of what is loaded; older messages come later.
+const waysUp = {
+  Home: (page) => page.locator("#scroll").press("Home"),
+  "a flick": async (page) => {
+    const touch = await page.context().newCDPSession(page);
+    await touch.send("Emulation.setTouchEmulationEnabled", { enabled: true });
+    const { x, y } = await page.locator("#scroll").boundingBox();
+    const at = (dy) => [{ x: x + 200, y: y + 60 + dy }];
+    await until("the top", async () => {
+      await touch.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: at(0) });
+      for (let dy = 50; dy <= 400; dy += 50) await touch.send("Input.dispatchTouchEvent", { type: "touchMove", touchPoints: at(dy) });
+      await touch.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+      return page.evaluate(() => document.getElementById("scroll").scrollTop < 10);
+    }, 30_000);
+  },
+  "the scrollbar, which is not let go": async (page) => {
+    const { x, y, width, height } = await page.locator("#scroll").boundingBox();
+    const { thumb, at } = await page.evaluate(() => {
+      const { clientHeight, scrollHeight, scrollTop } = document.getElementById("scroll");
+      return { thumb: (clientHeight / scrollHeight) * clientHeight, at: (scrollTop / scrollHeight) * clientHeight };
+    });
+    await page.mouse.up(); // of the round before
+    await page.mouse.move(x + width - 5, Math.min(y + height - 8, y + at + thumb / 2));
+    await page.mouse.down();
+    await page.mouse.move(x + width - 5, y - 40, { steps: 20 });
+  },
+};
+
+for (const [way, goUp] of Object.entries(waysUp)) {
+  test(`5: at the top, reached with ${way}, older messages do not move the row in sight by more than 1 px`, async (t) => {
+    const node = await startMagpie(t);
+    await node.publishAll(`${"words ".repeat(30)}m`, 170); // groups of three cross the pages' edges
+    const { page } = await enter(t, browser, node.url);
+    await page.getByText("m169").waitFor();
+    let answer = null;
+    await page.route("**/history/**", async (route) => {
+      await new Promise((resolve) => { answer = resolve; });
+      await route.continue();
+    });
+    for (let round = 0; round < 3; round++) {
+      const first = await page.locator("#messages .message").first().getAttribute("data-key");
+      await goUp(page);
+      await until("a page is asked for", () => answer !== null);
+      await until("the list rests at its top", async () => (await page.evaluate(() => new Promise((resolve) => {
+        const { scrollTop } = document.getElementById("scroll");
+        setTimeout(() => resolve(scrollTop < 10 && scrollTop === document.getElementById("scroll").scrollTop), 100);
+      }))));
+      const top = await placeOf(page, first);
+      answer();
+      answer = null;
+      await until("older messages are there", async () => (await page.locator("#messages .message").first().getAttribute("data-key")) !== first);
+      assert.ok(Math.abs((await placeOf(page, first)) - top) <= 1, `round ${round}: moved by ${(await placeOf(page, first)) - top} px`);
+    }
+  });
+}
+
+test("6: the list stays at its end while the field for a message grows, line by line", async (t) => {
+  const node = await startMagpie(t);
+  await node.publishAll("a", 60);
+  const { page } = await enter(t, browser, node.url);
+  await page.getByText("a59", { exact: true }).waitFor();
+  await page.locator("#text").focus();
+  for (let i = 0; i < 10; i++) {
+    await page.keyboard.press("Shift+Enter");
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  }
+  assert.equal(await page.locator("#latest").count(), 0);
+  await node.publish('{"content":"follows"}');
+  await page.getByText("follows", { exact: true }).waitFor();
+  await until("it is in sight", async () => (await fromEnd(page)) < 2);
 });
 
 test("6, X11: a flood does not move who reads; the button counts and jumps", async (t) => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
-import { until } from "./support/process.js";
+import { freePort, until } from "./support/process.js";
 import { startProxy } from "./support/proxy.js";
 import { online, say, shows } from "./support/app.js";
 import { secret, sign } from "./support/token.js";
@@ -90,4 +90,43 @@ test("a moderator, by the claim in the host's token, deletes what others say", a
   await mia.page.getByRole("button", { name: "Delete" }).click();
   await mia.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await ann.page.locator("p.deleted").waitFor();
+});
+
+test("who has no token is told where one comes from; a developer's machine says how to make one", async (t) => {
+  const node = await start(t);
+  const { page } = await open(t, browser, node.url);
+  await page.getByText("You get one from the application that this chat belongs to").waitFor();
+  assert.equal(await page.locator("#token-form code").textContent(), "magpie token new --user NAME");
+});
+
+test("a customer sees no commands, but for who asks in the settings", async (t) => {
+  const port = await freePort();
+  const url = `http://chat.test:${port}`;
+  const node = await startMagpie(t, { port, env: { MAGPIE_TOKEN_SECRET: secret, MAGPIE_ALLOWED_ORIGINS: url } });
+  const elsewhere = await launch(["--host-resolver-rules=MAP chat.test 127.0.0.1"]);
+  t.after(() => elsewhere.close());
+  const { page } = await open(t, elsewhere, url);
+  await page.getByText("You get one from the application").waitFor();
+  assert.equal(await page.locator("#token-form code").count(), 0);
+  await page.goto(`${url}/?#token=${sign({ sub: "cu" })}`);
+  await online(page);
+  await page.locator(".panel .member").waitFor();
+  assert.equal(await page.locator(".example").count(), 0);
+  assert.equal(await page.locator("#empty p").textContent(), "Write the first message below.");
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("switch", { name: "Show how programs publish here" }).check();
+  await page.keyboard.press("Escape");
+  await page.locator(".panel .example").first().waitFor();
+  assert.equal(node.output().includes("eyJ"), false);
+});
+
+test("the classic page says how to join with a token, and joins with one", async (t) => {
+  const node = await start(t);
+  const { page } = await open(t, browser, `${node.url}/classic`);
+  await page.getByText("open /classic#token=TOKEN").waitFor();
+  await page.goto("about:blank");
+  await page.goto(`${node.url}/classic#token=${sign({ sub: "ada" })}`);
+  await page.locator("#send:not([disabled])").waitFor();
+  assert.equal(page.url(), `${node.url}/classic`);
+  assert.doesNotMatch(node.output(), /eyJ/);
 });

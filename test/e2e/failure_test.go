@@ -227,7 +227,7 @@ func TestDrain(t *testing.T) {
 	if got := n2.Dial("channel=a&format=envelope&since=" + at).Envelopes(1); got[0].Offset != 2 {
 		t.Errorf("on the other node: %+v", got)
 	}
-	if leases := r.Do("KEYS", "magpie:node:*"); strings.Count(leases, "magpie:node:") != 1 {
+	if leases := r.Do("KEYS", "magpie:{}:node:*"); strings.Count(leases, "magpie:{}:node:") != 1 {
 		t.Errorf("node leases after the drain: %q", leases)
 	}
 }

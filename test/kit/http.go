@@ -17,6 +17,9 @@ type Doors struct {
 	t    testing.TB
 }
 
+// At are the doors behind an address that is no node's own, such as a proxy's.
+func At(t testing.TB, addr string) Doors { return Doors{Addr: addr, t: t} }
+
 // transport keeps connections for a moment only: they show in what a test
 // counts on the server, and as goroutines that are left here.
 var transport = &http.Transport{ResponseHeaderTimeout: Patience, IdleConnTimeout: 100 * time.Millisecond}

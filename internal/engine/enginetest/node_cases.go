@@ -156,5 +156,5 @@ func secretAcrossNodes(f *fixture) {
 
 func (n *Node) secret(name, fresh string) string {
 	n.t.Helper()
-	return string(ask(n, "secret", func(ctx context.Context) ([]byte, error) { return n.Secret(ctx, name, []byte(fresh)) }))
+	return string(ask(n, "secret", func(ctx context.Context) ([]byte, error) { return n.Secret(ctx, name, []byte(fresh), func([]byte) {}) }))
 }

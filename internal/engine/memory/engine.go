@@ -89,6 +89,9 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
+// Listening implements engine.Live.
+func (e *Engine) Listening(context.Context, string) error { return e.Ready() }
+
 // Immediate implements engine.Publisher.
 func (e *Engine) Immediate() bool { return true }
 
@@ -195,7 +198,7 @@ func (e *Engine) Send(_ context.Context, node string, data []byte) (int, error) 
 }
 
 // Secret implements engine.Secrets.
-func (e *Engine) Secret(_ context.Context, name string, fresh []byte) ([]byte, error) {
+func (e *Engine) Secret(_ context.Context, name string, fresh []byte, _ func([]byte)) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {

@@ -22,19 +22,3 @@ func (e *Engine) Send(ctx context.Context, node string, data []byte) (reached in
 	}
 	return int(n), nil
 }
-
-// Secret implements engine.Secrets: the first node to set the key wins.
-func (e *Engine) Secret(ctx context.Context, name string, fresh []byte) (kept []byte, err error) {
-	key := e.env.Names.Secret(name)
-	err = e.env.Redis.Do(ctx, key, func(ctx context.Context) (err error) {
-		b := e.env.Redis.Client().B
-		kept, err = e.env.Redis.Client().DoMulti(ctx,
-			b().Set().Key(key).Value(wire.String(fresh)).Nx().Build(),
-			b().Get().Key(key).Build())[1].AsBytes()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("secret %q: %w", name, err)
-	}
-	return kept, nil
-}

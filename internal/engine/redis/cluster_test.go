@@ -288,7 +288,7 @@ func TestClusterASlotThatTakesItsTime(t *testing.T) {
 
 // probeIn is where probes lie on a master now.
 func probeIn(server *redistest.Server) string {
-	return server.Do("PUBSUB", "SHARDCHANNELS", "magpie:probe:*")
+	return server.Do("PUBSUB", "SHARDCHANNELS", "magpie:{*}:probe:*")
 }
 
 // D7: the probe, whose names lie in a slot, and a master as a whole give way when

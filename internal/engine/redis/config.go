@@ -51,6 +51,7 @@ type Metrics struct {
 	ProbeRoundTrip   func(time.Duration) // a probe came back
 	Ingested         func(result string) // an entry of a stream: published, rejected
 	PresenceRewrites func()              // this node's presence was written anew
+	Refused          func(reason string) // Redis refused a command or a subscription
 }
 
 // withDefaults has a func in every field.
@@ -60,7 +61,7 @@ func (m Metrics) withDefaults() Metrics {
 			*f = func() {}
 		}
 	}
-	for _, f := range []*func(string){&m.PlainDropped, &m.Ingested} {
+	for _, f := range []*func(string){&m.PlainDropped, &m.Ingested, &m.Refused} {
 		if *f == nil {
 			*f = func(string) {}
 		}

@@ -18,7 +18,7 @@
 //
 // Its goroutines, which Start starts and Close ends and waits for: two for each
 // master (subscribe), the appender (plain), the writer and the lease of presence,
-// the keeper of the Redis Function (script), the upkeep (upkeep.go), one per
+// the keeper of the Redis Function (script), that of the secrets (secrets.go), the upkeep (upkeep.go), one per
 // ingested stream (ingest), and in a cluster who looks after the slots (topology).
 package redis
 
@@ -56,6 +56,7 @@ type Engine struct {
 	engine.Logs
 	engine.Live
 	engine.Presence
+	*secrets // set by New
 
 	// set by New
 	cfg     Config
@@ -100,12 +101,14 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{cfg: c}
 	e.life.ctx, e.life.end = context.WithCancel(context.Background())
 	e.env = script.Env{
-		Names: names.Names{Prefix: c.Prefix, Sharded: target.Cluster}, Node: instance(c.Node),
+		Names: names.Names{Prefix: c.Prefix, DB: target.Option.SelectDB, Sharded: target.Cluster}, Node: instance(c.Node),
 		Rules: c.Rules, MaxPayload: c.MaxPayload, IdempotencyWindow: c.IdempotencyWindow, Log: c.Log,
 	}
 	e.env.Redis = topology.New(target, c.Prefix+":"+e.env.Node, c.Log)
+	e.env.Redis.Refusals.Counted = c.Metrics.Refused
 	e.env.Scripts = script.New(e.env.Redis)
 	e.library = script.NewLibrary(e.env)
+	e.secrets = newSecrets(e.env)
 	return e, nil
 }
 
@@ -172,6 +175,7 @@ func (e *Engine) admitPlain(p engine.Publication) error {
 // may be gone, or old.
 func (e *Engine) rewound() {
 	e.library.Check()
+	e.secrets.check()
 	e.presence.Rewrite()
 }
 
@@ -179,10 +183,12 @@ func (e *Engine) start(ctx context.Context) error {
 	if err := e.env.Redis.Connect(ctx); err != nil {
 		return err
 	}
-	e.library.Load(ctx, false)
+	if err := e.library.Load(ctx, false); err != nil {
+		return err
+	}
 	e.subscriptions.Follow(topology.Change{Masters: e.env.Redis.Topology.Masters()})
 	for _, loop := range []func(context.Context){
-		e.plain.Run, e.presence.Run, e.presence.Renew, e.library.Run, e.upkeep,
+		e.plain.Run, e.presence.Run, e.presence.Renew, e.library.Run, e.secrets.run, e.upkeep,
 		func(ctx context.Context) { e.env.Redis.Topology.Run(ctx, e.subscriptions.Follow) },
 	} {
 		e.life.running.Go(func() { loop(e.life.ctx) })
@@ -197,6 +203,14 @@ func (e *Engine) start(ctx context.Context) error {
 // Ready implements engine.Engine. In a cluster every master must deliver, and
 // every slot must have one.
 func (e *Engine) Ready() error { return e.subscriptions.Ready() }
+
+// Unheard is how many channels this node listens to and does not hear now.
+func (e *Engine) Unheard() int {
+	if e.subscriptions == nil {
+		return 0 // not started
+	}
+	return e.subscriptions.Unheard()
+}
 
 // Close implements engine.Engine. Until ctx ends, and at most for a few
 // seconds, it first appends the plain PUBLISHes that only this node may hold

@@ -54,7 +54,7 @@ func TestXaddExactlyOnceOverACrash(t *testing.T) {
 	}
 	for range 2 {
 		add(500)
-		reader := server.Do("GET", "magpie:ingest:long")
+		reader := server.Do("GET", "magpie:{}:ingest:long")
 		for i, n := range nodes {
 			if n.NodeID() == reader {
 				n.crash()

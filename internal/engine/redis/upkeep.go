@@ -25,6 +25,9 @@ func (e *Engine) upkeep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		// Somebody may have deleted them one by one.
+		e.library.Check()
+		e.secrets.check()
 		var due []string
 		for ch := range e.sink.Channels() {
 			if maphash.String(seed, ch)%upkeepShares == share {

@@ -30,6 +30,7 @@ type conn struct {
 	mu        sync.Mutex // guards what follows; memory only
 	connected bool
 	gone      bool         // CloseLink was called
+	left      bool         // because the client went: what it sent before is still handled (D15)
 	closing   closeMessage // code 0: that of the reason
 	due       times
 	errors    int // refused commands since the last ping
@@ -95,7 +96,7 @@ func (c *conn) streamCloseMessage(r fault.Reason) []byte {
 func (c *conn) CloseLink(r fault.Reason) {
 	c.door.Wheel.Stop(&c.timer)
 	c.mu.Lock()
-	c.gone = true
+	c.gone, c.left = true, r == fault.ReasonClient
 	subs := c.subs.clear()
 	c.mu.Unlock()
 	for _, s := range subs {
@@ -109,11 +110,11 @@ func (c *conn) CloseLink(r fault.Reason) {
 	c.CloseStream(c.streamCloseMessage(r))
 }
 
-// ended tells whether the session is over.
+// ended tells whether nothing that the client sends is handled any more.
 func (c *conn) ended() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.gone || c.closing.code != 0
+	return c.gone && !c.left || c.closing.code != 0
 }
 
 func (c *conn) push(p *protocol.Push) { c.Send(c.form.encode(&protocol.Reply{Push: p})) }

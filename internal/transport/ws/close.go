@@ -13,6 +13,15 @@ type closePlan struct {
 	// queued makes the close frame wait until the messages that came before
 	// have been handled, so that what they bring about can still be sent.
 	queued bool
+	// drain says that the peer takes nothing more, as a write has shown, while
+	// what it sent before its end may still wait in the kernel: that is read and
+	// handled first (D15).
+	drain bool
+}
+
+// closedLocked tells whether what is read from now on is dropped.
+func (c *Conn) closedLocked() bool {
+	return c.closing != nil && (!c.closing.drain || c.ended)
 }
 
 // CloseWith closes the connection: it sends a close frame as soon as the socket
@@ -40,7 +49,7 @@ func (c *Conn) fail(v *violation, queued bool) {
 func (c *Conn) close(info CloseInfo, queued bool) {
 	most := min(len(info.Text), maxControl-2)
 	info.Text = strings.ToValidUTF8(info.Text[:most], "") // cut between two characters
-	c.startClose(closePlan{info, appendClose(nil, info.Code, info.Text), queued})
+	c.startClose(closePlan{info: info, frame: appendClose(nil, info.Code, info.Text), queued: queued})
 }
 
 // startClose carries out p, and tells whether it is the first.
@@ -132,6 +141,15 @@ func (c *Conn) lost(err error) {
 	c.abort(fault.ReasonClient, err)
 }
 
+// endWrites closes a connection whose peer takes nothing more. What the peer
+// sent before it went is read to its end, for CloseWait without progress at
+// most.
+func (c *Conn) endWrites(err error) {
+	if !c.startClose(closePlan{info: CloseInfo{Reason: fault.ReasonClient, Code: codeAbnormal, Err: err}, drain: true}) {
+		c.drop() // it was our close frame that could not be written
+	}
+}
+
 // abort closes a connection that can transmit nothing more.
 func (c *Conn) abort(r fault.Reason, err error) {
 	c.startClose(closePlan{info: CloseInfo{Reason: r, Code: codeAbnormal, Err: err}})
@@ -144,4 +162,11 @@ func (c *Conn) drop() {
 	c.startClose(closePlan{info: CloseInfo{Reason: fault.ReasonClient, Code: codeAbnormal}})
 	c.srv.cfg.Wheel.Stop(&c.timer)
 	c.srv.conns.Drop((*watched)(c))
+	c.mu.Lock()
+	c.ended = true
+	if c.closing.drain {
+		c.workLocked() // reports, when all is handled
+		return
+	}
+	c.mu.Unlock()
 }

@@ -57,6 +57,7 @@ type Conn struct {
 	reported bool // Closed was called, or is being called
 	sent     bool // our close frame was written
 	done     bool // the peer needs nothing more than that
+	ended    bool // the socket is closed: nothing more can be read
 	inbox    *inbox
 	ctl      *controls
 	closing  *closePlan // nil: open; what it points to does not change

@@ -47,7 +47,7 @@ func (in *inbox) release() {
 func (c *Conn) push(it item) (full bool) {
 	h, immediate := c.h.(Immediate)
 	c.mu.Lock()
-	if c.closing != nil {
+	if c.closedLocked() {
 		c.mu.Unlock()
 		return false
 	}
@@ -76,7 +76,7 @@ func (c *Conn) now(h Immediate, it item) (rest []byte) {
 // it. It unlocks mu.
 func (c *Conn) yieldLocked() {
 	c.running = false
-	if c.inbox != nil || c.paused || c.closing != nil && !c.reported {
+	if c.inbox != nil || c.paused || c.closedLocked() && !c.reported {
 		c.workLocked()
 		return
 	}
@@ -147,7 +147,7 @@ func (c *Conn) step() bool {
 		c.readOn()
 		return true
 	}
-	if c.closing != nil && !c.reported {
+	if c.closedLocked() && !c.reported {
 		c.reported = true
 		c.mu.Unlock()
 		c.report(c.closing)

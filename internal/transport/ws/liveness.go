@@ -9,8 +9,12 @@ import "time"
 func (c *Conn) Tick(time.Time) time.Duration {
 	c.mu.Lock()
 	closing, paused := c.closing != nil, c.paused
+	busy := closing && c.closing.drain && (paused || c.inbox != nil)
 	c.mu.Unlock()
-	if closing {
+	switch {
+	case busy:
+		return c.srv.cfg.CloseWait // what waits is bounded, and is being handled
+	case closing:
 		c.drop()
 		return 0
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -105,7 +106,14 @@ func TestPausedIsNotSilent(t *testing.T) {
 	h := &waiting{}
 	inBubble(t, h, func(_ *Server, c *Conn, peer *client) {
 		*h = waiting{make(chan struct{}), make(chan CloseInfo, 1)} // of the bubble
-		for range inboxMessages + 1 {
+		for range inboxMessages {
+			peer.send(text("x"))
+		}
+		synctest.Wait() // the handler has the first
+		c.mu.Lock()
+		paused := c.paused // before it took the first
+		c.mu.Unlock()
+		if !paused {
 			peer.send(text("x"))
 		}
 		go io.Copy(io.Discard, peer.Conn)

@@ -67,11 +67,11 @@ func (c *Conn) Write(frames [][]byte) error {
 func (c *Conn) failWrite(err error) {
 	c.shut = true
 	c.token.Unlock()
-	r := fault.ReasonClient
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		r = fault.ReasonSlow
+		c.abort(fault.ReasonSlow, err)
+		return
 	}
-	c.abort(r, err)
+	c.endWrites(err)
 }
 
 // batch is one Write under way.

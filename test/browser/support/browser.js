@@ -12,11 +12,12 @@ const flags = [
 ];
 
 /** Starts the browser with a fresh profile. A missing Chromium fails the test. */
-export function launch() {
+export function launch(more = [], options = {}) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
-    args: flags,
+    args: [...flags, ...more],
+    ...options,
   });
 }
 

@@ -24,7 +24,7 @@ func Connect(t testing.TB, url, node string) script.Env {
 		t.Fatal(err)
 	}
 	e := script.Env{
-		Names: names.Names{Prefix: "magpie", Sharded: target.Cluster}, Node: node, Rules: Rules(t),
+		Names: names.Names{Prefix: "magpie", DB: target.Option.SelectDB, Sharded: target.Cluster}, Node: node, Rules: Rules(t),
 		MaxPayload: 64 << 10, IdempotencyWindow: time.Minute, Log: Log(t),
 	}
 	e.Redis = topology.New(target, "magpie:"+node, e.Log)

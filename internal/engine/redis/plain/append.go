@@ -136,6 +136,14 @@ func (a *Appender) perform(ctx context.Context, ops []op) {
 		return nil
 	})
 	a.loadMissing(ctx, replies)
+	if ch, err := a.apply(ops, replies, err); err != nil && a.lost.Allow() {
+		a.Log.Warn("cannot append plain PUBLISHes now; they wait", "channel", ch, "error", err)
+	}
+}
+
+// apply applies the answers to a batch; without any, err says why. It returns
+// one of the channels that were not appended to, and why.
+func (a *Appender) apply(ops []op, replies []rueidis.RedisResult, err error) (channel string, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, op := range ops {
@@ -152,13 +160,16 @@ func (a *Appender) perform(ctx context.Context, ops []op) {
 		}
 		switch op.kind {
 		case opAppend:
-			a.appendedLocked(op, reply)
+			if err := a.appendedLocked(op, reply); err != nil {
+				channel, failed = op.queue.channel, err
+			}
 		case opTake:
 			a.takenLocked(op, reply)
 		case opRelease:
 			a.releasedLocked(op.queue, reply)
 		}
 	}
+	return channel, failed
 }
 
 // loadMissing makes the scripts known again to a Redis that forgot them.
@@ -210,8 +221,9 @@ const (
 )
 
 // appendedLocked applies the answer to one append. What is unclear ends the
-// tenure: the next one learns from the log's meta what was done.
-func (a *Appender) appendedLocked(op op, r script.Reply) {
+// tenure: the next one learns from the log's meta what was done. An error is one
+// that keeps the entries waiting.
+func (a *Appender) appendedLocked(op op, r script.Reply) error {
 	q := op.queue
 	code := r.Number()
 	err := r.Err()
@@ -224,14 +236,13 @@ func (a *Appender) appendedLocked(op op, r script.Reply) {
 		a.removeLocked(q, op.entry)
 	}
 	if done || q.role != holder || q.token != op.token {
-		return // in the last case an answer or a fence before has ended the tenure
+		return nil // in the last case an answer or a fence before has ended the tenure
 	}
 	a.demoteLocked(q)
 	q.tried = time.Time{}
 	if err != nil && !script.Missing(err) {
 		q.tried = time.Now()
-		if a.lost.Allow() {
-			a.Log.Warn("cannot append plain PUBLISHes now; they wait", "channel", q.channel, "error", err)
-		}
+		return err
 	}
+	return nil
 }

@@ -192,14 +192,14 @@ func TestP4NoRenewalAfterTheEnd(t *testing.T) {
 		})
 		<-started
 		p.End(t.Context())
-		if got := server.Do("EXISTS", "magpie:node:still.0"); got != "0" {
+		if got := server.Do("EXISTS", "magpie:{}:node:still.0"); got != "0" {
 			t.Fatal("the lease is there after the end")
 		}
 		renewing.Wait()
 		if _, _, err := p.renew(t.Context()); err == nil {
 			t.Error("renewed after the end")
 		}
-		if got := server.Do("EXISTS", "magpie:node:still.0"); got != "0" {
+		if got := server.Do("EXISTS", "magpie:{}:node:still.0"); got != "0" {
 			t.Fatal("the lease is back")
 		}
 	}
@@ -249,8 +249,8 @@ func TestP4RewritingChangesTheLease(t *testing.T) {
 	if err := p.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if server.Do("EXISTS", "magpie:node:still.0") != "0" || server.Do("EXISTS", "magpie:node:still.1") != "1" {
-		t.Errorf("leases: %q", server.Do("KEYS", "magpie:node:*"))
+	if server.Do("EXISTS", "magpie:{}:node:still.0") != "0" || server.Do("EXISTS", "magpie:{}:node:still.1") != "1" {
+		t.Errorf("leases: %q", server.Do("KEYS", "magpie:{}:node:*"))
 	}
 }
 
@@ -264,14 +264,14 @@ func TestP4RenewingRewritesNothing(t *testing.T) {
 	if rewrites.Load() != 0 {
 		t.Errorf("%d rewrites", rewrites.Load())
 	}
-	server.Do("DEL", "magpie:node:n.0")
+	server.Do("DEL", "magpie:{}:node:n.0")
 	eventually(t, "the loss is noticed", 5*time.Second, func() bool { return rewrites.Load() == 1 })
-	eventually(t, "the next lease is there", 5*time.Second, func() bool { return server.Do("EXISTS", "magpie:node:n.1") == "1" })
+	eventually(t, "the next lease is there", 5*time.Second, func() bool { return server.Do("EXISTS", "magpie:{}:node:n.1") == "1" })
 	ttl := func() int {
-		ms, _ := strconv.Atoi(server.Do("PTTL", "magpie:node:n.1"))
+		ms, _ := strconv.Atoi(server.Do("PTTL", "magpie:{}:node:n.1"))
 		return ms
 	}
-	server.Do("PEXPIRE", "magpie:node:n.1", "3000")
+	server.Do("PEXPIRE", "magpie:{}:node:n.1", "3000")
 	eventually(t, "the next lease is renewed", 5*time.Second, func() bool { return ttl() > 3000 })
 	if rewrites.Load() != 1 {
 		t.Errorf("%d rewrites for one loss", rewrites.Load())
@@ -298,13 +298,13 @@ func TestP4TheEndWaitsForARenewal(t *testing.T) {
 		return p.ended
 	})
 	for range 20 {
-		if server.Do("EXISTS", "magpie:node:still.0") != "1" {
+		if server.Do("EXISTS", "magpie:{}:node:still.0") != "1" {
 			t.Fatal("the lease was ended during a renewal")
 		}
 	}
 	close(renewal)
 	ending.Wait()
-	if server.Do("EXISTS", "magpie:node:still.0") != "0" {
+	if server.Do("EXISTS", "magpie:{}:node:still.0") != "0" {
 		t.Error("the lease is there after the end")
 	}
 }

@@ -62,7 +62,7 @@ type Scripts struct {
 	Publish, Read, Positions, Remove              *Script // of logs
 	Plain, PlainTake, PlainRelease                *Script // of plain PUBLISHes, and of a channel's lease
 	Ingest, IngestJoin, IngestTake, IngestRelease *Script // of streams, and of a stream's lease
-	Probe, Signal                                 *Script
+	Probe, Signal, Listeners                      *Script
 }
 
 // Script is one program.
@@ -80,7 +80,7 @@ func New(r *topology.Redis) *Scripts {
 		Publish: program(publishing, "publish"), Read: program(reading, "read"), Positions: program(reading, "positions"), Remove: program(timeline, "remove"),
 		Plain: program(appending, "plain"), PlainTake: program([]string{"base"}, "plain_take"), PlainRelease: program(nil, "plain_release"),
 		Ingest: program(publishing, "ingest"), IngestJoin: program(nil, "ingest_join"), IngestTake: program(nil, "ingest_take"), IngestRelease: program(nil, "ingest_release"),
-		Probe: program(timeline, "probe"), Signal: program(nil, "signal"),
+		Probe: program(timeline, "probe"), Signal: program(nil, "signal"), Listeners: program(nil, "listeners"),
 	}
 }
 

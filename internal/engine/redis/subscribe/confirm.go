@@ -2,8 +2,6 @@ package subscribe
 
 import (
 	"github.com/redis/rueidis"
-
-	"magpie/internal/engine/redis/topology"
 )
 
 // confirmed takes what Redis says of a subscription. It runs on the client's
@@ -24,9 +22,10 @@ func (c *connection) cameOn(k key) {
 		c.mu.Unlock()
 		return
 	}
-	n.state = on
+	n.state, n.err = on, nil
 	n.tellLocked()
 	c.oneLessLocked(n)
+	c.takenLocked(n)
 	if !n.want {
 		c.touchLocked(n)
 	}
@@ -54,6 +53,7 @@ func (c *connection) wentOff(k key) {
 	n.recheck = n.recheck || n.state == on && n.want
 	n.state = off
 	n.tellLocked()
+	c.takenLocked(n)
 	if n.want {
 		c.touchLocked(n)
 	} else {
@@ -71,23 +71,6 @@ func (c *connection) plainLeft(ch string) {
 	if !c.Plain.Left(ch) {
 		c.released(ch)
 	}
-}
-
-// refuse notes that Redis does not allow a name. Only an answer of Redis
-// counts; a broken connection is asked for again.
-func (c *connection) refuse(n *name, err error) bool {
-	if !topology.Answered(err) {
-		return false
-	}
-	c.Log.Error("Redis refuses a subscription", "name", n.text, "error", err)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n.state == asking {
-		n.state, n.err = off, err
-		n.tellLocked()
-		c.oneLessLocked(n)
-	}
-	return true
 }
 
 // oneLessLocked counts down the names that a new connection still lacks.

@@ -3,6 +3,7 @@ package subscribe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -10,8 +11,9 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"magpie/internal/engine"
+	"magpie/internal/engine/redis/throttle"
 	"magpie/internal/engine/redis/topology"
+	"magpie/internal/fault"
 )
 
 // Reconnects wait a random time up to a bound that doubles between these.
@@ -42,6 +44,10 @@ type connection struct {
 
 	cut atomic.Pointer[context.CancelFunc] // ends the present connection
 
+	// lines of the log
+	lost     throttle.Throttle
+	refusals throttle.Kinds
+
 	wanted
 }
 
@@ -53,6 +59,7 @@ type wanted struct {
 	probes    map[string]bool // names of the probe that are known
 	dirty     []*name         // those that run must look at
 	elsewhere []*name         // refused because their slot is elsewhere, for now
+	refused   map[*name]bool  // refused for another reason; true: not to be asked for now
 
 	// of the present connection
 	count    int           // of connections, this one included
@@ -66,7 +73,7 @@ type wanted struct {
 // the same channels before.
 func newConnection(s *setup, m *topology.Master, late bool) *connection {
 	c := &connection{setup: s, master: m, kick: make(chan struct{}, 1)}
-	c.wanted = wanted{channels: map[string]*channel{}, names: map[key]*name{}, reason: errNotYet}
+	c.wanted = wanted{channels: map[string]*channel{}, names: map[key]*name{}, refused: map[*name]bool{}, reason: errNotYet}
 	if late {
 		c.count = 1
 	}
@@ -123,9 +130,22 @@ func (c *connection) ready() error {
 		return err
 	}
 	if whole, reason := c.state(); !whole {
-		return engine.Unavailable("not subscribed at Redis %s: %w", c.master.Addr, reason)
+		return c.notSubscribed(reason)
+	}
+	if err := c.refusal(); err != nil {
+		return err
 	}
 	return c.probe.ready()
+}
+
+// notSubscribed says why the connection is not whole.
+func (c *connection) notSubscribed(reason error) error {
+	f := &fault.Fault{Kind: fault.Unavailable, Wait: time.Second, Message: "This node is not connected to Redis for what it listens to."}
+	if topology.Answered(reason) {
+		f.Message = topology.Refused(c.master.Addr, reason).Message
+	}
+	f.Cause = fmt.Errorf("not subscribed at Redis %s: %w", c.master.Addr, reason)
+	return f
 }
 
 // reconnect ends the present connection, because it is silent.
@@ -163,8 +183,16 @@ func (c *connection) serve(ctx context.Context) error {
 		for range ended { // after this no callback of this connection comes
 		}
 	}()
+	select {
+	case err := <-ended:
+		return err // Redis did not take the connection: no name is asked for
+	default:
+	}
 	complete, again := c.opened()
+	later := newRetry()
+	defer later.timer.Stop()
 	for {
+		asked := false
 		select {
 		case <-ctx.Done():
 			return errSilent
@@ -177,10 +205,18 @@ func (c *connection) serve(ctx context.Context) error {
 			complete = nil
 			c.completed(again)
 		case <-c.kick:
-			if err := c.reconcile(ctx, conn); err != nil {
-				return err
-			}
+			asked = true
+		case <-later.timer.C:
+			asked = true
+			c.askAgain(later)
 		}
+		if !asked {
+			continue
+		}
+		if err := c.reconcile(ctx, conn); err != nil {
+			return err
+		}
+		c.retryRefused(later)
 	}
 }
 
@@ -195,6 +231,7 @@ func (c *connection) opened() (complete chan struct{}, again bool) {
 	}
 	c.count++
 	c.dirty = c.dirty[:0]
+	clear(c.refused)
 	c.missing = 0
 	for _, n := range c.names {
 		n.state, n.err, n.due = off, nil, n.want
@@ -214,8 +251,9 @@ func (c *connection) completed(again bool) {
 	c.whole, c.reason = true, nil
 	c.mu.Unlock()
 	c.probe.connected()
+	loss := c.lost.End()
 	if again {
-		c.Log.Info("subscribed again", "redis", c.master.Addr)
+		c.Log.Info("subscribed again", "redis", c.master.Addr, "loss", loss)
 		c.recheckAll()
 		c.Events.Returned()
 	}
@@ -232,8 +270,13 @@ func (c *connection) ended(err error, early bool) {
 	}
 	c.mu.Unlock()
 	c.Plain.Cut(c.isHome)
-	if was && early {
-		c.Log.Warn("lost the subscriber connection", "redis", c.master.Addr, "error", err)
+	if !early {
+		return
+	}
+	if c.lost.Allow() {
+		c.Log.Warn("lost the subscriber connection", "redis", c.master.Addr, "times", c.lost.Times(), "error", err)
+	}
+	if was {
 		c.Events.Lost()
 	}
 }

@@ -129,6 +129,7 @@ func (c *connection) ownLocked(text string, want bool) {
 	}
 	if n != nil && n.want != want {
 		n.want, n.err = want, nil
+		delete(c.refused, n)
 		c.touchLocked(n)
 	}
 }
@@ -139,6 +140,7 @@ func (c *connection) evictLocked(name string, ch *channel) {
 	delete(c.channels, name)
 	for _, n := range ch.names() {
 		n.want, n.moved, n.recheck, n.err = false, true, false, errMoved
+		delete(c.refused, n)
 		n.tellLocked()
 		c.touchLocked(n)
 	}

@@ -28,7 +28,7 @@ type name struct {
 	due     bool          // counted in connection.missing
 	recheck bool          // was lost while wanted: tell the sink when it is back
 	changed chan struct{} // closed at the next change of state; nil: nobody waits
-	err     error         // why Redis refuses it
+	err     error         // why Redis refused it
 }
 
 type nameState int
@@ -76,6 +76,24 @@ func (ch *channel) names() []*name {
 	return []*name{ch.live, ch.plain}
 }
 
+// all are the names that the channel is heard by.
+func (ch *channel) all() []*name {
+	if ch.covered != nil {
+		return ch.covered
+	}
+	return ch.names()
+}
+
+// onLocked tells whether Redis has confirmed all of them.
+func (ch *channel) onLocked() bool {
+	for _, n := range ch.all() {
+		if n.state != on || !n.want {
+			return false
+		}
+	}
+	return true
+}
+
 // addLocked returns the name that is there already, if one is.
 func (c *connection) addLocked(n *name) *name {
 	if old := c.names[n.key]; old != nil {
@@ -114,6 +132,7 @@ func (c *connection) wantNameLocked(n *name) *name {
 	n = c.addLocked(n)
 	if !n.want {
 		n.want, n.moved, n.err = true, false, nil
+		delete(c.refused, n)
 		c.touchLocked(n)
 	}
 	return n
@@ -122,6 +141,7 @@ func (c *connection) wantNameLocked(n *name) *name {
 // goneLocked forgets a name that is neither wanted nor subscribed to.
 func (c *connection) goneLocked(n *name) {
 	c.oneLessLocked(n)
+	delete(c.refused, n)
 	if c.names[n.key] == n {
 		delete(c.names, n.key)
 	}

@@ -99,7 +99,7 @@ func (c *connection) receiveLive(ch, text string) {
 func (c *connection) receivePlain(ch, payload string) {
 	if err := c.Admit(engine.Publication{Channel: ch, Payload: wire.Bytes(payload), Via: message.ViaPlain}); err != nil {
 		c.Events.Dropped(string(fault.KindOf(err)))
-		if c.refused.Allow() {
+		if c.dropped.Allow() {
 			c.Log.Warn("dropped a plain PUBLISH", "channel", ch, "error", err)
 		}
 		return

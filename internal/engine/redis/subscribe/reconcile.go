@@ -47,7 +47,8 @@ func (c *connection) next() (s step) {
 		n := c.dirty[0]
 		c.dirty = c.dirty[1:]
 		switch {
-		case n.want && n.state == off && n.err == nil:
+		case c.refused[n]: // later
+		case n.want && n.state == off:
 			n.state = asking
 			s.join = append(s.join, n)
 		case !n.want && n.state == on:
@@ -151,15 +152,35 @@ func (c *connection) takeSharded(sharded []*name, replies []rueidis.RedisResult)
 		refused[n.channel] = true
 		if topology.Elsewhere(err) {
 			c.putAside(n)
-		} else if !c.refuse(n, err) {
+		} else if !c.refuse(err, n) {
 			return refused, err
 		}
 	}
 	return refused, nil
 }
 
+// askBusy tells whether a script keeps Redis from taking an UNSUBSCRIBE. The
+// client sends a PING behind each, and panics when both are refused. It is asked
+// right before: what may begin in between has to last for seconds until Redis
+// refuses anything.
+func askBusy(ctx context.Context, conn rueidis.DedicatedClient) (busy bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, topology.CallTimeout)
+	defer cancel()
+	err = conn.Do(ctx, conn.B().Ping().Build()).Error()
+	return topology.Answered(err) && topology.Reason(err) == topology.Busy, err
+}
+
 // leave unsubscribes.
 func (c *connection) leave(ctx context.Context, conn rueidis.DedicatedClient, list []*name) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if busy, err := askBusy(ctx, conn); busy {
+		c.refuse(err, list...)
+		return nil
+	} else if err != nil && !topology.Answered(err) {
+		return err
+	}
 	patterns, single, sharded := kinds(list)
 	if err := c.send(ctx, conn, single, false); err != nil {
 		return err
@@ -174,9 +195,11 @@ func (c *connection) leave(ctx context.Context, conn rueidis.DedicatedClient, li
 	ctx, cancel := context.WithTimeout(ctx, topology.CallTimeout)
 	defer cancel()
 	for i, reply := range conn.DoMulti(ctx, cmds...) {
-		if err := reply.Error(); topology.Answered(err) {
+		switch err := reply.Error(); {
+		case err == nil:
+		case topology.Elsewhere(err):
 			c.wentOff(sharded[i].key) // its slot is gone from here, and so is the subscription
-		} else if err != nil {
+		case !c.refuse(err, sharded[i]):
 			return err
 		}
 	}
@@ -184,33 +207,31 @@ func (c *connection) leave(ctx context.Context, conn rueidis.DedicatedClient, li
 }
 
 // send gives one command for names of one kind, but for sharded ones. Redis
-// checks the names of a command together: when it refuses, each is asked for
-// alone to find the one that it means.
+// checks the names of a command together: when it refuses a name, each is asked
+// for alone to find the one that it means.
 func (c *connection) send(ctx context.Context, conn rueidis.DedicatedClient, list []*name, join bool) error {
-	err := c.sendOne(ctx, conn, list, join)
-	switch {
-	case err == nil:
-		return nil
-	case len(list) == 1 && c.refuse(list[0], err):
-		return nil
-	case len(list) == 1 || !topology.Answered(err):
-		return err
-	}
-	for _, n := range list {
-		if err = c.sendOne(ctx, conn, []*name{n}, join); err != nil && !c.refuse(n, err) {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *connection) sendOne(ctx context.Context, conn rueidis.DedicatedClient, list []*name, join bool) error {
 	if len(list) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, topology.CallTimeout)
 	defer cancel()
-	return conn.Do(ctx, command(conn.B(), list, join)).Error()
+	err := conn.Do(ctx, command(conn.B(), list, join)).Error()
+	if err == nil || (len(list) == 1 || !topology.RefusesName(err)) && c.refuse(err, list...) {
+		return nil
+	}
+	if !topology.Answered(err) {
+		return err
+	}
+	cmds := make(rueidis.Commands, len(list))
+	for i, n := range list {
+		cmds[i] = command(conn.B(), []*name{n}, join)
+	}
+	for i, reply := range conn.DoMulti(ctx, cmds...) {
+		if err := reply.Error(); err != nil && !c.refuse(err, list[i]) {
+			return err
+		}
+	}
+	return nil
 }
 
 // command is for names of one kind, but for sharded ones.

@@ -95,7 +95,7 @@ type setup struct {
 	loops    sync.WaitGroup
 	patterns []pattern
 	broken   throttle.Throttle
-	refused  throttle.Throttle
+	dropped  throttle.Throttle
 }
 
 type connections map[*topology.Master]*connection
@@ -136,19 +136,12 @@ func (s *Subscriptions) Subscribe(ctx context.Context, ch string, q engine.Query
 }
 
 // subscribe asks the channel's master; that may be another one meanwhile.
-func (s *Subscriptions) subscribe(ctx context.Context, ch string, q engine.Query) (engine.Page, error) {
-	for !s.Redis.Closed() && s.life.Err() == nil {
-		if c := s.home(ch); c != nil {
-			page, err := c.subscribe(ctx, ch, q)
-			if !errors.Is(err, errMoved) {
-				return page, err
-			}
-		}
-		if !topology.Pause(ctx, topology.MovePause) {
-			return engine.Page{}, engine.Unavailable("the cluster at %s has no master for this channel (%w)", s.Redis.Addr, ctx.Err())
-		}
-	}
-	return engine.Page{}, engine.ErrClosed
+func (s *Subscriptions) subscribe(ctx context.Context, ch string, q engine.Query) (page engine.Page, err error) {
+	err = s.atHome(ctx, ch, func(c *connection) (err error) {
+		page, err = c.subscribe(ctx, ch, q)
+		return err
+	})
+	return page, err
 }
 
 // Unsubscribe implements engine.Live.

@@ -9,7 +9,7 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/log"
-	"magpie/internal/engine/redis/names"
+	"magpie/internal/engine/redis/topology"
 )
 
 var errNoConfirmation = errors.New("no confirmation yet")
@@ -50,10 +50,7 @@ func (c *connection) want(text string, r *reading) (*channel, []*name) {
 	if r != nil && ch.joinsLocked() {
 		ch.readings = append(ch.readings, r)
 	}
-	if ch.covered != nil {
-		return ch, ch.covered
-	}
-	return ch, ch.names()
+	return ch, ch.all()
 }
 
 // gaveUp ends one wait. A channel that nobody ever got is let go of.
@@ -82,7 +79,7 @@ func (c *connection) waitOn(ctx context.Context, n *name) error {
 			if err == errMoved {
 				return errMoved
 			}
-			return c.Redis.Failure(err)
+			return topology.Refused(c.master.Addr, err)
 		}
 		changed, why := n.changeLocked(), c.reason
 		c.mu.Unlock()
@@ -166,6 +163,7 @@ func (c *connection) unsubscribe(text string) {
 func (c *connection) unwantLocked(n *name) {
 	if n.want {
 		n.want = false
+		delete(c.refused, n)
 		c.touchLocked(n)
 	}
 }
@@ -187,7 +185,7 @@ func (c *connection) leavePlain(ctx context.Context) {
 	c.mu.Lock()
 	var plain []*name
 	for _, n := range c.names {
-		if n.plain || n.pattern && !names.IsLive(n.text) {
+		if n.plain || n.pattern && !c.Names.IsLive(n.text) {
 			c.unwantLocked(n)
 			plain = append(plain, n)
 		}

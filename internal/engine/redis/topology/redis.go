@@ -38,6 +38,8 @@ type Redis struct {
 	option  rueidis.ClientOption
 	line    chan struct{} // one place per call in flight that is not of one master
 
+	Refusals Refusals
+
 	client rueidis.Client // set by Connect
 	closed atomic.Bool
 }
@@ -45,6 +47,7 @@ type Redis struct {
 // New does not connect. name is what Redis calls the connections.
 func New(t Target, name string, log *slog.Logger) *Redis {
 	r := &Redis{Sharded: t.Cluster, Addr: t.Name, log: log, option: t.option(name), line: make(chan struct{}, inFlight)}
+	r.Refusals.log = log
 	if t.Cluster {
 		r.Topology = newCluster(t.Name, r.option, log)
 		r.option.ForceSingleClient = false

@@ -41,6 +41,7 @@ export interface AppOptions {
   readonly first: string; // the room of the address
   readonly only: boolean; // an embedded page shows one room
   readonly bellOnly: boolean; // or the bell and no room
+  readonly personal: string; // what the names of personal channels start with
   connect(o: Pick<ConnectionOptions, "token" | "changed" | "personal">): Connection;
   /** Asks the embedding page for a new token; null where there is none. */
   readonly askHost: (() => Promise<string>) | null;
@@ -71,7 +72,7 @@ export class App {
   #started = false;
 
   constructor(readonly options: AppOptions) {
-    const { api, clock, local, session, tabs, askHost } = options;
+    const { api, clock, local, session, tabs, askHost, personal } = options;
     const { hidden } = tabs;
     this.state = signal<ConnectionState>({ name: "connecting", since: clock.now() });
     this.hasNetwork = signal(options.hasNetwork);
@@ -92,7 +93,7 @@ export class App {
     this.presence = new PresenceControl({ connection, clock, hidden, self, nameOf });
     this.typing = new TypingControl({ connection, clock, self, nameOf });
     this.bell = new BellControl({
-      connection, api, clock, store: local, token: () => this.identity.me.value.token, user: () => this.identity.me.value.user, arrived: (n) => this.#noticeArrived(n),
+      connection, api, clock, personal, store: local, token: () => this.identity.me.value.token, user: () => this.identity.me.value.user, arrived: (n) => this.#noticeArrived(n),
     });
   }
 

@@ -20,6 +20,8 @@ export interface BellOptions {
   readonly api: API;
   readonly clock: Clock;
   readonly store: Store;
+  /** What the names of personal channels start with; "" where the server has none. */
+  readonly personal: string;
   token(): string;
   user(): string;
   /** A new notice came that is unread. */
@@ -35,8 +37,7 @@ export class BellControl {
 
   /** The server has subscribed the session to this channel by itself. */
   serverSubscribed(channel: string): void {
-    const user = this.options.user();
-    if (user !== "" && channel.endsWith(user)) void this.#open(channel, user);
+    if (channel === this.#own()) void this.#open(channel, this.options.user());
   }
 
   /** A message in a channel to which the server subscribed by itself. */
@@ -46,14 +47,20 @@ export class BellControl {
 
   /** A server that does not subscribe users to their channels may still admit them. */
   connected(): void {
+    const channel = this.#own();
+    if (channel === null) return;
     const user = this.options.user();
-    if (user === "") return;
     this.options.clock.after(subscribeDelay, () => {
-      if (this.#channel.endsWith(user)) return;
-      const channel = `user:${user}`;
+      if (this.#channel === channel || this.#own() !== channel) return;
       this.#channel = channel;
       this.options.connection.subscribe(channel, { subscribed: () => void this.#open(channel, user), message: (w) => this.#message(w), refused: () => {} });
     });
+  }
+
+  // The user's personal channel; null when there is none.
+  #own(): string | null {
+    const user = this.options.user();
+    return user === "" || this.options.personal === "" ? null : this.options.personal + user;
   }
 
   // Reads the log of the user's channel, which is live now.

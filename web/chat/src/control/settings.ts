@@ -10,12 +10,16 @@ export class Settings {
   readonly theme = signal<Theme>("system");
   readonly sound = signal(false);
   readonly notify = signal(false);
+  /** Whether the reader asked for, or against, the commands that publish; null: the page decides. */
+  readonly examples = signal<boolean | null>(null);
 
   constructor(private readonly store: Store, languages: readonly string[] = navigator.languages) {
     const theme = store.get("theme");
     if (theme === "light" || theme === "dark") this.theme.value = theme;
     this.sound.value = store.get("sound") === "on";
     this.notify.value = store.get("notify") === "on";
+    const examples = store.get("examples");
+    if (examples !== null) this.examples.value = examples === "on";
     const chosen = store.get("language");
     language.value = chosen === "en" || chosen === "zh-CN" ? chosen : languageFor(languages);
   }
@@ -27,6 +31,7 @@ export class Settings {
       this.store.set("theme", this.theme.value === "system" ? null : this.theme.value);
     });
     effect(() => this.store.set("sound", this.sound.value ? "on" : null));
+    effect(() => this.store.set("examples", this.examples.value === null ? null : this.examples.value ? "on" : "off"));
     effect(() => this.store.set("notify", this.notify.value ? "on" : null));
   }
 

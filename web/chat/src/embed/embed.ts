@@ -4,7 +4,8 @@
 //
 // puts a round button into the corner. A click opens the room in a frame from
 // Magpie's origin. The page and the frame cannot reach each other, except by the
-// messages below. data-mode="bell" shows the bell. The page may give its user's
+// messages below. data-mode="bell" shows the bell, and loads it at once, because
+// it counts before it is opened. The page may give its user's
 // token: window.magpie = { token } before
 // the script, or { token: () => Promise<string> }.
 
@@ -27,10 +28,12 @@ function start(script: HTMLScriptElement): void {
   root.append(button);
   document.body.append(host);
 
-  let frame: HTMLIFrameElement | null = null;
+  let unread = 0;
+  let frame = mode === "bell" ? makeFrame(origin, script.dataset, mode, label, root) : null;
   const open = () => {
     frame ??= makeFrame(origin, script.dataset, mode, label, root);
     const shown = frame.classList.toggle("open");
+    showCount(count, unread, shown);
     button.setAttribute("aria-expanded", String(shown));
     if (shown) frame.focus();
   };
@@ -38,8 +41,10 @@ function start(script: HTMLScriptElement): void {
   window.addEventListener("keydown", (e) => { if (e.key === "Escape" && frame?.classList.contains("open")) open(); });
   window.addEventListener("message", (e: MessageEvent<{ magpie?: unknown; type?: unknown; count?: unknown } | null>) => {
     if (!frame || e.source !== frame.contentWindow || e.origin !== origin || e.data?.magpie !== 1) return;
-    if (e.data.type === "unread" && typeof e.data.count === "number") showCount(count, e.data.count, frame.classList.contains("open"));
-    else if (e.data.type === "ready" || e.data.type === "token") void answer(frame, origin);
+    if (e.data.type === "unread" && typeof e.data.count === "number") {
+      unread = e.data.count;
+      showCount(count, unread, frame.classList.contains("open"));
+    } else if (e.data.type === "ready" || e.data.type === "token") void answer(frame, origin);
   });
 }
 

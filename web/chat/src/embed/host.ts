@@ -11,6 +11,7 @@ import { unreadCount } from "../state/bell.ts";
 const timeout = 5_000; // milliseconds in which the page has to send a token
 
 export interface Host {
+  readonly origin: string;
   /** The page's token, or "" when it has none. */
   firstToken(): Promise<string>;
   newToken(): Promise<string>;
@@ -39,6 +40,7 @@ export function hostOf(self: Window): Host | null {
     say({ type });
   });
   return {
+    origin,
     firstToken: () => ask("ready"),
     newToken: () => ask("token"),
     follow(app) {

@@ -23,14 +23,30 @@ export function t<K extends Key>(key: K, ...args: Args<K>): string {
   return typeof entry === "string" ? entry : entry(...args);
 }
 
-const formats = computed(() => ({
-  time: new Intl.DateTimeFormat(language.value, { hour: "numeric", minute: "2-digit" }),
-  full: new Intl.DateTimeFormat(language.value, { dateStyle: "full", timeStyle: "medium" }),
-  day: new Intl.DateTimeFormat(language.value, { weekday: "long", day: "numeric", month: "long" }),
-  oldDay: new Intl.DateTimeFormat(language.value, { dateStyle: "long" }),
-  short: new Intl.DateTimeFormat(language.value, { day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }),
-  compare: new Intl.Collator(language.value, { sensitivity: "base", numeric: true }).compare,
-}));
+/**
+ * The locale for dates and times: the browser's own for this language, else the
+ * language as it is written where the browser's reader lives.
+ */
+export function localeFor(l: Language, preferred: readonly string[]): string {
+  if (l !== "en") return l;
+  const own = preferred.find((p) => /^en(-|$)/i.test(p));
+  const region = regionOf(own ?? "") ?? regionOf(preferred[0] ?? "");
+  return own !== undefined && own.includes("-") ? own : region === null ? "en" : `en-${region}`;
+}
+
+const regionOf = (tag: string): string | null => /-([A-Za-z]{2}|\d{3})\b/.exec(tag)?.[1]?.toUpperCase() ?? null;
+
+const formats = computed(() => {
+  const locale = localeFor(language.value, navigator.languages);
+  return {
+    time: new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" }),
+    full: new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "medium" }),
+    day: new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" }),
+    oldDay: new Intl.DateTimeFormat(locale, { dateStyle: "long" }),
+    short: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }),
+    compare: new Intl.Collator(locale, { sensitivity: "base", numeric: true }).compare,
+  };
+});
 
 export const timeOf = (ms: number): string => formats.value.time.format(ms);
 export const fullTimeOf = (ms: number): string => formats.value.full.format(ms);

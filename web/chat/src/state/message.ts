@@ -167,7 +167,16 @@ function bodyOf(wire: WireMessage, fields: Record<string, unknown>): Pick<Messag
   const content = own(fields, "content");
   if (typeof content === "string") return { text: content.slice(0, maxText), format: "chat", bytes: 0 };
   if (typeof wire.data === "string") return { text: wire.data.slice(0, maxText), format: "plain", bytes: 0 };
-  return { text: (JSON.stringify(wire.data) ?? "").slice(0, maxText), format: "data", bytes: 0 };
+  return { text: jsonOf(wire.data).slice(0, maxText), format: "data", bytes: 0 };
+}
+
+// JSON that is nested deep can be read, but not written: the engine's stack ends.
+function jsonOf(data: unknown): string {
+  try {
+    return JSON.stringify(data) ?? "";
+  } catch {
+    return Array.isArray(data) ? "[…]" : "{…}";
+  }
 }
 
 // The Centrifuge door sends bytes that are not JSON to JSON clients as

@@ -5,7 +5,7 @@ import { signal, useSignalEffect } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { bannerFor } from "../state/connection.ts";
 import { t } from "../i18n/index.ts";
-import { useApp } from "./context.ts";
+import { useApp, useAppContext } from "./context.ts";
 import { Alert } from "./icons.tsx";
 
 export function ConnectionBanner() {
@@ -56,7 +56,7 @@ export function Announcer() {
 
 /** Asks for a token where the server admits no guest. */
 export function TokenForm() {
-  const app = useApp();
+  const { app, facts } = useAppContext();
   const locked = app.identity.locked.value;
   if (locked === "") return null;
   return (
@@ -69,6 +69,7 @@ export function TokenForm() {
       <label for="token">{t("token.label")}</label>
       <div class="token-row"><input id="token" name="token" type="password" autocomplete="off" spellcheck={false} maxLength={16384} required /><button type="submit">{t("token.join")}</button></div>
       <p class="hint">{t("token.hint")}</p>
+      {facts.developer && !facts.embedded && <p class="hint">{t("token.make")} <code>magpie token new --user NAME</code></p>}
       <p class="field-error" role="alert">{locked === "refused" ? t("token.refused") : ""}</p>
     </form>
   );

@@ -12,8 +12,10 @@ export interface Facts {
   readonly version: string;
   readonly mark: string; // URL of the logo
   readonly maxPayload: number; // bytes
+  readonly developer: boolean; // whoever reads the page is likely to be one
   readonly embedded: boolean;
   readonly bellOnly: boolean;
+  readonly linkBase: string; // origin that a notice's path belongs to; "" is this page's
 }
 
 export interface AppContextValue {
@@ -29,6 +31,11 @@ export function useAppContext(): AppContextValue {
   if (!world) throw new Error("a view outside of the app");
   return world;
 }
+/** Whether to show commands that publish: a customer sees none without asking for them. */
+export function showsExamples({ app, facts }: AppContextValue): boolean {
+  return !facts.embedded && (app.options.settings.examples.value ?? facts.developer);
+}
+
 export const useApp = (): App => useAppContext().app;
 
 /** The dialog that is open; one at a time. */

@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 import { compare, shortTimeOf, t } from "../i18n/index.ts";
 import { isUnread, type Notice, unreadCount } from "../state/bell.ts";
 import { roomName } from "../state/names.ts";
-import { focusComposer, openDialog, useApp, useAppContext } from "./context.ts";
+import { focusComposer, openDialog, showsExamples, useApp, useAppContext } from "./context.ts";
 import { Bell } from "./icons.tsx";
 import { isComposing } from "./keys.ts";
 import { navigate } from "./navigate.ts";
@@ -19,6 +19,7 @@ import { Dialog } from "./dialog.tsx";
 // The keys make each dialog an element of its own: one that was just closed must
 // not be reused for the next.
 export function Dialogs() {
+  const context = useAppContext();
   switch (openDialog.value) {
     case "": return null;
     case "switch": return <Dialog key="switch" name="switch" title={t("rooms.switch")} class="switcher" bare onClose={focusComposer}><Switcher /></Dialog>;
@@ -26,7 +27,7 @@ export function Dialogs() {
     case "settings": return <Dialog key="settings" name="settings" title={t("settings")}><Settings /></Dialog>;
     case "bell": return <Dialog key="bell" name="bell" title={t("bell")} class="aside"><BellList /></Dialog>;
     case "rooms": return <Dialog key="rooms" name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar id="add-room-window" /></Dialog>;
-    case "panel": return <Dialog key="panel" name="panel" title={t("panel.open")} class="drawer"><Panel /></Dialog>;
+    case "panel": return <Dialog key="panel" name="panel" title={t(showsExamples(context) ? "panel.open" : "panel.people")} class="drawer"><Panel /></Dialog>;
     case "delete": return <Dialog key="delete" name="delete" title={t("act.delete")} onClose={focusComposer}><Delete /></Dialog>;
   }
 }
@@ -93,6 +94,7 @@ export function BellList() {
 }
 
 function NoticeRow({ notice: n, unread }: { notice: Notice; unread: boolean }) {
+  const { facts } = useAppContext();
   return (
     <li class={`bell-notice ${n.priority}${unread ? " unread" : ""}`}>
       <div class="bell-notice-head">
@@ -102,7 +104,7 @@ function NoticeRow({ notice: n, unread }: { notice: Notice; unread: boolean }) {
         <time dateTime={new Date(n.time).toISOString()}>{shortTimeOf(n.time, Date.now())}</time>
       </div>
       {n.title !== "" && n.text !== "" && <p class="bell-text" dir="auto">{n.text}</p>}
-      {n.link !== null && <a href={n.link} target="_blank" rel="noopener noreferrer">{t("bell.open")}</a>}
+      {n.link !== null && <a href={n.link.startsWith("/") ? facts.linkBase + n.link : n.link} target="_blank" rel="noopener noreferrer">{t("bell.open")}</a>}
     </li>
   );
 }

@@ -47,6 +47,11 @@ export function Editor({ app, message: m }: { app: App; message: Message }) {
 
 /** Makes a text field as high as its text, up to the maximum of its style. */
 export function fit(area: HTMLTextAreaElement): void {
+  // The frame keeps its height while the text is measured: if it became small,
+  // the list behind it would grow and scroll.
+  const frame = area.parentElement!;
+  frame.style.minHeight = `${frame.offsetHeight}px`;
   area.style.height = "auto";
   area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
+  frame.style.minHeight = "";
 }

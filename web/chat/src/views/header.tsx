@@ -1,11 +1,12 @@
 import { t } from "../i18n/index.ts";
 import { unreadCount } from "../state/bell.ts";
-import { openDialog, panelBeside, useAppContext } from "./context.ts";
+import { openDialog, panelBeside, showsExamples, useAppContext } from "./context.ts";
 import { Bell, Menu, People } from "./icons.tsx";
 
 /** The room's name, who is there, and the bell. */
 export function Header() {
-  const { app, facts } = useAppContext();
+  const context = useAppContext();
+  const { app, facts } = context;
   const room = app.room.value;
   const people = room.members.value?.size ?? 0;
   const bells = unreadCount(app.bell.bell.value);
@@ -20,7 +21,7 @@ export function Header() {
       )}
       {facts.embedded && people > 0 && <span class="people-plain" title={t("people.count", people)}><People /><span>{people}</span></span>}
       <button type="button" class="icon bell-button" id="bell" aria-label={t("bell.count", bells)} aria-haspopup="dialog" onClick={() => { openDialog.value = "bell"; }}><Bell />{bells > 0 && <span class="bell-count" aria-hidden="true">{bells > 99 ? "99+" : bells}</span>}</button>
-      {!facts.embedded && people === 0 && <button type="button" class="icon" aria-label={t("panel.open")} onClick={togglePanel}><People /></button>}
+      {!facts.embedded && people === 0 && <button type="button" class="icon" aria-label={t(showsExamples(context) ? "panel.open" : "panel.people")} onClick={togglePanel}><People /></button>}
     </header>
   );
 }

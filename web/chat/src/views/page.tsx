@@ -6,7 +6,7 @@ import { t } from "../i18n/index.ts";
 import { firstUnread } from "../state/unread.ts";
 import { FailureNotice, Announcer, ConnectionBanner, TokenForm } from "./banner.tsx";
 import { Composer } from "./composer.tsx";
-import { openDialog, panelBeside, useAppContext } from "./context.ts";
+import { openDialog, panelBeside, showsExamples, useAppContext } from "./context.ts";
 import { Header } from "./header.tsx";
 import { isComposing } from "./keys.ts";
 import { navigate } from "./navigate.ts";
@@ -16,7 +16,8 @@ import { Timeline } from "./timeline.tsx";
 import { BellList, Dialogs } from "./dialogs.tsx";
 
 export function Page() {
-  const { app, facts } = useAppContext();
+  const context = useAppContext();
+  const { app, facts } = context;
   const atBottom = useMemo(() => signal(true), []);
   const visible = useMemo(() => signal(!document.hidden), []);
   useEffect(() => {
@@ -52,7 +53,7 @@ export function Page() {
           <Composer />
           <Announcer />
         </main>
-        {beside && <aside class="panel" aria-label={t("panel.open")}><Panel /></aside>}
+        {beside && <aside class="panel" aria-label={t(showsExamples(context) ? "panel.open" : "panel.people")}><Panel /></aside>}
       </div>
       <Dialogs />
     </>

@@ -3,13 +3,15 @@
 import { compare, t } from "../i18n/index.ts";
 import { sorted } from "../state/presence.ts";
 import { Avatar } from "./avatar.tsx";
-import { useAppContext } from "./context.ts";
+import { showsExamples, useAppContext } from "./context.ts";
 import { PublishExamples } from "./publish-examples.tsx";
 
 const maxShown = 100;
 
 export function Panel() {
-  const { app } = useAppContext();
+  const context = useAppContext();
+  const { app } = context;
+  if (!showsExamples(context)) return <People />;
   return (
     <>
       <People />

@@ -4,12 +4,13 @@ import { Refused } from "../client/http.ts";
 import { askPermission, permission } from "../control/notify.ts";
 import type { Theme } from "../control/settings.ts";
 import { type Language, language, t } from "../i18n/index.ts";
-import { focusComposer, openDialog, useAppContext } from "./context.ts";
+import { focusComposer, openDialog, showsExamples, useAppContext } from "./context.ts";
 import { Help } from "./icons.tsx";
 
 /** The reader's name, and how the app looks, sounds and notifies. */
 export function Settings() {
-  const { app, facts } = useAppContext();
+  const context = useAppContext();
+  const { app, facts } = context;
   const s = app.options.settings;
   return (
     <div class="settings">
@@ -22,6 +23,7 @@ export function Settings() {
       </fieldset>
       <Notify />
       <label class="switch"><input type="checkbox" role="switch" checked={s.sound.value} onChange={(e) => { s.sound.value = e.currentTarget.checked; }} /><span>{t("settings.sound")}</span></label>
+      <label class="switch"><input type="checkbox" role="switch" checked={showsExamples(context)} onChange={(e) => { s.examples.value = e.currentTarget.checked; }} /><span>{t("settings.examples")}</span></label>
       <p class="settings-foot">
         <button type="button" class="link with-icon" onClick={() => { openDialog.value = "help"; }}><Help />{t("help")}</button>
         <a href="/classic">{t("footer.classic")}</a>

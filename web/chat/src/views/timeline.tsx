@@ -80,6 +80,9 @@ export class Timeline extends Component<Props> {
       this.#window = afterAppend(this.#window, added, this.#scroll.at !== "reading");
     }
     if (own) this.#window = atEnd;
+    // What comes in front of the first row is drawn at once: in a list that got
+    // shorter for a moment the row in sight could not be held.
+    if (this.#scroll.at === "reading" && range(this.#window, before.items.length)[0] === 0 && before.items[0]?.key !== after.items[0]?.key) this.#window = pageUp(this.#window, after.items.length);
     if (this.#scroll.at !== "reading") this.#move = "follow";
   }
 

@@ -21,7 +21,7 @@ function setup(more: Partial<AppOptions> = {}, stored: Record<string, string> = 
   const settings = new Settings(local, ["en"]);
   let hooks: Hooks | null = null;
   const app = new App({
-    ...w, local, session: memoryStore(), tabs, settings, hasNetwork: true, first: "lobby", only: false, bellOnly: false, askHost: null,
+    ...w, local, session: memoryStore(), tabs, settings, hasNetwork: true, first: "lobby", only: false, bellOnly: false, personal: "user:", askHost: null,
     connect: (o) => { hooks = o; return w.connection; }, ...more,
   });
   app.addRooms();

@@ -9,9 +9,9 @@ import { newWorld, type World } from "./setup.ts";
 const channel = "user:42";
 const server = { info: undefined, via: "http" };
 
-function setup(world: World = newWorld(), store = memoryStore()) {
+function setup(world: World = newWorld(), store = memoryStore(), personal = "user:") {
   const w = { ...world, store, user: "42", arrived: [] as string[] };
-  const bell = new BellControl({ ...world, store, token: () => "token", user: () => w.user, arrived: (n) => w.arrived.push(n.title) });
+  const bell = new BellControl({ ...world, store, personal, token: () => "token", user: () => w.user, arrived: (n) => w.arrived.push(n.title) });
   return Object.assign(w, {
     bell,
     titles: () => bell.bell.value.notices.map((n) => n.title),
@@ -122,14 +122,27 @@ test("a server that does not subscribe the user by itself is asked after 300 ms,
   expect(subscribed).toBe(0);
 });
 
-test("a server that does subscribe the user is not asked, whatever the prefix", async () => {
-  const s = setup();
+test("the prefix is the server's: a channel that ends with the user's name is another's", async () => {
+  const s = setup(newWorld(), memoryStore(), "private-");
   s.bell.connected();
+  s.bell.serverSubscribed("team-42");
+  s.bell.serverSubscribed("user:42");
+  await microtasks();
+  expect(s.api.requests).toEqual([]);
   s.bell.serverSubscribed("private-42");
   await s.clock.advance(300);
-  expect(s.connection.channels).toEqual([]);
+  expect(s.connection.channels).toEqual([]); // the server has subscribed already
+  s.bell.serverMessage("team-42", s.notice("for the team"));
   s.bell.serverMessage("private-42", s.notice("One"));
   expect(s.titles()).toEqual(["One"]);
+});
+
+test("a server without personal channels has no bell", async () => {
+  const s = setup(newWorld(), memoryStore(), "");
+  s.bell.connected();
+  s.bell.serverSubscribed("42");
+  await s.clock.advance(300);
+  expect([s.connection.channels, s.api.requests]).toEqual([[], []]);
 });
 
 test("a channel that is not the user's is none of the bell's", async () => {

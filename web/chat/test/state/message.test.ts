@@ -100,3 +100,13 @@ test("the same person is the same user, else the same session, else the same cla
   const person = (info: object | undefined, name = "Ann") => personOf(one({ data: { content: "x", name }, info }).author);
   expect([person({ user: "u", client: "c" }), person({ client: "c" }), person(undefined), person(undefined, " ")]).toEqual(["user u", "client c", "claim Ann", "claim "]);
 });
+
+test("JSON that is nested too deep to be written again is still a message", () => {
+  let list: unknown = [];
+  let object: unknown = {};
+  for (let i = 0; i < 100_000; i++) {
+    list = [list];
+    object = { a: object };
+  }
+  expect([one({ data: list }), one({ data: object })]).toMatchObject([{ format: "data", text: "[…]" }, { format: "data", text: "{…}" }]);
+});

@@ -1,7 +1,32 @@
--- The Redis Function. prefix, rules, max_payload, window and name come before.
+-- The Redis Function. prefix, name, fixed and settings_key come before.
 
-local function rule_for(channel)
-  for _, r in ipairs(rules) do
+-- One character of UTF-8.
+local rune = '[%z\1-\127\194-\244][\128-\191]*'
+
+local function pattern_of(glob)
+  return '^' .. string.gsub(glob, '[^%w\128-\255]', function(c)
+    return c == '*' and '.*' or c == '?' and rune or '%' .. c
+  end) .. '$'
+end
+
+local known, many = {}, 0
+
+-- settings are those of the nodes that serve this database, or nil. What was
+-- read once is kept by its text.
+local function settings()
+  local text = fixed or redis.call('GET', settings_key)
+  if not text then return nil end
+  if not known[text] then
+    if many >= 16 then known, many = {}, 0 end
+    local s = cjson.decode(text)
+    for _, r in ipairs(s.rules) do r[1] = pattern_of(r[1]) end
+    known[text], many = s, many + 1
+  end
+  return known[text]
+end
+
+local function rule_for(s, channel)
+  for _, r in ipairs(s.rules) do
     if string.find(channel, r[1]) then return r end
   end
 end
@@ -33,14 +58,18 @@ redis.register_function(name, function(keys, args)
   local channel, payload, key = keys[1], args[1], args[2]
   local bad = bad_name(channel)
   if bad then return redis.error_reply('ERR channel name not allowed: ' .. bad) end
-  if #payload > max_payload then
-    return redis.error_reply('ERR the payload has ' .. #payload .. ' bytes and ' .. max_payload .. ' is the most')
+  local s = settings()
+  if not s then
+    return redis.error_reply('ERR no Magpie with the prefix ' .. prefix .. ' serves this database; select the one in its Redis URL, or try again in a moment if Redis was just emptied')
   end
-  local rule = rule_for(channel)
+  if #payload > s.max_payload then
+    return redis.error_reply('ERR the payload has ' .. #payload .. ' bytes and ' .. whole(s.max_payload) .. ' is the most')
+  end
+  local rule = rule_for(s, channel)
   local base = prefix .. ':{' .. channel .. '}:'
   local done = publish({
-    log = base .. 'log', meta = base .. 'meta', live = base .. 'live', idem = key and key ~= '' and base .. 'idem:' .. key or nil,
-    nonce = 'fcall', size = rule[2], age = rule[3], window = window, via = 'fcall', by = '', payload = payload,
+    log = base .. 'log', meta = base .. 'meta', live = base .. 'live' .. s.database, idem = key and key ~= '' and base .. 'idem:' .. key or nil,
+    nonce = 'fcall', size = rule[2], age = rule[3], window = whole(s.window), via = 'fcall', by = '', payload = payload,
   })
   if failed(done) then return done end
   return {done[1], done[2]}
