@@ -117,7 +117,7 @@ func (e *examination) redis(ctx context.Context, cfg *config.Config) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, f := range diagnose.Look(ctx, cfg.Redis) {
+	for _, f := range diagnose.Look(ctx, diagnose.Subject{URL: cfg.Redis, Prefix: cfg.Prefix, Streams: len(cfg.Ingest.Streams) > 0}) {
 		switch f.Level {
 		case diagnose.Fine:
 			e.ok("redis: %s", f.Text)

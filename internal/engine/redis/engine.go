@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"magpie/internal/engine"
+	"magpie/internal/engine/redis/diagnose"
 	"magpie/internal/engine/redis/ingest"
 	"magpie/internal/engine/redis/log"
 	"magpie/internal/engine/redis/names"
@@ -180,7 +181,11 @@ func (e *Engine) rewound() {
 }
 
 func (e *Engine) start(ctx context.Context) error {
-	if err := e.env.Redis.Connect(ctx); err != nil {
+	r := e.env.Redis
+	if err := r.Connect(ctx); err != nil {
+		return err
+	}
+	if err := topology.CheckCommands(ctx, r.Client(), r.Addr, r.Sharded, len(e.cfg.Ingest.Streams) > 0); err != nil {
 		return err
 	}
 	if err := e.library.Load(ctx, false); err != nil {
@@ -195,6 +200,11 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 	if err := e.subscriptions.WaitUntilProven(ctx); err != nil {
 		return err
+	}
+	if bus := r.Topology.Home(e.env.Names.Bus("")); bus != nil {
+		if others := diagnose.Neighbours(ctx, bus.Client, e.env.Names); len(others) > 0 {
+			e.cfg.Log.Warn("another Magpie uses this Redis: a plain PUBLISH reaches both, whatever the database", "redis", r.Addr, "others", others)
+		}
 	}
 	e.ingest.Start(e.life.ctx)
 	return nil

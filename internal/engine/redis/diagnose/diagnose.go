@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"magpie/internal/engine/redis/names"
 	"magpie/internal/engine/redis/topology"
 )
 
@@ -33,10 +34,16 @@ type Finding struct {
 	Text  string
 }
 
+// Subject is what Look looks at: a Redis, for servers of this configuration.
+type Subject struct {
+	URL, Prefix string
+	Streams     bool // some are ingested
+}
+
 // Look looks at a Redis: reachable, new enough, writable, keeping what it is
 // told. It blocks until ctx ends at most, and no Finding holds the URL's password.
-func Look(ctx context.Context, url string) []Finding {
-	target, err := topology.ParseURL(url)
+func Look(ctx context.Context, s Subject) []Finding {
+	target, err := topology.ParseURL(s.URL)
 	if err != nil {
 		return []Finding{{Wrong, err.Error()}}
 	}
@@ -57,13 +64,24 @@ func Look(ctx context.Context, url string) []Finding {
 	if !d.reach(ctx) {
 		return d.findings
 	}
-	d.role()
+	if err := topology.CheckCommands(ctx, client, name, target.Cluster, s.Streams); err != nil {
+		d.addf(Wrong, "%s", err)
+	}
+	if d.info != "" {
+		d.role()
+	}
 	if target.Cluster {
 		d.cluster(ctx)
 	}
-	d.memory()
-	d.durability(ctx)
+	if d.info != "" {
+		d.memory()
+		d.durability(ctx)
+	}
 	d.functions(ctx)
+	own := names.Names{Prefix: s.Prefix, DB: option.SelectDB, Sharded: target.Cluster}
+	if others := Neighbours(ctx, client, own); len(others) > 0 {
+		d.addf(Notable, "another Magpie uses it (%s): a plain PUBLISH reaches both, whatever the database; see docs/redis.md for how to keep them apart", strings.Join(others, "; "))
+	}
 	return d.findings
 }
 
@@ -101,8 +119,8 @@ func (d *diagnosis) reach(ctx context.Context) bool {
 	took := time.Since(start)
 	text, err := d.client.Do(ctx, d.client.B().Info().Build()).ToString()
 	if err != nil {
-		d.addf(Wrong, "%s", cannot(d.name, err))
-		return false
+		d.addf(Notable, "%s refuses INFO: %s, and its version, its memory and its role cannot be seen (%v)", d.name, topology.WithoutInfo, err)
+		return true
 	}
 	d.info = text
 	version := d.field("redis_version")

@@ -13,7 +13,7 @@ func diagnose(t *testing.T, url string) []Finding {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return Look(ctx, url)
+	return Look(ctx, Subject{URL: url, Prefix: "magpie", Streams: true})
 }
 
 func expectFinding(t *testing.T, all []Finding, l Level, part string) {

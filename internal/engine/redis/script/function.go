@@ -150,7 +150,7 @@ func (l *Library) loadOn(ctx context.Context, m *topology.Master, onlyAbsent boo
 	name := FunctionName(l.Names.Prefix)
 	switch {
 	case err == nil, errors.Is(err, engine.ErrClosed), errors.Is(err, ErrTaken):
-	case strings.Contains(strings.ToLower(err.Error()), "unknown command"), strings.Contains(err.Error(), "NOPERM"):
+	case topology.NoCommand(err), strings.Contains(err.Error(), "NOPERM"):
 		l.absent.Do(func() {
 			l.Log.Info("this Redis has no functions for us: FCALL "+name+" is not there, all else works", "redis", m.Addr)
 		})

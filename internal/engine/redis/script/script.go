@@ -47,6 +47,10 @@ func header(sharded bool) string {
 	return "local PUBLISH, NUMSUB = 'PUBLISH', 'NUMSUB'\n"
 }
 
+// guard makes a call without keys do nothing: where SCRIPT LOAD is missing it
+// makes the program known.
+const guard = "if #KEYS == 0 then return 0 end\n"
+
 // The pieces that programs are made of, each on top of those before.
 var (
 	timeline   = []string{"base", "timeline"}
@@ -71,7 +75,7 @@ type Script struct{ text, sha string }
 // New prepares the scripts. They are sent when they are called.
 func New(r *topology.Redis) *Scripts {
 	program := func(pieces []string, name string) *Script {
-		text := header(r.Sharded) + lua(slices.Concat(pieces, []string{name})...)
+		text := guard + header(r.Sharded) + lua(slices.Concat(pieces, []string{name})...)
 		sum := sha1.Sum([]byte(text)) // what EVALSHA wants; no secret hangs on it
 		return &Script{text: text, sha: hex.EncodeToString(sum[:])}
 	}
@@ -130,7 +134,11 @@ func (s *Scripts) Load(ctx context.Context, all ...*Script) (err error) {
 
 func load(ctx context.Context, c rueidis.Client, all []*Script) error {
 	for _, s := range all {
-		if err := c.Do(ctx, c.B().ScriptLoad().Script(s.text).Build()).Error(); err != nil {
+		err := c.Do(ctx, c.B().ScriptLoad().Script(s.text).Build()).Error()
+		if topology.NoCommand(err) {
+			err = c.Do(ctx, c.B().Eval().Script(s.text).Numkeys(0).Build()).Error()
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,8 @@ func (c *cluster) Look() {
 	}
 }
 
+func (c *cluster) unnamed() { c.option.ClientName = "" }
+
 func (c *cluster) accepts(info string) error {
 	if InfoField(info, "redis_mode") != "cluster" {
 		return fmt.Errorf("Redis at %s is no cluster; begin its URL with redis:// (or rediss:// for TLS)", c.addr)

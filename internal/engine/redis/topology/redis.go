@@ -80,6 +80,12 @@ func dialUnix(ctx context.Context, path string, d *net.Dialer, _ *tls.Config) (n
 // to do.
 func (r *Redis) Connect(ctx context.Context) error {
 	client, err := rueidis.NewClient(r.option)
+	if NoCommand(err) && r.option.ClientName != "" {
+		// Without HELLO the name is set by CLIENT, which a managed Redis may not have.
+		r.option.ClientName = ""
+		r.Topology.unnamed()
+		client, err = rueidis.NewClient(r.option)
+	}
 	r.client = client
 	if err != nil {
 		return r.connectError(err)
@@ -97,6 +103,9 @@ func (r *Redis) connectError(err error) error {
 	return fmt.Errorf("cannot reach Redis at %s: start it there, or set --redis to where it is (%w)", r.Addr, err)
 }
 
+// WithoutInfo is what a Redis that refuses INFO costs.
+const WithoutInfo = "a Redis that goes back in time is noticed only when its data is gone"
+
 // checkServer refuses what would fail later in ways that are harder to read.
 func (r *Redis) checkServer(ctx context.Context) error {
 	if err := r.client.Do(ctx, r.client.B().Ping().Build()).Error(); err != nil {
@@ -104,7 +113,7 @@ func (r *Redis) checkServer(ctx context.Context) error {
 	}
 	info, err := r.client.Do(ctx, r.client.B().Info().Build()).ToString()
 	if err != nil {
-		r.log.Warn("Redis refuses INFO: a Redis that goes back in time is noticed only when its data is gone", "redis", r.Addr, "error", err)
+		r.log.Warn("Redis refuses INFO: "+WithoutInfo, "redis", r.Addr, "error", err)
 		return nil
 	}
 	if InfoField(info, "redis_mode") == "sentinel" {

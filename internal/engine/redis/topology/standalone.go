@@ -26,6 +26,8 @@ func (s *standalone) Whole() error                      { return nil }
 func (s *standalone) Look()                             {}
 func (s *standalone) Run(context.Context, func(Change)) {}
 
+func (s *standalone) unnamed() {}
+
 func (s *standalone) accepts(info string) error {
 	switch mode := InfoField(info, "redis_mode"); {
 	case mode == "cluster":

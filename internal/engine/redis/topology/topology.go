@@ -31,6 +31,8 @@ type Topology interface {
 
 	// accepts refuses a server, by its INFO, that is none of this topology.
 	accepts(info string) error
+	// unnamed leaves connections without a name.
+	unnamed()
 	// open learns who the masters are.
 	open(ctx context.Context, client rueidis.Client) error
 	// close lets go of all masters, after all who use them have ended.

@@ -4,7 +4,8 @@
 -- KEYS: stream. ARGV: group, node, ms after which a consumer is gone.
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
-for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+-- Without XINFO the names of dead nodes stay.
+for _, fields in ipairs(redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local c = {}
   for i = 1, #fields, 2 do c[fields[i]] = fields[i + 1] end
   if c.name ~= ARGV[2] and c.pending == 0 and c.idle > tonumber(ARGV[3]) then

@@ -16,11 +16,13 @@ end
 -- last_offset is the highest id that the log ever had, whatever was trimmed.
 local function last_offset(log)
   if redis.call('EXISTS', log) == 0 then return 0 end
-  local info = redis.call('XINFO', 'STREAM', log)
+  local info = redis.pcall('XINFO', 'STREAM', log)
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then return tonumber(string.match(info[i + 1], '^(%d+)')) end
   end
-  return 0
+  -- A server without XINFO: what was trimmed off the end is not seen.
+  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  return last and offset_of(last) or 0
 end
 
 -- remembered adds (epoch, top) to the timeline history, newest first. Forks
