@@ -77,11 +77,15 @@ func (a Access) Caller(r *http.Request) (auth.Identity, error) {
 	return a.Client(r)
 }
 
-// Token returns the request's token: the Authorization header's, or ?token=
-// for clients that cannot set headers (EventSource, WebSocket in a browser). A
+// Token returns the request's token: that of X-Magpie-Token, which leaves
+// Authorization to a proxy, else the Authorization header's, or ?token= for
+// clients that cannot set headers (EventSource, WebSocket in a browser). A
 // header for somebody else, such as a proxy's Basic, is passed over; a token
 // without Bearer is an error, or its sender would be taken for a guest.
 func Token(r *http.Request) (string, error) {
+	if own := r.Header.Get("X-Magpie-Token"); own != "" {
+		return own, nil
+	}
 	h := r.Header.Get("Authorization")
 	scheme, rest, two := strings.Cut(h, " ")
 	switch {

@@ -39,6 +39,16 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// A proxy in front may put a name of its own into Authorization.
+func TestMagpiesOwnHeaderWins(t *testing.T) {
+	for _, authorization := range []string{"", "Basic eDp5", "Bearer d.e.f", "d.e.f"} {
+		token, err := door.Token(request("GET", "/?token=g.h.i", "X-Magpie-Token", "a.b.c", "Authorization", authorization))
+		if token != "a.b.c" || err != nil {
+			t.Errorf("beside %q: %q, %v", authorization, token, err)
+		}
+	}
+}
+
 func TestKey(t *testing.T) {
 	for _, c := range []struct{ header, value, key string }{
 		{"X-API-Key", "k", "k"}, {"Authorization", "apikey k", "k"}, {"Authorization", "APIKEY k", "k"},

@@ -60,7 +60,8 @@ export const httpAPI: API = {
     const query = new URLSearchParams({ limit: String(limit) });
     if (since) query.set("since", keyOf(since.epoch, since.offset));
     if (reverse) query.set("reverse", "true");
-    const headers: Record<string, string> = token === "" ? {} : { Authorization: `Bearer ${token}` };
+    // Authorization is for a proxy that may ask for a password.
+    const headers: Record<string, string> = token === "" ? {} : { "X-Magpie-Token": token };
     const body = (await request(`/history/${encodeURIComponent(channel)}?${query}`, { headers })) as {
       messages: WireMessage[]; epoch: string; offset: number; gap?: unknown;
     };

@@ -19,7 +19,7 @@ test("a page of a log: the position, the limit, and the token in a header", asyn
   const page = await httpAPI.history("chat:項/x", "token", { since: { epoch: "e", offset: 3 }, limit: 40 });
   expect(page).toEqual({ messages: [{ offset: 1 }, { offset: 2 }], epoch: "e", offset: 9, gap: false });
   expect(requests[0]!.url).toBe("/history/chat%3A%E9%A0%85%2Fx?limit=40&since=e.3");
-  expect(requests[0]!.init).toMatchObject({ headers: { Authorization: "Bearer token" }, cache: "no-store" });
+  expect(requests[0]!.init).toMatchObject({ headers: { "X-Magpie-Token": "token" }, cache: "no-store" });
 });
 
 test("a page that is read backwards comes in the log's order; without a token there is no header", async () => {

@@ -1,10 +1,10 @@
-// Behind a proxy that asks for a cookie: the chat page, and pages of another
-// site.
+// Behind a proxy that asks for a cookie or a password: the chat page, and pages
+// of another site.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { online, say, shows } from "./support/app.js";
-import { launchWith } from "./support/browser.js";
+import { enter, online, say, shows } from "./support/app.js";
+import { launch, launchWith } from "./support/browser.js";
 import { startGate } from "./support/gate.js";
 import { startMagpie } from "./support/magpie.js";
 import { embedded, foreign } from "./support/sites.js";
@@ -24,6 +24,18 @@ test("the chat page sends the cookie with all that it asks", async (t) => {
   await shows(page, ["who am I?"]);
   await page.reload();
   await shows(page, ["who am I?"]);
+});
+
+test("the chat page leaves Authorization to a proxy that asks for a password", async (t) => {
+  const node = await startMagpie(t);
+  const user = { username: "ann", password: "secret" };
+  const browser = await launch();
+  t.after(() => browser.close());
+  const { page } = await enter(t, browser, await startGate(t, node.port, user), { httpCredentials: user });
+  await say(page, "let me in");
+  await shows(page, ["let me in"]);
+  await page.reload();
+  await shows(page, ["let me in"]);
 });
 
 /** What a page of another site gets through the gate with each way of asking. */
