@@ -41,6 +41,7 @@ type Publication struct {
 	Via     message.Via
 	By      *message.Publisher
 	Tags    map[string]string
+	Binary  bool // see message.Message
 	// IdempotencyKey, when not empty, makes a repeat within the window answer
 	// the first result instead of publishing again (D4). The window is per
 	// channel and key.

@@ -57,6 +57,8 @@ type Message struct {
 	Via     Via
 	By      *Publisher        // nil: a server, or nobody known
 	Tags    map[string]string // nil: none
+	// Binary says that the publisher sent bytes, though they may read as text.
+	Binary bool
 
 	encoded atomic.Pointer[encoded]
 }

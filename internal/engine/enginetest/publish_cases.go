@@ -19,7 +19,7 @@ func roundTrip(f *fixture) {
 	payload := []byte{0, 0xff, '\r', '\n', '{', 0x80}
 	by := &message.Publisher{User: "42", Session: "s1", ConnInfo: []byte(`{"name":"Ann"}`)}
 	res := n.publishAs(engine.Publication{
-		Channel: "chat", Payload: payload, Via: message.ViaSDK, By: by, Tags: map[string]string{"k": "ü\n"},
+		Channel: "chat", Payload: payload, Via: message.ViaSDK, By: by, Tags: map[string]string{"k": "ü\n"}, Binary: true,
 	})
 	live := n.Sink.Wait(f.T, "chat", 1)[0]
 	logged := n.history("chat", engine.Query{Limit: engine.All}).Messages
@@ -30,8 +30,8 @@ func roundTrip(f *fixture) {
 		if m.Channel != "chat" || m.Position != res.Position || !bytes.Equal(m.Payload, payload) || m.Via != message.ViaSDK {
 			f.Errorf("got %q %v %q via %s, want chat %v %q via sdk", m.Channel, m.Position, m.Payload, m.Via, res.Position, payload)
 		}
-		if m.By == nil || m.By.User != "42" || m.By.Session != "s1" || string(m.By.ConnInfo) != `{"name":"Ann"}` || m.Tags["k"] != "ü\n" {
-			f.Errorf("publisher %+v tags %v did not survive", m.By, m.Tags)
+		if m.By == nil || m.By.User != "42" || m.By.Session != "s1" || string(m.By.ConnInfo) != `{"name":"Ann"}` || m.Tags["k"] != "ü\n" || !m.Binary {
+			f.Errorf("publisher %+v tags %v binary %t did not survive", m.By, m.Tags, m.Binary)
 		}
 		if age := time.Since(time.UnixMilli(m.Time)); age < -time.Minute || age > time.Minute {
 			f.Errorf("time %d is not now", m.Time)

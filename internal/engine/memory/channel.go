@@ -77,7 +77,7 @@ func (c *channelState) publish(p engine.Publication, window time.Duration) (engi
 		first.result.Duplicate = true
 		return first.result, nil
 	}
-	m := &message.Message{Channel: c.name, Kind: p.Kind, Payload: p.Payload, Time: now.UnixMilli(), Via: p.Via, By: p.By, Tags: p.Tags}
+	m := &message.Message{Channel: c.name, Kind: p.Kind, Payload: p.Payload, Time: now.UnixMilli(), Via: p.Via, By: p.By, Tags: p.Tags, Binary: p.Binary}
 	if c.keep.Size > 0 && p.Kind == message.Published && !p.SkipLog {
 		m.Position = message.Position{Epoch: c.epoch, Offset: c.top + 1}
 		if err := c.log.append(m); err != nil {

@@ -28,16 +28,17 @@ type conn struct {
 }
 
 var (
-	// Text that is UTF-8 goes out as a text frame, all else as a binary one:
-	// a text frame with other bytes would end the connection (RFC 6455 8.1).
+	// What was sent as text goes out as a text frame, and so does UTF-8 that came
+	// by another way; all else as a binary one: a text frame with other bytes
+	// would end the connection (RFC 6455 8.1).
 	plainFrame = message.NewEncoding(func(m *message.Message) []byte {
 		if m.Kind != message.Published {
 			return nil
 		}
-		if utf8.Valid(m.Payload) {
-			return ws.Frame(ws.Text, m.Payload)
+		if m.Binary || !utf8.Valid(m.Payload) {
+			return ws.Frame(ws.Binary, m.Payload)
 		}
-		return ws.Frame(ws.Binary, m.Payload)
+		return ws.Frame(ws.Text, m.Payload)
 	})
 	envelopeFrame = message.NewEncoding(func(m *message.Message) []byte {
 		if m.Kind != message.Published {
@@ -82,7 +83,7 @@ func (c *conn) Now(op ws.Op, payload []byte) []byte {
 }
 
 // Message implements ws.Handler: what comes in is published.
-func (c *conn) Message(_ ws.Op, payload []byte) {
+func (c *conn) Message(op ws.Op, payload []byte) {
 	if !c.spoke {
 		c.spoke = true
 		if isConnect(payload) {
@@ -92,7 +93,7 @@ func (c *conn) Message(_ ws.Op, payload []byte) {
 	}
 	ctx, cancel := c.door.Gate.Timeout(publishTimeout)
 	defer cancel()
-	_, err := c.door.Gate.Publish(ctx, node.ClientActor(&c.Session), engine.Publication{Channel: c.channel, Payload: payload, Via: message.ViaRaw})
+	_, err := c.door.Gate.Publish(ctx, node.ClientActor(&c.Session), engine.Publication{Channel: c.channel, Payload: payload, Via: message.ViaRaw, Binary: op == ws.Binary && utf8.Valid(payload)})
 	switch {
 	case err == nil:
 	case c.envelope:

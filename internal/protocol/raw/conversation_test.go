@@ -144,6 +144,9 @@ func TestWhatGoesInComesOut(t *testing.T) {
 	ada.send(text, "hello")
 	ada.expect(text, "hello")
 	bob.expect(text, "hello")
+	ada.send(binary, "bytes that read as text")
+	ada.expect(binary, "bytes that read as text")
+	bob.expect(binary, "bytes that read as text")
 	e.publish("chat", "\xff\xfe")
 	bob.expect(binary, "\xff\xfe") // a text frame with these bytes would end the connection (RFC 6455 8.1)
 	e.publish("chat", "")
@@ -159,6 +162,13 @@ func TestSinceBringsBackWhatWasMissed(t *testing.T) {
 	e.publish("chat", "3")
 	c.expect(text, "2")
 	c.expect(text, "3")
+	c.send(binary, "4")
+	c.expect(binary, "4")
+	c = e.dial("since=" + at.String()) // and out of the log
+	for _, want := range []string{"2", "3"} {
+		c.expect(text, want)
+	}
+	c.expect(binary, "4")
 }
 
 // D2: what is lost for good is told: by a frame where there are envelopes, else

@@ -98,6 +98,7 @@ func rows() []row {
 		pieces = append(pieces, masked(0, "x"))
 	}
 	add("as many fragments as allowed", append(slices.Clone(pieces), masked(fin, "x"), bye(1000)), echoed(strings.Repeat("x", maxFragments)), normal)
+	add("a message in pieces of 512 octets", sent(inPieces(testLimit, 512)...), echoed(strings.Repeat("x", testLimit)), normal)
 	add("W8 too many fragments", append(slices.Clone(pieces), masked(0, ""), masked(0, "")), policy)
 
 	// 6: UTF-8 (W12). Refused before the message is whole, valid text cut anywhere.
@@ -278,4 +279,20 @@ func TestConformanceAheadOfTheAnswer(t *testing.T) {
 			})
 		}
 	})
+}
+
+// inPieces is one text message of size octets in frames of piece octets, and
+// the close frame.
+func inPieces(size, piece int) (frames [][]byte) {
+	for at := 0; at < size; at += piece {
+		first := byte(0)
+		if at == 0 {
+			first = byte(Text)
+		}
+		if at+piece >= size {
+			first |= fin
+		}
+		frames = append(frames, masked(first, strings.Repeat("x", min(piece, size-at))))
+	}
+	return append(frames, bye(1000))
 }

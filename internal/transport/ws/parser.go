@@ -26,7 +26,7 @@ type parser struct {
 
 	// the message that is being read, over its fragments
 	msgOp byte // 0: none
-	frags uint8
+	frags uint32
 	msg   []byte
 	valid int // octets of msg known to be whole UTF-8 characters
 
@@ -143,7 +143,7 @@ func (p *parser) checkStart() *violation {
 	}, state); err != nil {
 		return notProtocol(err.Error())
 	}
-	if op == opContinuation && p.frags == maxFragments {
+	if op == opContinuation && p.frags >= maxFragments && int(p.frags-maxFragments) >= len(p.msg)/fragmentSize {
 		return errFragments
 	}
 	return nil

@@ -63,7 +63,7 @@ func (l *Logs) prepare(p engine.Publication) (publication, error) {
 	if !wire.IsWord(via) {
 		return publication{}, fmt.Errorf("%q is not a way that messages come in", via)
 	}
-	meta, err := wire.EncodeMeta(p.By, p.Tags)
+	meta, err := wire.EncodeMeta(p.By, p.Tags, p.Binary)
 	if err != nil {
 		return publication{}, err
 	}

@@ -28,14 +28,16 @@ func DecodeEntry(name string, at message.Position, fields []string) (*message.Me
 type metaJSON struct {
 	By   *message.Publisher `json:"by,omitempty"`
 	Tags map[string]string  `json:"tags,omitempty"`
+	// Binary: the payload was sent as bytes.
+	Binary bool `json:"bin,omitempty"`
 }
 
 // EncodeMeta writes META, which is empty when there is nothing to tell.
-func EncodeMeta(by *message.Publisher, tags map[string]string) (string, error) {
-	if by == nil && len(tags) == 0 {
+func EncodeMeta(by *message.Publisher, tags map[string]string, binary bool) (string, error) {
+	if by == nil && len(tags) == 0 && !binary {
 		return "", nil
 	}
-	b, err := json.Marshal(metaJSON{By: by, Tags: tags})
+	b, err := json.Marshal(metaJSON{by, tags, binary})
 	return string(b), err
 }
 
@@ -47,6 +49,6 @@ func decodeMeta(m *message.Message, text string) error {
 	if err := json.Unmarshal([]byte(text), &meta); err != nil {
 		return fmt.Errorf("%w: meta: %w", ErrBroken, err)
 	}
-	m.By, m.Tags = meta.By, meta.Tags
+	m.By, m.Tags, m.Binary = meta.By, meta.Tags, meta.Binary
 	return nil
 }

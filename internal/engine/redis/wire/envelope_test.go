@@ -89,7 +89,7 @@ func FuzzDecodeEnvelope(f *testing.F) {
 		if !strings.HasSuffix(text, string(m.Payload)) || m.Time < 0 || m.Logged() == (m.Epoch == "") {
 			t.Fatalf("%q decoded to %+v", text, m)
 		}
-		meta, err := EncodeMeta(m.By, m.Tags)
+		meta, err := EncodeMeta(m.By, m.Tags, m.Binary)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func FuzzDecodeEnvelope(f *testing.F) {
 			epoch = "-"
 		}
 		again := fmt.Sprintf("m1 %d %s %d %s %d\n%s%s", m.Offset, epoch, m.Time, m.Via, len(meta), meta, m.Payload)
-		if back, err := Decode("chat", again); err != nil || back.Message.Position != m.Position || string(back.Message.Payload) != string(m.Payload) {
+		if back, err := Decode("chat", again); err != nil || back.Message.Position != m.Position || string(back.Message.Payload) != string(m.Payload) || back.Message.Binary != m.Binary {
 			t.Fatalf("%q written again as %q: %v", text, again, err)
 		}
 	})
