@@ -131,7 +131,9 @@ func (c *client) all() []got {
 			}
 			return frames
 		}
-		frames = append(frames, g)
+		if frames = append(frames, g); g.op == opClose {
+			_, _ = c.Conn.Write(bye(1000)) // as a peer has to; the server may have closed already
+		}
 	}
 }
 

@@ -117,15 +117,19 @@ func (c *Conn) peerDone() {
 func (c *Conn) closeSent() {
 	c.mu.Lock()
 	c.sent = true
-	done := c.done
+	done, queued := c.done, c.closing.queued
 	c.mu.Unlock()
-	if done {
+	switch {
+	case done:
 		c.drop()
-		return
+	case queued:
+		// The peer's close frame came, or its octets make no frames any more. It
+		// reads our end of stream, and what it sends is thrown away until its own.
+		c.slot.CloseWrite()
 	}
-	// The peer reads our end of stream after the close frame; what it still
-	// sends is thrown away until it ends its own or CloseWait is over.
-	c.slot.CloseWrite()
+	// Else the peer's close frame comes first, for CloseWait at most: a browser
+	// whose socket ends before its own close frame went out says that the close
+	// was not clean (RFC 6455 section 7.1.1).
 }
 
 // lost is called by the reader at the end of the stream.

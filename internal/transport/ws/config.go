@@ -25,9 +25,11 @@ const (
 	// inboxMessages bounds the messages of one connection that wait for the
 	// handler, next to MaxMessage bytes.
 	inboxMessages = 64
-	// maxDiscarded is how much is read and thrown away while the peer has not
-	// seen our close frame.
-	maxDiscarded = 1 << 20
+	// maxDiscarded is how much is read and thrown away while waiting for the
+	// peer to see our close frame. Browsers read it only after they have sent the
+	// message that was too big: a socket that is closed before resets theirs, and
+	// the page sees 1006 instead of 1009. CloseWait bounds the time.
+	maxDiscarded = 16 << 20
 	// readBuffer is a poller's buffer: one read takes at most this much, so
 	// that no connection holds up the others.
 	readBuffer = 64 << 10

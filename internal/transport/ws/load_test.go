@@ -143,7 +143,7 @@ func (w *waiting) Closed(info CloseInfo) { w.closed <- info }
 // W6, W7 on sockets: an unfinished message is given its time and no more.
 func TestSlowMessageOnASocket(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
-		e := listen(t, Config{forcePortable: portable}, newEcho(nil))
+		e := listen(t, Config{forcePortable: portable, CloseWait: 50 * time.Millisecond}, newEcho(nil))
 		e.ages.message = 20 // of 10 ms
 		slow, idle := dial(t, e.addr), dial(t, e.addr)
 		slow.send(text("never finished")[:9])

@@ -2,8 +2,11 @@ package ws
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -227,4 +230,24 @@ func TestHandshakeWhileClosing(t *testing.T) {
 	if f := fault.Of(e.Check(r)); f == nil || f.Kind != fault.HandshakeShutdown || f.Wait == 0 {
 		t.Errorf("got %v, want a shutdown with a wait", f)
 	}
+}
+
+// RFC 6455 7.1.1: after our close frame the socket stays open until the peer's
+// own has come: a browser says else that the close was not clean.
+func TestTheSocketStaysOpenForTheAnswer(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		e := listen(t, Config{forcePortable: portable, CloseWait: time.Hour}, newEcho(nil))
+		peer := dial(t, e.addr)
+		e.conn(t, peer).CloseWith(4000, "")
+		peer.expect(opClose, "\x0f\xa0")
+		peer.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, err := peer.Conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("before the answer: %v", err)
+		}
+		peer.SetReadDeadline(time.Now().Add(10 * time.Second))
+		peer.send(bye(4000))
+		if _, err := peer.Conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("after the answer: %v", err)
+		}
+	})
 }
