@@ -206,6 +206,9 @@ type Presence interface {
 	// they do not wait and do not fail: what could not be told is told again.
 	Join(channel string, m Member)
 	Leave(channel, session string)
+	// Told waits until Members answers on every node according to what Join and
+	// Leave said of these channels before (D13), and fails when ctx ends first.
+	Told(ctx context.Context, channels iter.Seq[string]) error
 	// Members answers who is there now, in no order. Members of a node that
 	// died are left out within LeaseTime of its death (P4).
 	Members(ctx context.Context, channel string) ([]Member, error)

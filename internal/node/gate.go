@@ -125,9 +125,23 @@ func (g *Gate) PublishAll(ctx context.Context, a Actor, all []engine.Publication
 	return outcomes
 }
 
-// Announce publishes joins and leaves of sessions that were let in. Outcomes
-// are in the order of the publications.
+// tellTimeout bounds how long a join waits for presence to have it.
+const tellTimeout = 2 * time.Second
+
+// Announce publishes joins and leaves of sessions that were let in, when
+// presence can be read accordingly on every node (D13): who comes to listen
+// meanwhile finds them there. Outcomes are in the order of the publications.
 func (g *Gate) Announce(ctx context.Context, all []engine.Publication) []engine.Outcome {
+	told, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	// Presence that is late is no reason to say nothing.
+	_ = g.engine.Told(told, func(yield func(string) bool) {
+		for _, p := range all {
+			if !yield(p.Channel) {
+				return
+			}
+		}
+	})
 	return g.engine.PublishAll(ctx, all)
 }
 

@@ -74,6 +74,7 @@ var cases = []testCase{
 	{"D4 a key holds on every node", 2, idempotencyAcrossNodes},
 	{"presence is one set over nodes", 2, presenceAcrossNodes},
 	{"presence of a closed node goes", 2, presenceOfClosedNode},
+	{"D13 presence can be read when it is told", 2, presenceTold},
 }
 
 type testCase struct {

@@ -72,6 +72,41 @@ func presenceOfClosedNode(f *fixture) {
 	b.waitMembers("chat")
 }
 
+// presenceTold: a node finds its own members at once, and others do once Told has
+// returned.
+func presenceTold(f *fixture) {
+	a, b := f.node(), f.node()
+	has := func(n *Node, session string) bool {
+		list, err := n.Members(f.Context(), "chat")
+		if err != nil {
+			f.Fatal(err)
+		}
+		return slices.ContainsFunc(list, func(m engine.Member) bool { return m.Session == session })
+	}
+	told := func(n *Node) {
+		if err := n.Told(f.Context(), slices.Values([]string{"other", "chat"})); err != nil {
+			f.Fatal(err)
+		}
+	}
+	told(a) // nothing to wait for
+	a.join("chat", engine.Member{Session: "s1"})
+	if !has(a, "s1") {
+		f.Error("a node does not find its own member")
+	}
+	told(a)
+	if !has(b, "s1") {
+		f.Error("another node does not find a member that it may be told of")
+	}
+	a.leave("chat", "s1")
+	if has(a, "s1") {
+		f.Error("a node finds who has left it")
+	}
+	told(a)
+	if has(b, "s1") {
+		f.Error("another node finds who has left")
+	}
+}
+
 // join adds the last of all, with all as the node's own members from now on.
 func (n *Node) join(name string, all ...engine.Member) {
 	n.Sink.SetMembers(name, all...)

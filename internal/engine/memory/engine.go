@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -173,6 +174,9 @@ func (e *Engine) Join(string, engine.Member) {}
 
 // Leave implements engine.Presence.
 func (e *Engine) Leave(string, string) {}
+
+// Told implements engine.Presence.
+func (e *Engine) Told(context.Context, iter.Seq[string]) error { return nil }
 
 // Members implements engine.Presence.
 func (e *Engine) Members(_ context.Context, name string) ([]engine.Member, error) {

@@ -119,7 +119,7 @@ func (p *Presence) members(ctx context.Context, ch string) ([]engine.Member, err
 		var m engine.Member
 		if !alive[nodeOf(field)] || json.Unmarshal([]byte(text), &m) != nil {
 			dead = append(dead, field)
-		} else if !seen[m.Session] {
+		} else if !strings.HasPrefix(field, p.Node+".") && !seen[m.Session] {
 			seen[m.Session] = true
 			list = append(list, m)
 		}
@@ -128,7 +128,7 @@ func (p *Presence) members(ctx context.Context, ch string) ([]engine.Member, err
 		// Only tidying: the next reader does it when this one cannot.
 		_ = client.Do(ctx, client.B().Hdel().Key(key).Field(dead...).Build()).Error()
 	}
-	return list, nil
+	return p.merge(ch, list), nil
 }
 
 func nodeOf(field string) string {

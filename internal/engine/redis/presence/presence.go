@@ -64,11 +64,21 @@ type Presence struct {
 	all        bool     // everything must be written
 	old        []string // ids whose leases must end
 	changes    changes
-	waiting    int           // of changes, at least
-	ended      bool          // End was called
-	renewal    chan struct{} // closed when the last renewal has ended
+	waiting    int // of changes, at least
+	flight
+	ended   bool          // End was called
+	renewal chan struct{} // closed when the last renewal has ended
 
 	had string // the id of the last lease that was renewed; owned by Renew
+}
+
+// flight is the flush that is on its way, or was the last.
+type flight struct {
+	flushes    uint64 // its number
+	flushed    uint64 // the last that succeeded
+	writing    changes
+	writingAll bool
+	flushEnded chan struct{} // closed and renewed when it ends
 }
 
 // changes are who joined, by channel and session; nil: who left.
@@ -83,7 +93,7 @@ func (c changes) put(ch, session string, m *engine.Member) {
 
 // New returns what is to be run with Run and Renew.
 func New(c Config) *Presence {
-	return &Presence{Config: c, kick: make(chan struct{}, 1), changes: changes{}}
+	return &Presence{Config: c, kick: make(chan struct{}, 1), changes: changes{}, flight: flight{flushEnded: make(chan struct{})}}
 }
 
 // idLocked is what this node's fields begin with now.
@@ -133,12 +143,61 @@ func (p *Presence) change(ch, session string, m *engine.Member) {
 	p.wake()
 }
 
+// Told implements engine.Presence. Channels whose master is silent are not
+// waited for: nothing can be told there.
+func (p *Presence) Told(ctx context.Context, channels iter.Seq[string]) error {
+	need := p.flushOf(channels)
+	for {
+		p.mu.Lock()
+		ended, done := p.flushEnded, p.flushed >= need
+		p.mu.Unlock()
+		if done || p.allSilent(channels) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+		}
+	}
+}
+
+// flushOf is the number of the flush that writes what changed in the channels
+// until now; 0: nothing did.
+func (p *Presence) flushOf(channels iter.Seq[string]) (n uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ch := range channels {
+		switch {
+		case p.all || p.changes[ch] != nil:
+			return p.flushes + 1
+		case p.writingAll || p.writing[ch] != nil:
+			n = p.flushes
+		}
+	}
+	return n
+}
+
+func (p *Presence) allSilent(channels iter.Seq[string]) bool {
+	for ch := range channels {
+		if p.Redis.Silence(ch) == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Run writes what changes until ctx ends.
 func (p *Presence) Run(ctx context.Context) {
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-check.C:
+			p.check(ctx)
+			continue
 		case <-p.kick:
 		}
 		if !topology.Pause(ctx, writeDelay) {
@@ -159,26 +218,35 @@ func (p *Presence) flush(ctx context.Context) error {
 	p.mu.Lock()
 	id, all, old, changed := p.idLocked(), p.all, p.old, p.changes
 	p.all, p.old, p.changes, p.waiting = false, nil, changes{}, 0
+	p.flushes++
+	p.writing, p.writingAll = changed, all
+	n := p.flushes
 	p.mu.Unlock()
-	away := changes{}
+	now, away := changes{}, changes{}
 	var silent error
 	for ch, sessions := range changed {
 		if err := p.Redis.Silence(ch); err != nil {
 			silent, away[ch] = err, sessions
-			delete(changed, ch)
+		} else {
+			now[ch] = sessions
 		}
 	}
-	err := p.write(ctx, id, all, old, changed)
+	err := p.write(ctx, id, all, old, now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
-		p.takeBack(all, old, changed)
+		p.takeBackLocked(all, old, now)
+	} else {
+		p.flushed = n
 	}
-	p.takeBack(false, nil, away)
+	p.takeBackLocked(false, nil, away)
+	p.writing, p.writingAll = nil, false
+	close(p.flushEnded)
+	p.flushEnded = make(chan struct{})
 	return errors.Join(err, silent)
 }
 
-func (p *Presence) takeBack(all bool, old []string, changed changes) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *Presence) takeBackLocked(all bool, old []string, changed changes) {
 	p.all = p.all || all
 	p.old = append(p.old, old...)
 	for ch, sessions := range changed {

@@ -130,17 +130,18 @@ func TestP4ChangesDuringAnOutage(t *testing.T) {
 // Many at once cost few round trips and all arrive.
 func TestP4ManyMembers(t *testing.T) {
 	server := redistest.Start(t)
-	n := startNode(t, server, "n", nil)
+	n, reader := startNode(t, server, "n", nil), startNode(t, server, "reader", nil)
 	var sessions []string
 	for i := range 3000 {
 		sessions = append(sessions, "s"+string(rune('a'+i%26))+strings.Repeat("x", i/26))
 	}
 	n.join("chat", sessions...)
-	t.Logf("3000 members after %s", n.waitMembers("chat", sessions...).Round(time.Millisecond))
+	t.Logf("3000 members after %s", reader.waitMembers("chat", sessions...).Round(time.Millisecond))
+	n.sink.SetMembers("chat")
 	for _, s := range sessions {
 		n.Leave("chat", s)
 	}
-	n.waitMembers("chat")
+	reader.waitMembers("chat")
 }
 
 // P4: who comes and goes while Redis is away is kept up to a bound; past it
@@ -224,7 +225,7 @@ func TestP4WhatCouldNotBeWrittenIsKept(t *testing.T) {
 	}
 	old := changes{"chat": {"leaves": &engine.Member{Session: "leaves"}}}
 	p.Leave("chat", "leaves")
-	p.takeBack(false, nil, old)
+	p.takeBackLocked(false, nil, old)
 	if p.changes["chat"]["leaves"] != nil || p.changes["chat"]["stays"] == nil || !p.all || len(p.old) != 1 {
 		t.Errorf("%v, all %v, old %v", p.changes["chat"], p.all, p.old)
 	}
@@ -306,5 +307,56 @@ func TestP4TheEndWaitsForARenewal(t *testing.T) {
 	ending.Wait()
 	if server.Do("EXISTS", "magpie:{}:node:still.0") != "0" {
 		t.Error("the lease is there after the end")
+	}
+}
+
+// A presence hash that somebody deleted is written anew, by every node that had
+// members there, also when another has written before it.
+func TestPresenceThatWasDeletedComesBack(t *testing.T) {
+	server := redistest.Start(t)
+	a, b, reader := startNode(t, server, "a", nil), startNode(t, server, "b", nil), startNode(t, server, "reader", nil)
+	a.join("chat", "s1", "s2")
+	b.join("chat", "s3")
+	reader.waitMembers("chat", "s1", "s2", "s3")
+	server.Do("DEL", "magpie:{chat}:presence")
+	b.join("chat", "s3")
+	took := reader.waitMembers("chat", "s1", "s2", "s3")
+	t.Logf("back after %s", took.Round(time.Millisecond))
+	if ttl := server.Do("PTTL", "magpie:{chat}:presence"); ttl == "-1" {
+		t.Error("it has no end")
+	}
+}
+
+// Whoever waits to be told waits for what could not be written yet, and for no
+// longer than asked.
+func TestD13ToldWaitsForTheWrite(t *testing.T) {
+	server := redistest.Start(t)
+	p := still(t, server)
+	p.Join("chat", engine.Member{Session: "s1"})
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := p.Told(short, slices.Values([]string{"chat"})); err == nil {
+		t.Fatal("told before it was written")
+	}
+	if err := p.Told(t.Context(), slices.Values([]string{"other"})); err != nil {
+		t.Fatal(err)
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	told := make(chan error, 1)
+	go func() { told <- p.Told(t.Context(), slices.Values([]string{"chat"})) }()
+	if err := p.flush(over); err == nil {
+		t.Fatal("written without time")
+	}
+	select {
+	case <-told:
+		t.Fatal("told although the write failed")
+	default:
+	}
+	if err := p.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-told; err != nil {
+		t.Fatal(err)
 	}
 }
