@@ -9,7 +9,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +34,15 @@ func pipe(t *testing.T) (read, write *os.File) {
 	}
 	t.Cleanup(func() { r.Close(); w.Close() })
 	return r, w
+}
+
+// fill writes until a pipe takes no more.
+func fill(t *testing.T, w *os.File) {
+	t.Helper()
+	_ = w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := w.Write(make([]byte, 4<<20)); err == nil {
+		t.Fatal("the pipe takes too much")
+	}
 }
 
 // server is the binary with files as its outputs.
@@ -131,10 +142,7 @@ func TestASecondSignalBeforeALogThatNobodyReads(t *testing.T) {
 // Nor does standard output hold up anything, as on a terminal that is stopped.
 func TestAStandardOutputThatTakesNothing(t *testing.T) {
 	_, stdout := pipe(t)
-	_ = stdout.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	if _, err := stdout.Write(make([]byte, 4<<20)); err == nil {
-		t.Fatal("the pipe takes too much")
-	}
+	fill(t, stdout)
 	s := serveInto(t, stdout, nil, "--log-format", "text")
 	s.works(t)
 	s.signal(syscall.SIGTERM)
@@ -184,6 +192,27 @@ func TestALogThatIsReadAgain(t *testing.T) {
 	}
 	if !strings.Contains(last, `"msg":"stopped"`) {
 		t.Errorf("the last line is %s", last)
+	}
+}
+
+// A process that has ended all else waits for a moment for whoever reads its
+// last lines.
+func TestTheLastLinesAreWaitedFor(t *testing.T) {
+	r, stderr := pipe(t)
+	fill(t, stderr)
+	s := serveInto(t, nil, stderr)
+	stderr.Close()
+	s.signal(syscall.SIGTERM)
+	kit.Eventually(t, "the port is closed", func() bool {
+		c, err := net.Dial("tcp", s.Addr)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	text, err := io.ReadAll(r)
+	if code := s.code(); code != exitOK || err != nil || !strings.HasSuffix(string(text), "\"msg\":\"stopped\"}\n") {
+		t.Errorf("ended with %d, %v; the last lines are %s", code, err, text[max(0, len(text)-300):])
 	}
 }
 
