@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,6 +137,55 @@ func TestDescriptorsUsedUpByTheSilent(t *testing.T) {
 		}
 	}
 	watched(t, n)
+}
+
+// However many come, the descriptors that Redis needs are left.
+func TestDescriptorsForRedis(t *testing.T) {
+	t.Parallel()
+	r := redistest.Start(t)
+	n := kit.Start(t, "--redis", r.URL)
+	listener := n.Dial("channel=chat")
+	limitDescriptors(t, n, 60)
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	flood.Go(func() { keepConnecting(n.Addr, stop) })
+	defer flood.Wait()
+	defer close(stop)
+	kit.Eventually(t, "descriptors are used up", func() bool { return strings.Contains(n.Output(), "are used up") })
+	for range 3 {
+		r.Do("CLIENT", "KILL", "TYPE", "pubsub")
+		r.Do("CLIENT", "KILL", "TYPE", "normal")
+		before := len(listener.All())
+		kit.Eventually(t, "messages arrive over new connections to Redis", func() bool {
+			r.Do("PUBLISH", "chat", "again")
+			return len(listener.All()) > before
+		})
+	}
+}
+
+// keepConnecting opens connections that say nothing, 300 at a time.
+func keepConnecting(addr string, stop <-chan struct{}) {
+	open := make([]net.Conn, 300)
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			for _, c := range open {
+				if c != nil {
+					c.Close()
+				}
+			}
+			return
+		default:
+		}
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			continue
+		}
+		if old := open[i%len(open)]; old != nil {
+			old.Close()
+		}
+		open[i%len(open)] = c
+	}
 }
 
 // Where not even the reserve is left, as when the limit is lowered below what is
