@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"sync/atomic"
 
 	"magpie/internal/door"
+	"magpie/internal/fault"
 	"magpie/internal/problem"
 )
 
@@ -49,8 +51,11 @@ func (h *Health) State() error {
 	if h.Engine == nil {
 		return nil
 	}
-	if err := h.Engine.Ready(); err != nil {
-		return notReady(err.Error())
+	if f := fault.Of(h.Engine.Ready()); f != nil {
+		if f.Kind == fault.Unavailable {
+			return notReady(cmp.Or(f.Message, "Redis does not answer.")) // the log has addresses
+		}
+		return notReady(f.Sentence())
 	}
 	return nil
 }

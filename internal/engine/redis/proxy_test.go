@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,18 +20,18 @@ import (
 // others work, an answer lost after the work was done.
 type proxy struct {
 	url    string
-	server string
 	listen net.Listener
 	wg     sync.WaitGroup
 
-	mu    sync.Mutex
-	open  map[*proxied]struct{}
-	muted map[bool]bool  // by kind of connection
-	until []byte         // subscribers are muted from this text on
-	drop  bool           // subscribers get answers, pongs, too, and no messages
-	seen  map[string]int // how often a text that count named went to Redis
-	freed *sync.Cond
-	ended bool
+	mu     sync.Mutex
+	server string // where new connections lead to
+	open   map[*proxied]struct{}
+	muted  map[bool]bool  // by kind of connection
+	until  []byte         // subscribers are muted from this text on
+	drop   bool           // subscribers get answers, pongs, too, and no messages
+	seen   map[string]int // how often a text that count named went to Redis
+	freed  *sync.Cond
+	ended  bool
 }
 
 // proxied is one connection through the proxy.
@@ -66,13 +66,23 @@ func (p *proxy) close() {
 	p.wg.Wait()
 }
 
+// leadTo leads new connections to another server.
+func (p *proxy) leadTo(server *redistest.Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = server.Addr
+}
+
 func (p *proxy) accept() {
 	for {
 		client, err := p.listen.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.server)
+		p.mu.Lock()
+		addr := p.server
+		p.mu.Unlock()
+		server, err := net.Dial("tcp", addr)
 		if err != nil {
 			client.Close()
 			continue
@@ -95,12 +105,15 @@ func (p *proxy) end(c *proxied) {
 	p.mu.Unlock()
 }
 
+// subscribing is a command SUBSCRIBE, and not one that asks about it.
+var subscribing = regexp.MustCompile(`\*\d+\r\n\$9\r\nSUBSCRIBE\r\n`)
+
 func (p *proxy) up(c *proxied) {
 	defer p.end(c)
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := c.client.Read(buf)
-		if bytes.Contains(buf[:n], []byte("\r\nSUBSCRIBE\r\n")) {
+		if subscribing.Match(buf[:n]) {
 			c.subscriber.Store(true)
 		}
 		p.note(buf[:n])
@@ -261,13 +274,7 @@ func (p *proxy) cut(subscribers bool) {
 
 func (p *proxy) use(c *Config) { c.URL = p.url }
 
-// appends is how many entries Redis has appended, ever.
-func appends(server *redistest.Server) string {
-	for line := range strings.Lines(server.Do("INFO", "commandstats")) {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_xadd:calls="); ok {
-			n, _, _ := strings.Cut(rest, ",")
-			return n
-		}
-	}
-	return "0"
+// appends is how many messages a channel's log has.
+func appends(server *redistest.Server, ch string) string {
+	return server.Do("XLEN", "magpie:{"+ch+"}:log")
 }

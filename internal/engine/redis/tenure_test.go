@@ -96,9 +96,9 @@ func TestPlainLostAnswerIsResolved(t *testing.T) {
 	eventually(t, "its answer is here", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
 	p.mute(false)
 	p.muteAt(" plain 0\n1") // the envelope of what comes now
-	before := appends(server)
+	before := appends(server, "chat")
 	server.Do("PUBLISH", "chat", "1")
-	eventually(t, "Redis has it", 5*time.Second, func() bool { return appends(server) != before })
+	eventually(t, "Redis has it", 5*time.Second, func() bool { return appends(server, "chat") != before })
 	p.cut(false)
 	eventually(t, "the queue is empty", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
 	p.unmute(true)
@@ -160,7 +160,7 @@ func TestD4RetryAfterALostAnswer(t *testing.T) {
 		_, err := n.Publish(context.Background(), pub)
 		failed <- err
 	}()
-	eventually(t, "Redis has it", 5*time.Second, func() bool { return appends(server) == "2" })
+	eventually(t, "Redis has it", 5*time.Second, func() bool { return appends(server, "chat") == "1" })
 	p.cut(false)
 	if err := <-failed; !errors.Is(err, engine.ErrUnavailable) {
 		t.Errorf("lost answer: %v", err)

@@ -17,6 +17,7 @@ import (
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/script"
+	"magpie/internal/engine/redis/throttle"
 	"magpie/internal/engine/redis/topology"
 )
 
@@ -78,8 +79,8 @@ type stream struct {
 	*Config
 	name    string
 	log     *slog.Logger
-	pending bool   // entries that were delivered before may wait
-	problem string // the last one logged
+	pending bool // entries that were delivered before may wait
+	trouble throttle.Throttle
 }
 
 func (s *stream) run(ctx context.Context) {
@@ -96,9 +97,15 @@ func (s *stream) run(ctx context.Context) {
 }
 
 func (s *stream) complain(err error) {
-	if text := err.Error(); text != s.problem {
-		s.problem = text
-		s.log.Warn("cannot take in a stream now", "error", err)
+	if s.trouble.Allow() {
+		s.log.Warn("cannot take in a stream now", "times", s.trouble.Times(), "error", err)
+	}
+}
+
+// recovered notes that the stream can be taken in.
+func (s *stream) recovered() {
+	if text := s.trouble.End(); text != "" {
+		s.log.Info("cannot take in a stream: " + text)
 	}
 }
 
@@ -125,7 +132,8 @@ func (s *stream) turn(ctx context.Context) (time.Duration, error) {
 		return 0, s.Redis.Failure(err)
 	}
 	if len(entries) == 0 {
-		s.pending, s.problem = false, ""
+		s.pending = false
+		s.recovered()
 		return 0, nil
 	}
 	return s.takeIn(ctx, entries)

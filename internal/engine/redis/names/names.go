@@ -103,6 +103,11 @@ func (n Names) Own(key string) bool {
 // certain master; it is empty where there is one.
 func (n Names) Life(tag string) string { return n.Of(tag).of("life") }
 
+// ProbeKeys are the keys that probes write to, as a publication would.
+func (n Names) ProbeKeys(tag string) (log, meta string) {
+	return n.Of(tag).of("probe-log"), n.Of(tag).of("probe-meta")
+}
+
 // Probe is the Pub/Sub name of a node's probe.
 func (n Names) Probe(node, tag string) string { return n.inPubSub(n.Of(tag).of("probe:" + node)) }
 

@@ -129,6 +129,9 @@ func (c *connection) ready() error {
 	if err := c.master.Silence(); err != nil {
 		return err
 	}
+	if why := c.probe.refusal.Load(); why != nil {
+		return why.Fault
+	}
 	if whole, reason := c.state(); !whole {
 		return c.notSubscribed(reason)
 	}
@@ -253,7 +256,9 @@ func (c *connection) completed(again bool) {
 	c.probe.connected()
 	loss := c.lost.End()
 	if again {
-		c.Log.Info("subscribed again", "redis", c.master.Addr, "loss", loss)
+		if loss != "" {
+			c.Log.Info("subscribed again", "redis", c.master.Addr, "loss", loss)
+		}
 		c.recheckAll()
 		c.Events.Returned()
 	}
@@ -273,7 +278,7 @@ func (c *connection) ended(err error, early bool) {
 	if !early {
 		return
 	}
-	if c.lost.Allow() {
+	if !c.probe.isReplica() && c.lost.Allow() { // connections to a replica are closed by us
 		c.Log.Warn("lost the subscriber connection", "redis", c.master.Addr, "times", c.lost.Times(), "error", err)
 	}
 	if was {

@@ -3,16 +3,17 @@ package subscribe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"magpie/internal/engine"
 	"magpie/internal/engine/redis/log"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/topology"
+	"magpie/internal/fault"
 )
 
 const (
@@ -21,6 +22,11 @@ const (
 	probeTimeout = time.Second
 	// silentAfter without an echo the subscriber connection is given up (D7).
 	silentAfter = 2 * time.Second
+	// probeLife is how long the keys that probes write to live.
+	probeLife = time.Minute
+	// closeMost is the most time between two closings of connections to a
+	// replica: whoever has its name now is found within 5 s.
+	closeMost = 3 * time.Second
 	// unreadyAfter without an echo Ready says so. Three probes may be late.
 	unreadyAfter = 1500 * time.Millisecond
 )
@@ -45,11 +51,19 @@ type probe struct {
 	complete  atomic.Int64 // when the present connection was complete
 	first     chan struct{}
 	firstOnce sync.Once
-	reason    atomic.Pointer[string] // why Redis cannot serve although it echoes
+	refusal   atomic.Pointer[refusal] // why Redis cannot serve although it may echo; nil: it can
 
 	// owned by run
+	pause   time.Duration // until connections to a replica are closed again
+	closed  time.Time     // when they were
 	origin  log.Origin
 	lifeKey string // that origin.Life is of
+}
+
+// refusal is why Redis cannot serve.
+type refusal struct {
+	*fault.Fault
+	label string
 }
 
 // proven is the connection that a probe comes back on.
@@ -63,12 +77,13 @@ type proven interface {
 type place struct {
 	name string // in Pub/Sub
 	life string // the key that tells of a loss of all data
+
+	log, meta string // what is written to
 }
 
 func newProbe(c *connection) *probe {
 	p := &probe{setup: c.setup, master: c.master, proven: c, kick: make(chan struct{}, 1), first: make(chan struct{})}
 	p.place.Store(&place{})
-	p.explain("")
 	return p
 }
 
@@ -80,7 +95,8 @@ func (p *probe) move() string {
 	if p.high.Load() {
 		tag = high
 	}
-	next := place{p.Names.Probe(p.Node, tag), p.Names.Life(tag)}
+	next := place{name: p.Names.Probe(p.Node, tag), life: p.Names.Life(tag)}
+	next.log, next.meta = p.Names.ProbeKeys(tag)
 	if *p.place.Load() != next {
 		p.place.Store(&next)
 	}
@@ -121,13 +137,12 @@ func (p *probe) waitFirst(ctx context.Context) error {
 	}
 }
 
-// ready answers nil while probes come back and Redis can serve.
+// ready answers nil while probes come back.
 func (p *probe) ready() error {
 	if quiet := p.quiet(); quiet > unreadyAfter {
-		return engine.Unavailable("Redis at %s has delivered nothing for %s", p.master.Addr, quiet.Round(100*time.Millisecond))
-	}
-	if reason := *p.reason.Load(); reason != "" {
-		return engine.Unavailable("Redis at %s: %s", p.master.Addr, reason)
+		f := fault.New(fault.Unavailable, "Redis answers but delivers nothing of what is published.")
+		f.Wait, f.Cause = time.Second, fmt.Errorf("Redis at %s has delivered nothing for %s", p.master.Addr, quiet.Round(100*time.Millisecond))
+		return f
 	}
 	return nil
 }
@@ -169,7 +184,8 @@ func (p *probe) beat(ctx context.Context) {
 		p.origin.Life, p.lifeKey = "", at.life
 	}
 	life := strconv.FormatUint(rand.Uint64(), 36)
-	reply := p.Scripts.Probe.Eval(ctx, p.master.Client, []string{at.life}, life, at.name, strconv.FormatInt(sinceClock(), 10))
+	reply := p.Scripts.Probe.Eval(ctx, p.master.Client, []string{at.life, at.log, at.meta},
+		life, at.name, strconv.FormatInt(sinceClock(), 10), script.Millis(probeLife))
 	err := reply.Error()
 	if err == nil || topology.Answered(err) {
 		p.master.Answered()
@@ -179,22 +195,55 @@ func (p *probe) beat(ctx context.Context) {
 		p.Redis.Topology.Look()
 	}
 	if err != nil {
-		p.explain(topology.Explain(err))
+		if topology.Answered(err) && !topology.Moving(err) {
+			p.refused(err)
+		}
 		return
 	}
-	r := script.ReplyOf(reply, 3)
-	now, role := log.Origin{Life: r.Text(), Replication: r.Text()}, r.Text()
+	r := script.ReplyOf(reply, 4)
+	now, role, why := log.Origin{Life: r.Text(), Replication: r.Text()}, r.Text(), r.Text()
 	if r.Err() != nil {
 		return
 	}
-	if role == "slave" {
-		p.explain("it has become a read-only replica")
-	} else {
-		p.explain("")
+	switch {
+	case role == "slave":
+		p.refused(errReplica)
+	case why != "":
+		p.refused(errors.New(why))
+	default:
+		p.taken()
 	}
 	if p.origin.Became(now) {
 		p.proven.rewound()
 	}
 }
 
-func (p *probe) explain(text string) { p.reason.Store(&text) }
+// errReplica is what a replica answers to writes.
+var errReplica = errors.New("READONLY its role is that of a replica")
+
+// refused notes that Redis refuses what it is asked. A master that became a
+// replica may have left its address to another: the connections are closed, at
+// growing intervals, so that the next ones reach whoever has the name now.
+func (p *probe) refused(err error) {
+	p.Redis.Refusals.Tell(p.master.Addr, err)
+	p.refusal.Store(&refusal{topology.Refused(p.master.Addr, err), topology.Reason(err)})
+	if !p.isReplica() || time.Since(p.closed) < p.pause {
+		return
+	}
+	p.pause, p.closed = min(max(2*p.pause, probeEvery), closeMost), time.Now()
+	p.Redis.Reconnect()
+}
+
+// isReplica tells whether the probe met a replica.
+func (p *probe) isReplica() bool {
+	why := p.refusal.Load()
+	return why != nil && why.label == topology.Replica
+}
+
+// taken notes that Redis takes what it is asked.
+func (p *probe) taken() {
+	p.pause = 0
+	if why := p.refusal.Swap(nil); why != nil {
+		p.Redis.Refusals.Ended(p.master.Addr, why.label)
+	}
+}

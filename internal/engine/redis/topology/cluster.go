@@ -12,7 +12,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"magpie/internal/engine"
+	"magpie/internal/engine/redis/throttle"
+	"magpie/internal/fault"
 )
 
 const (
@@ -35,6 +36,8 @@ type cluster struct {
 	option rueidis.ClientOption // of a connection to one master
 	log    *slog.Logger
 	kick   chan struct{}
+
+	unreached throttle.Kinds // by address
 
 	client  rueidis.Client // set by open
 	table   atomic.Pointer[[Slots]*Master]
@@ -62,7 +65,9 @@ func (c *cluster) Whole() error {
 	if c.covered.Load() {
 		return nil
 	}
-	return engine.Unavailable("the cluster at %s has slots without a master", c.addr)
+	f := fault.New(fault.Unavailable, "The Redis Cluster has slots without a master.")
+	f.Wait, f.Cause = time.Second, fmt.Errorf("the cluster at %s has slots without a master", c.addr)
+	return f
 }
 
 func (c *cluster) Look() {
@@ -208,11 +213,16 @@ func (c *cluster) connect(ctx context.Context, owners *ownership) map[string]*Ma
 		opt.InitAddress = []string{addr}
 		client, err := rueidis.NewClient(opt)
 		if err != nil {
-			c.log.Warn("cannot reach a master of the cluster", "redis", addr, "error", err)
+			if line := c.unreached.Of(addr); line.Allow() {
+				c.log.Warn("cannot reach a master of the cluster", "redis", addr, "times", line.Times(), "error", err)
+			}
 			owners.forget(addr)
 			continue
 		}
 		known[addr] = newMaster(addr, client)
+		if text := c.unreached.Of(addr).End(); text != "" {
+			c.log.Info("cannot reach a master of the cluster: "+text, "redis", addr)
+		}
 	}
 	return known
 }

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +25,8 @@ const (
 )
 
 // Redis is how the parts of the engine reach Redis. All methods are safe for
-// concurrent use after Connect.
+// concurrent use after Connect. There are more than a dozen methods because each
+// part has a way of its own to call: once, again, at the end, many at a time.
 type Redis struct {
 	// set by New
 	Topology Topology
@@ -35,6 +35,7 @@ type Redis struct {
 	Sharded bool
 	Addr    string // what messages call this Redis
 	log     *slog.Logger
+	dialer  *dialer
 	option  rueidis.ClientOption
 	line    chan struct{} // one place per call in flight that is not of one master
 
@@ -46,8 +47,10 @@ type Redis struct {
 
 // New does not connect. name is what Redis calls the connections.
 func New(t Target, name string, log *slog.Logger) *Redis {
-	r := &Redis{Sharded: t.Cluster, Addr: t.Name, log: log, option: t.option(name), line: make(chan struct{}, inFlight)}
+	r := &Redis{Sharded: t.Cluster, Addr: t.Name, log: log, line: make(chan struct{}, inFlight)}
 	r.Refusals.log = log
+	r.dialer = newDialer(t.Option.DialCtxFn)
+	r.option = t.option(name, r.dialer)
 	if t.Cluster {
 		r.Topology = newCluster(t.Name, r.option, log)
 		r.option.ForceSingleClient = false
@@ -58,9 +61,10 @@ func New(t Target, name string, log *slog.Logger) *Redis {
 	return r
 }
 
-func (t Target) option(name string) rueidis.ClientOption {
+func (t Target) option(name string, by *dialer) rueidis.ClientOption {
 	opt := t.Option
 	opt.ClientName = name
+	opt.DialCtxFn = by.dial
 	opt.ForceSingleClient = true
 	opt.DisableRetry = true
 	opt.DisableCache = true
@@ -70,10 +74,6 @@ func (t Target) option(name string) rueidis.ClientOption {
 	opt.ConnWriteTimeout = CallTimeout
 	opt.Dialer = net.Dialer{Timeout: silentAfter, KeepAlive: time.Second}
 	return opt
-}
-
-func dialUnix(ctx context.Context, path string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
-	return d.DialContext(ctx, "unix", path)
 }
 
 // Connect returns when the masters are known, or with an error that says what
@@ -124,6 +124,10 @@ func (r *Redis) checkServer(ctx context.Context) error {
 
 // Client sends commands. It finds the master of a command by its first key.
 func (r *Redis) Client() rueidis.Client { return r.client }
+
+// Reconnect closes all connections. They are made again as they are needed, to
+// whoever has the name by then.
+func (r *Redis) Reconnect() { r.dialer.closeAll() }
 
 // Refuse makes Do fail with engine.ErrClosed from now on.
 func (r *Redis) Refuse() { r.closed.Store(true) }

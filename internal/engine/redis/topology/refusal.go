@@ -21,14 +21,17 @@ type reason struct {
 	all   bool   // it is about everything that Redis is asked, until it ends
 }
 
-// Busy is the label of what a script that runs for long causes.
-const Busy = "busy"
+// Labels that are asked for.
+const (
+	Busy    = "busy"     // a script runs for long
+	Replica = "readonly" // a replica
+)
 
 // reasons are those that have words here. Older versions have theirs inside a
 // script's error, so it is looked for anywhere.
 var reasons = []reason{
 	{"LOADING", "loading", "is still loading its data (LOADING)", "it is still loading its data", true},
-	{"READONLY", "readonly", "is a read-only replica and refuses writes (READONLY)", "it is a read-only replica; point Magpie to the master", true},
+	{"READONLY", Replica, "is a read-only replica and refuses writes (READONLY)", "it is a read-only replica; point Magpie to the master", true},
 	{"OOM", "oom", "is out of memory and refuses writes (OOM)", "it is out of memory; raise its maxmemory or shorten the logs", true},
 	{"MISCONF", "misconf", "cannot save to disk and refuses writes (MISCONF)", "it cannot save to disk and refuses writes; look at its log", true},
 	{"NOREPLICAS", "noreplicas", "has too few replicas and refuses writes (NOREPLICAS)", "too few replicas are connected (min-replicas-to-write)", true},
@@ -115,10 +118,11 @@ func (r *Refusals) Tell(addr string, err error) {
 	}
 }
 
-// Ended notes that Redis takes what it is asked: what it refused all with is over.
-func (r *Refusals) Ended(addr string) {
+// Ended notes that Redis takes what it is asked: what it refused all with is
+// over, and what it refused with this label.
+func (r *Refusals) Ended(addr, label string) {
 	for _, why := range reasons {
-		if !why.all {
+		if !why.all && why.label != label {
 			continue
 		}
 		if text := r.lines.Of(why.label).End(); text != "" {
@@ -127,10 +131,11 @@ func (r *Refusals) Ended(addr string) {
 	}
 }
 
-// ordinary tells whether an error is no refusal but a step on the way.
+// ordinary tells whether an error is no refusal but a step on the way, or one of
+// something that a Redis need not have.
 func ordinary(err error) bool {
 	reply, ok := rueidis.IsRedisErr(err)
-	return !ok || reply.IsNoScript() || Moving(err)
+	return !ok || reply.IsNoScript() || Moving(err) || strings.Contains(err.Error(), "unknown command") || strings.Contains(err.Error(), "'function")
 }
 
 // refusal is the fault that an error of Redis's own is.
