@@ -27,7 +27,7 @@ test("a click opens the room in a frame; what is said there is said in the room"
   const desk = await enter(t, browser, node.url, { room: "support" });
   await shows(desk.page, ["do you ship to 上海?"]);
   await say(desk.page, "we do");
-  await frame.getByText("we do").waitFor();
+  await frame.getByText("we do", { exact: true }).waitFor();
   await page.keyboard.press("Escape");
   assert.deepEqual(problems.filter((p) => !/favicon/.test(p)), []);
 });

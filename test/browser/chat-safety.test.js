@@ -197,13 +197,13 @@ test("half a character and 9,000 brackets are messages like any other; the next 
   await node.publish(`${"[".repeat(9_000)}${"]".repeat(9_000)}`);
   await node.publish('{"content":"the next one"}');
   for (const p of [page, other.page]) {
-    await p.getByText("the next one").waitFor();
+    await p.getByText("the next one", { exact: true }).waitFor();
     assert.equal((await said(p)).length, 4);
   }
   await page.reload();
   await online(page);
-  await page.getByText("the next one").waitFor();
+  await page.getByText("the next one", { exact: true }).waitFor();
   await say(page, "and one more");
-  await other.page.getByText("and one more").waitFor();
+  await other.page.getByText("and one more", { exact: true }).waitFor();
   assert.deepEqual([...problems, ...other.problems], []);
 });
