@@ -92,6 +92,10 @@ func (a *Authorizer) Key(key string) (Identity, error) {
 	for i := range a.keys {
 		found |= subtle.ConstantTimeCompare(sum[:], a.keys[i][:])
 	}
+	if len(a.keys) == 0 {
+		return Identity{}, &fault.Fault{Kind: fault.BadKey, Setting: "api_key",
+			Message: "API key not accepted: this server has no api_key set; set one, or leave X-API-Key out"}
+	}
 	if found == 0 {
 		return Identity{}, &fault.Fault{Kind: fault.BadKey, Setting: "api_key",
 			Message: "API key not accepted: send one of the server's api_key settings as X-API-Key"}

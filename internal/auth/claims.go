@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,9 +112,35 @@ func (p *payload) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// claimNames are the claims that are read. Names are matched exactly (RFC 7519
+// section 4): the library would take SUB for sub.
+var claimNames = func() map[string]bool {
+	names := map[string]bool{}
+	for f := range reflect.TypeFor[claims]().Fields() {
+		names[f.Tag.Get("json")] = true
+	}
+	return names
+}()
+
+// exact leaves out claims that are not read, among them those whose names
+// differ in case alone.
+func exact(text []byte) []byte {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(text, &all) != nil {
+		return text // the caller finds out what is wrong
+	}
+	before := len(all)
+	maps.DeleteFunc(all, func(name string, _ json.RawMessage) bool { return !claimNames[name] })
+	if len(all) == before {
+		return text
+	}
+	b, _ := json.Marshal(all) // it was JSON before: cannot fail
+	return b
+}
+
 func decodeClaims(p payload) (*claims, error) {
 	c := new(claims)
-	if err := json.Unmarshal(p.text, c); err != nil {
+	if err := json.Unmarshal(exact(p.text), c); err != nil {
 		if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && te.Field != "" {
 			return nil, badToken("", "its claim %s is of the wrong kind (%s)", te.Field, te.Value)
 		}

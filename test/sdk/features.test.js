@@ -166,7 +166,7 @@ eachWay(async (t, way) => {
 
   await t.test("calls nobody answers are refused, sends are taken", async (t) => {
     const client = await connect(t, node.url, way);
-    await assert.rejects(client.rpc("method", payload(client, {})), { code: 104 });
+    await assert.rejects(client.rpc("method", payload(client, {})), { code: 108 });
     await client.send(payload(client, "hello"));
     await assert.rejects(client.publish("bad name", payload(client, 1)), { code: 107 });
     assert.equal(client.state, "connected");

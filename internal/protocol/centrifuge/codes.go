@@ -84,6 +84,10 @@ var (
 	closeType = closeMessage{1003, "wrong type of frame", fault.ReasonProtocol}
 )
 
+// maxCloseText is what a WebSocket close frame holds beside its code, in bytes
+// (RFC 6455 section 5.5.1).
+const maxCloseText = 123
+
 // forceNoReconnect is the code of a server that named none of its own.
 const forceNoReconnect = 3503
 

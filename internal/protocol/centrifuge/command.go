@@ -153,10 +153,10 @@ func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) *errorReply 
 		return c.refresh(ctx, cmd.Id, cmd.Refresh)
 	case cmd.SubRefresh != nil:
 		return c.subRefresh(ctx, cmd.Id, cmd.SubRefresh)
-	case cmd.Ping != nil, cmd.Rpc != nil:
-		// The protocol has the one for later, and there is no application here
-		// that would answer the other.
-		return errMethod
+	case cmd.Rpc != nil:
+		return errNotAvailable // there is no application here that would answer
+	case cmd.Ping != nil:
+		return errMethod // the protocol has it for later
 	case cmd.Send != nil:
 		c.door.Metrics.Dropped.Add(1)
 		return nil

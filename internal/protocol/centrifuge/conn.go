@@ -26,6 +26,7 @@ type conn struct {
 	emulated *emulated // nil over WebSocket
 
 	timer wheel.Timer
+	token string // the handshake's, for a connect that has none; owned by the handler
 
 	mu        sync.Mutex // guards what follows; memory only
 	connected bool

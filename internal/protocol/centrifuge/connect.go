@@ -1,11 +1,13 @@
 package centrifuge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/centrifugal/protocol"
@@ -19,15 +21,16 @@ import (
 // connect answers the first command: who the client is, and what the server
 // subscribes it to by itself.
 func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) *errorReply {
-	who, err := c.door.Access.Auth.Identify(ctx, req.Token)
+	who, err := c.door.Access.Auth.Identify(ctx, cmp.Or(req.Token, c.token))
 	switch fault.KindOf(err) {
 	case "":
 	case fault.TokenExpired, fault.Unavailable:
 		return errorReplyFor(err) // it may try again on this connection
 	default:
-		c.closeWith(closeToken)
+		c.closeWith(tokenRefused(err))
 		return nil
 	}
+	c.token = ""
 	c.door.Node.Identify(&c.Session, who)
 	started, err := c.serverSide(ctx, who, req.Subs)
 	if err != nil {
@@ -148,11 +151,15 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 		return nil
 	case fault.KindOf(err) == fault.Unavailable:
 		return errInternal
-	case err != nil || who.User != c.Who().User:
+	case err != nil:
+		c.closeWith(tokenRefused(err))
+		return nil
+	case who.User != c.Who().User:
 		c.closeWith(closeToken)
 		return nil
 	}
 	c.door.Node.Identify(&c.Session, who)
+	c.endUngranted(who)
 	c.mu.Lock()
 	c.setEndLocked(who.Expires)
 	c.mu.Unlock()
@@ -161,4 +168,35 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 	result.Expires, result.Ttl = lifetime(who.Expires)
 	c.reply(&protocol.Reply{Id: id, Refresh: result})
 	return nil
+}
+
+// tokenRefused is closeToken with the reason behind it, as far as a close frame
+// holds it: "invalid token" alone helps nobody who forgot exp.
+func tokenRefused(err error) closeMessage {
+	m := closeToken
+	text := m.text + ": " + fault.Of(err).Sentence()
+	m.text = strings.ToValidUTF8(text[:min(len(text), maxCloseText)], "") // cut between two characters
+	return m
+}
+
+// endUngranted ends the subscriptions that a session would not get any more with
+// its new token. Those with a token of their own end with that.
+func (c *conn) endUngranted(who auth.Identity) {
+	c.mu.Lock()
+	all := slices.Clone(c.subs.list)
+	c.mu.Unlock()
+	byServerNow := c.serverChannels(who)
+	for _, s := range all {
+		granted := s.has(byToken)
+		switch {
+		case granted:
+		case s.has(byServer):
+			granted = slices.Contains(byServerNow, s.name) || s.has(byOrder)
+		default:
+			granted = c.door.Gate.MaySubscribe(node.ClientActor(&c.Session), s.name, false) == nil
+		}
+		if !granted {
+			c.end(s, unsubscribeServer)
+		}
+	}
 }

@@ -438,7 +438,7 @@ func TestAFaultEndsOneSession(t *testing.T) {
 			c.say(`{"id":2,"history":{"channel":"c"}}`)
 			c.ends(3004)
 			other.say(`{"id":2,"rpc":{}}`)
-			other.hears(`{"id":2,"error":{"code":104,"message":"*"}}`)
+			other.hears(`{"id":2,"error":{"code":108,"message":"*"}}`)
 		})
 	}
 }

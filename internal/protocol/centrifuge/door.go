@@ -18,6 +18,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -174,7 +175,12 @@ func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	token, err := door.Token(r)
+	if err != nil {
+		return err
+	}
 	c := d.newConn(jsonSocket)
+	c.token = strings.Clone(token) // else it keeps the whole request
 	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}); err != nil {
 		return err
 	}

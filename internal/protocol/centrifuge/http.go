@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/centrifugal/protocol"
@@ -57,7 +58,12 @@ func (d *Door) stream(w http.ResponseWriter, r *http.Request, f *form, kind stri
 		door.SetStreamHeaders(w.Header(), kind)
 		return nil
 	}
+	token, err := door.Token(r)
+	if err != nil {
+		return err
+	}
 	c := d.newConn(f)
+	c.token = strings.Clone(token)
 	c.emulated = &emulated{secret: newSecret()}
 	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}); err != nil {
 		return err

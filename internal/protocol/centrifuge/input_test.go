@@ -120,9 +120,10 @@ func TestOrderOfCommands(t *testing.T) {
 		c.say(`{"id":5,"rpc":{}}`)
 		c.say(`{"id":5,"rpc":{"method":"../../etc"}}`)
 		c.say(`{"id":5,"ping":{}}`)
-		for range 3 {
-			c.hears(`{"id":5,"error":{"code":104,"message":"method not found"}}`)
+		for range 2 {
+			c.hears(`{"id":5,"error":{"code":108,"message":"not available"}}`)
 		}
+		c.hears(`{"id":5,"error":{"code":104,"message":"method not found"}}`)
 		c.say(`{"id":6,"connect":{}}`)
 		c.ends(3501)
 	})
@@ -284,7 +285,7 @@ func TestEmulationRequests(t *testing.T) {
 		}
 	}
 	c.say(`{"id":2,"rpc":{}}`)
-	c.hears(`{"id":2,"error":{"code":104,"message":"*"}}`)
+	c.hears(`{"id":2,"error":{"code":108,"message":"*"}}`)
 	resp, err := http.Get(e.url + "/connection/sse")
 	if err != nil {
 		t.Fatal(err)

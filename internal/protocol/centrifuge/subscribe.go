@@ -24,6 +24,8 @@ type terms struct {
 	expires    time.Time
 	override   auth.Override
 	server     bool // by the server, not by a command
+	token      bool // with a subscription token
+	order      bool // by an order of the server API
 
 	// What the client asks for; the rule may give more.
 	positioned, recoverable, joinLeave, delta bool
@@ -92,7 +94,7 @@ func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *t
 		if err != nil {
 			return tokenErrorReply(err)
 		}
-		t.info, t.expires, t.override = g.Info, g.Expires, g.Override
+		t.info, t.expires, t.override, t.token = g.Info, g.Expires, g.Override, true
 	}
 	if err := c.door.Gate.MaySubscribe(node.ClientActor(&c.Session), req.Channel, granted); err != nil {
 		return errorReplyFor(err)
@@ -182,8 +184,10 @@ func (c *conn) newSubscription(name string, t *terms) *subscription {
 	if t.joinLeave || t.server && tells {
 		s.flags |= members
 	}
-	if t.server {
-		s.flags |= byServer
+	for flag, is := range map[uint8]bool{byServer: t.server, byToken: t.token, byOrder: t.order} {
+		if is {
+			s.flags |= flag
+		}
 	}
 	// A filter leaves out what the next difference would be against.
 	if t.delta && rule.Delta && t.filter == nil {

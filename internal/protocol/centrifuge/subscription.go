@@ -39,6 +39,8 @@ const (
 	members                 // it is sent joins and leaves
 	announces               // its own are told to the channel
 	byServer                // subscribed by the server, not by a command
+	byToken                 // with a subscription token of its own
+	byOrder                 // by an order of the server API
 )
 
 func (s *subscription) has(flag uint8) bool { return s.flags&flag != 0 }

@@ -1,0 +1,69 @@
+package centrifuge_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// A token may come with the handshake, for clients that can set headers and
+// whose connect command has none.
+func TestATokenMayComeWithTheHandshake(t *testing.T) {
+	e := listen(t)
+	dial := func(header http.Header) *client {
+		conn, _, err := websocket.Dial(t.Context(), e.url+"/connection/websocket", &websocket.DialOptions{HTTPHeader: header})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.CloseNow() })
+		return &client{t: t, e: e, way: ways[0], ctx: t.Context(), ws: conn}
+	}
+	c := dial(http.Header{"Authorization": {"Bearer " + token(map[string]any{"sub": "42"})}})
+	c.say(`{"id":1,"connect":{}}`)
+	if r := c.reply(); r.Connect == nil || !r.Connect.Expires {
+		t.Fatalf("%v", r)
+	}
+	c.say(`{"id":2,"subscribe":{"channel":"users:x"}}`)
+	c.hears(`{"id":2,"subscribe":"*"}`)
+	// The command's own counts.
+	c = dial(http.Header{"Authorization": {"Bearer x.y.z"}})
+	c.say(`{"id":1,"connect":{"token":"` + token(map[string]any{"sub": "42"}) + `"}}`)
+	if r := c.reply(); r.Connect == nil {
+		t.Fatalf("%v", r)
+	}
+}
+
+// A token that does not pass is explained in the close reason.
+func TestACloseSaysWhatIsWrongWithTheToken(t *testing.T) {
+	e := listen(t)
+	c := e.dial(ways[0])
+	c.say(`{"id":1,"connect":{"token":"` + token(map[string]any{"sub": "42", "exp": nil}) + `"}}`)
+	_, _, err := c.ws.Read(c.ctx)
+	if reason := err.Error(); websocket.CloseStatus(err) != 3500 || !strings.Contains(reason, "invalid token: ") || !strings.Contains(reason, "exp") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a refreshed token no longer grants ends; what has a token of its own, or
+// what the rule gives, stays.
+func TestARefreshedTokenEndsWhatItNoLongerGrants(t *testing.T) {
+	everyWay(t, func(t *testing.T, e *endpoint, w way) {
+		before := token(map[string]any{"sub": "42", "channels": []string{"$gone", "$kept"}})
+		c := e.connected(w, `{"id":1,"connect":{"token":"`+before+`"}}`)
+		own := token(map[string]any{"sub": "42", "channel": "$own"})
+		c.say(`{"id":2,"subscribe":{"channel":"$own","token":"`+own+`"}}`, `{"id":3,"subscribe":{"channel":"users:x"}}`)
+		c.hears(`{"id":2,"subscribe":"*"}`, `{"id":3,"subscribe":"*"}`)
+		c.say(`{"id":4,"refresh":{"token":"` + token(map[string]any{"sub": "42", "channels": []string{"$kept"}}) + `"}}`)
+		c.hears(push("$gone", `"unsubscribe":{"code":2000,"reason":"server unsubscribe"}`), `{"id":4,"refresh":"*"}`)
+		for _, name := range []string{"$gone", "$own", "$kept", "users:x"} {
+			e.publish(name, "1")
+		}
+		for _, name := range []string{"$own", "$kept", "users:x"} {
+			if r := c.reply(); r.Push == nil || r.Push.Channel != name || r.Push.Pub == nil {
+				t.Fatalf("%v instead of %s", r, name)
+			}
+		}
+	})
+}
