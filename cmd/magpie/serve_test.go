@@ -266,18 +266,3 @@ func TestHintsCanBePasted(t *testing.T) {
 		}
 	}
 }
-
-func TestRedisHintReachesTheSameRedis(t *testing.T) {
-	for url, want := range map[string]string{
-		"redis://localhost":                "redis-cli",
-		"redis://127.0.0.1:6379/3":         "redis-cli",
-		"redis://:hunter2@localhost:6380":  "redis-cli -p 6380 --askpass",
-		"rediss://app:hunter2@r.example/0": "redis-cli -h r.example --tls --user app --askpass",
-		"unix:///run/redis.sock":           "redis-cli -s /run/redis.sock",
-		"redis://[::1]:7000":               "redis-cli -h ::1 -p 7000",
-	} {
-		if got := redisCLI(url); got != want {
-			t.Errorf("%s: %s, want %s", url, got, want)
-		}
-	}
-}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 
 	"magpie/internal/auth"
 	"magpie/internal/build"
@@ -101,9 +100,9 @@ func (a *App) shareGuestKey(ctx context.Context) error {
 }
 
 func newPages(cfg *config.Config) http.Handler {
-	o := web.Options{Redis: cfg.Redis != "", Open: cfg.OpenMode(), Personal: cfg.Personal, Version: build.Version(), MaxPayload: cfg.Limits.MaxPayload, Embedders: cfg.AllowedOrigins}
-	if u, err := url.Parse(cfg.Redis); err == nil {
-		o.RedisAddr = u.Host // never the user or the password
+	o := web.Options{Open: cfg.OpenMode(), Personal: cfg.Personal, Version: build.Version(), MaxPayload: cfg.Limits.MaxPayload, Embedders: cfg.AllowedOrigins}
+	if cfg.Redis != "" {
+		o.RedisCLI = redis.PageCLI(cfg.Redis, o.Open)
 	}
 	return web.New(o)
 }

@@ -78,6 +78,9 @@ func RedactURL(s string) string {
 	if err != nil {
 		return hidden
 	}
+	if _, has := u.User.Password(); u.User != nil && !has {
+		u.User = url.User(hidden) // it may be a password in the wrong place
+	}
 	q := u.Query()
 	for key := range q {
 		if strings.Contains(strings.ToLower(key), "pass") {

@@ -538,7 +538,7 @@ func TestSecretsStaySecret(t *testing.T) {
 
 // A password is secret wherever in the URL it stands.
 func TestRedactedURL(t *testing.T) {
-	for _, url := range []string{"redis://h?PASSWORD=hunter2&db=1", "redis://h?sentinel_pass=hunter2", "redis://:hunter2@h:port", "redis+cluster://user:hunter2@a:1,b:2,c", "rediss+cluster://:hunter2@[::1]:7000,[::1]:7001", "redis+cluster://u:hunter2@a,b"} {
+	for _, url := range []string{"redis://h?PASSWORD=hunter2&db=1", "redis://h?sentinel_pass=hunter2", "redis://:hunter2@h:port", "redis+cluster://user:hunter2@a:1,b:2,c", "rediss+cluster://:hunter2@[::1]:7000,[::1]:7001", "redis+cluster://u:hunter2@a,b", "redis://hunter2@h"} {
 		if got := RedactURL(url); strings.Contains(got, "hunter2") {
 			t.Errorf("%s: %s", url, got)
 		}

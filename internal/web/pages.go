@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"html/template"
-	"net"
 	"strings"
 )
 
@@ -30,7 +29,7 @@ type view struct {
 // renderPages returns the pages by URL path. Without the app, its pages say how
 // to build it.
 func renderPages(o Options, hash string, built bool) map[string]*file {
-	v := view{Assets: assetRoot + hash, RedisCLI: redisCLI(o), Open: o.Open, Personal: o.Personal, Version: o.Version, MaxPayload: o.MaxPayload}
+	v := view{Assets: assetRoot + hash, RedisCLI: o.RedisCLI, Open: o.Open, Personal: o.Personal, Version: o.Version, MaxPayload: o.MaxPayload}
 	pages := map[string]*file{"/classic": newFile(render("classic.html", v), mimeHTML)}
 	if !built {
 		pages["/"] = newFile(render("unbuilt.html", v), mimeHTML)
@@ -58,24 +57,4 @@ func render(name string, v any) []byte {
 		panic(err) // embedded templates over fixed fields; a test renders each
 	}
 	return b.Bytes()
-}
-
-// redisCLI is how to call redis-cli. It names the host in open mode only: in
-// other modes people without a token can read the page.
-func redisCLI(o Options) string {
-	if !o.Redis {
-		return ""
-	}
-	host, port, err := net.SplitHostPort(o.RedisAddr)
-	if err != nil || !o.Open {
-		return "redis-cli"
-	}
-	call := "redis-cli"
-	if host != "" && host != "localhost" && host != "127.0.0.1" && host != "::1" {
-		call += " -h " + host
-	}
-	if port != "" && port != "6379" {
-		call += " -p " + port
-	}
-	return call
 }

@@ -9,7 +9,7 @@ import (
 // X4: the policy refuses inline code; what is refused must not be there.
 func TestPagesHaveNothingInline(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)<style|style=|\son\w+=|javascript:|<script(?:>|[^>]*[^>]>[^<])`)
-	for path, f := range renderPages(Options{Redis: true, Version: "1"}, "h", true) {
+	for path, f := range renderPages(Options{RedisCLI: "redis-cli", Version: "1"}, "h", true) {
 		if found := inline.Find(f.body); found != nil {
 			t.Errorf("%s: %s", path, found)
 		}
@@ -50,7 +50,7 @@ func TestNothingPointsElsewhere(t *testing.T) {
 
 func TestOptionsAreText(t *testing.T) {
 	nasty := `"><script>alert(1)</script>`
-	page := string(renderPages(Options{Version: nasty, Redis: true, RedisAddr: nasty + ":1", Open: true}, "h", true)["/"].body)
+	page := string(renderPages(Options{Version: nasty, RedisCLI: nasty, Open: true}, "h", true)["/"].body)
 	if strings.Contains(page, "<script>alert") {
 		t.Error("an option became markup")
 	}
@@ -63,7 +63,7 @@ func TestAppPageTellsTheScriptWhatItIs(t *testing.T) {
 		want []string
 	}{
 		{"embedded", Options{Open: true, MaxPayload: 1000}, []string{`data-open="true"`, `data-redis-cli=""`, `data-max-payload="1000"`}},
-		{"redis", Options{Redis: true}, []string{`data-open="false"`, `data-redis-cli="redis-cli"`}},
+		{"redis", Options{RedisCLI: "redis-cli"}, []string{`data-open="false"`, `data-redis-cli="redis-cli"`}},
 		{"personal", Options{Personal: "box:"}, []string{`data-personal="box:"`}},
 		{"version", Options{Version: "1.2.3"}, []string{`data-version="1.2.3"`}},
 	} {
@@ -95,28 +95,6 @@ func TestWhoMayFrame(t *testing.T) {
 	}
 	if pages["/"].policy != "" || !strings.Contains(contentSecurityPolicy, "frame-ancestors 'none'; ") {
 		t.Error("the app itself may be framed")
-	}
-}
-
-// The page may be read by strangers: where it may, it names no host.
-func TestRedisCLINamesTheHostInOpenModeOnly(t *testing.T) {
-	for _, c := range []struct {
-		o    Options
-		want string
-	}{
-		{Options{}, ""},
-		{Options{RedisAddr: "redis:6379", Open: true}, ""},
-		{Options{Redis: true, Open: true}, "redis-cli"},
-		{Options{Redis: true, Open: true, RedisAddr: "localhost:6379"}, "redis-cli"},
-		{Options{Redis: true, Open: true, RedisAddr: "127.0.0.1:7001"}, "redis-cli -p 7001"},
-		{Options{Redis: true, Open: true, RedisAddr: "redis:6379"}, "redis-cli -h redis"},
-		{Options{Redis: true, Open: true, RedisAddr: "[fd00::1]:6380"}, "redis-cli -h fd00::1 -p 6380"},
-		{Options{Redis: true, Open: false, RedisAddr: "redis:6380"}, "redis-cli"},
-		{Options{Redis: true, Open: true, RedisAddr: "broken"}, "redis-cli"},
-	} {
-		if got := redisCLI(c.o); got != c.want {
-			t.Errorf("%+v: %q, want %q", c.o, got, c.want)
-		}
 	}
 }
 

@@ -16,13 +16,9 @@ import (
 // Options is what the pages show of the server they come from. Nothing here
 // is a secret: all of it is readable by anyone who can load the page.
 type Options struct {
-	// Redis tells that the server's engine is Redis, so that the page shows
-	// the redis-cli command.
-	Redis bool
-	// RedisAddr is the host:port that redis-cli reaches, without credentials.
-	// It is shown in open mode only; empty, or Redis's own default, leaves the
-	// bare command.
-	RedisAddr string
+	// RedisCLI is how redis-cli is called to reach the server's Redis, without
+	// credentials. Empty: the engine is another, and the page shows no command.
+	RedisCLI string
 	// Open tells that anyone may subscribe and publish. Otherwise the page asks
 	// for a token, and its commands have a placeholder for the key.
 	Open bool

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"time"
 
 	"magpie/internal/channel"
+	"magpie/internal/engine/redis/names"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/topology"
 )
@@ -91,9 +93,14 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("ingest.channels %q: %w", glob, err)
 		}
 	}
-	for _, s := range c.Ingest.Streams {
-		if s == "" {
+	for i, s := range c.Ingest.Streams {
+		switch {
+		case s == "":
 			return c, errors.New("ingest.streams holds an empty name")
+		case names.Names{Prefix: c.Prefix}.Own(s):
+			return c, fmt.Errorf("ingest.streams %q: this is a key of Magpie's own; name a stream that you write to, or choose another prefix", s)
+		case slices.Contains(c.Ingest.Streams[:i], s):
+			return c, fmt.Errorf("ingest.streams names %q twice; name it once", s)
 		}
 	}
 	if c.MaxPayload <= 0 {

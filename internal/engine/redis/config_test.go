@@ -17,13 +17,16 @@ import (
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	rules := parttest.Rules(t)
 	for what, c := range map[string]Config{
-		"no rules":      {URL: "redis://h"},
-		"a bad prefix":  {URL: "redis://h", Rules: rules, Prefix: "a b"},
-		"a bad node":    {URL: "redis://h", Rules: rules, Node: "a b"},
-		"a bad glob":    {URL: "redis://h", Rules: rules, Ingest: Ingest{Channels: []string{"a[b]"}}},
-		"a bad stream":  {URL: "redis://h", Rules: rules, Ingest: Ingest{Streams: []string{""}}},
-		"a brace":       {URL: "redis://h", Rules: rules, Prefix: "{x}"},
-		"no URL at all": {Rules: rules},
+		"no rules":       {URL: "redis://h"},
+		"a bad prefix":   {URL: "redis://h", Rules: rules, Prefix: "a b"},
+		"a bad node":     {URL: "redis://h", Rules: rules, Node: "a b"},
+		"a bad glob":     {URL: "redis://h", Rules: rules, Ingest: Ingest{Channels: []string{"a[b]"}}},
+		"a bad stream":   {URL: "redis://h", Rules: rules, Ingest: Ingest{Streams: []string{""}}},
+		"its own log":    {URL: "redis://h", Rules: rules, Ingest: Ingest{Streams: []string{"magpie:{chat}:log"}}},
+		"its rejected":   {URL: "redis://h", Rules: rules, Ingest: Ingest{Streams: []string{"magpie:rejected"}}},
+		"a stream twice": {URL: "redis://h", Rules: rules, Ingest: Ingest{Streams: []string{"a", "b", "a"}}},
+		"a brace":        {URL: "redis://h", Rules: rules, Prefix: "{x}"},
+		"no URL at all":  {Rules: rules},
 	} {
 		if _, err := New(c); err == nil {
 			t.Errorf("%s was taken", what)

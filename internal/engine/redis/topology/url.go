@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,9 @@ type Target struct {
 // ParseURL reads a Redis URL. Its errors never repeat the URL, which may hold
 // a password.
 func ParseURL(s string) (Target, error) {
+	if err := checkUser(s); err != nil {
+		return Target{}, err
+	}
 	s, others, isCluster := clusterURL(s)
 	t, err := parseOne(s)
 	if err != nil || !isCluster {
@@ -45,6 +49,32 @@ func ParseURL(s string) (Target, error) {
 	t.Name, t.Cluster = strings.Join(t.Option.InitAddress, ","), true
 	return t, nil
 }
+
+// checkUser looks at what stands before the host, as people write it: with a
+// password that cuts the URL short, or alone where a user is meant.
+func checkUser(s string) error {
+	scheme, rest, _ := strings.Cut(s, "://")
+	end := strings.LastIndexByte(rest, '@')
+	if scheme == "unix" { // a path may hold one, too
+		end = strings.Index(rest, "@/")
+	}
+	if end < 0 || scheme == "unix" && strings.HasPrefix(rest, "/") {
+		return nil
+	}
+	user := rest[:end]
+	switch {
+	case !strings.Contains(user, ":"):
+		return errors.New("the Redis URL has no colon before its password; a password alone is written redis://:PASSWORD@HOST, a user without one redis://USER:@HOST; " + urlForm)
+	case strings.Contains(scheme, "cluster") && strings.Contains(user, "@"), !plainUser.MatchString(user):
+		return errors.New("the user or the password in the Redis URL holds a character that must be written in percent form there: " +
+			"# as %23, / as %2F, ? as %3F, % as %25, @ as %40, [ as %5B, ] as %5D, \\ as %5C, a space as %20; " + urlForm)
+	}
+	return nil
+}
+
+// plainUser is what a URL may have before its host (RFC 3986, section 3.2.1),
+// and @, which the last one ends.
+var plainUser = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*$`)
 
 // clusterURL takes a cluster's URL apart into the URL of its first address and
 // the others. Any other URL is left as it is.
@@ -73,9 +103,8 @@ func parseOne(s string) (t Target, err error) {
 		return t, errors.New("Redis Sentinel is not supported yet; name one Redis: " + urlForm)
 	case strings.Contains(u.Scheme, "cluster"), q.Has("cluster"), q.Has("addr"), strings.Contains(u.Host, ","):
 		return t, errors.New("several addresses are those of a Redis Cluster, and its URL begins with redis+cluster://; " + urlForm)
-	case u.Fragment != "", strings.Contains(u.RawQuery, "@"):
-		// A # or ? in a password cuts the URL here; what is before it looks whole.
-		return t, errors.New("the Redis URL has a # or a ? before its host; write %23 or %3F in a password; " + urlForm)
+	case u.Fragment != "":
+		return t, errors.New("the Redis URL has a #; write %23 where one is meant; " + urlForm)
 	}
 	for key := range q {
 		if key != "db" {
@@ -89,8 +118,8 @@ func parseOne(s string) (t Target, err error) {
 	database := q.Get("db")
 	switch u.Scheme {
 	case "unix":
-		if u.Path == "" {
-			return t, errors.New("the Redis URL names no socket; " + urlForm)
+		if u.Path == "" || u.Host != "" {
+			return t, errors.New("the Redis URL names no socket by its whole path: a slash is missing, write unix:///path/to/redis.sock; " + urlForm)
 		}
 		t.Name = u.Path
 		t.Option.DialCtxFn = dialUnix

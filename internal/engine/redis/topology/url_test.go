@@ -29,6 +29,41 @@ func TestURL(t *testing.T) {
 	}
 }
 
+// URLs as people have them: what to write instead is said.
+func TestURLsThatPeopleHave(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://geheim@h":            "a password alone is written redis://:PASSWORD@HOST",
+		"rediss://geheim@h:7000/1":    "a password alone is written redis://:PASSWORD@HOST",
+		"redis+cluster://geheim@h,i":  "a password alone is written redis://:PASSWORD@HOST",
+		"redis://:ge#heim@h":          "# as %23",
+		"redis://:ge/heim@h":          "/ as %2F",
+		"redis://:ge?heim@h":          "? as %3F",
+		"redis://:ge%heim@h":          "% as %25",
+		"redis://:ge[heim@h":          "[ as %5B",
+		`redis://:ge\heim@h`:          `\ as %5C`,
+		"redis://:ge heim@h":          "a space as %20",
+		"redis://:ge^heim@h":          "percent form",
+		"redis://:gé-heim@h":          "percent form",
+		"redis+cluster://:g@e,heim@h": "@ as %40",
+		"unix://:ge#heim@/tmp/x":      "# as %23",
+		"unix://tmp/x":                "a slash is missing",
+		"unix://:geheim@tmp/x":        "a slash is missing",
+		"unix://redis.sock":           "a slash is missing",
+	} {
+		if _, err := ParseURL(url); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "heim") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for url, password := range map[string]string{
+		"redis://:a@b:c+d&e=f$g@h": "a@b:c+d&e=f$g", "redis://:p%40%23%2F%3F%25%5B%5C%20@h": `p@#/?%[\ `, "redis://app:@h": "",
+		"unix://:secret@/tmp/a@b.sock": "secret", "unix:///tmp/a@b.sock": "", "unix:///tmp/a@/b.sock": "", "redis+cluster://:a%40b@h,i": "a@b",
+	} {
+		if target, err := ParseURL(url); err != nil || target.Option.Password != password {
+			t.Errorf("%s: password %q, %v", url, target.Option.Password, err)
+		}
+	}
+}
+
 // An error goes to a log or a screen: the password must not.
 func TestURLErrorsSayWhatToWriteAndKeepThePassword(t *testing.T) {
 	for _, url := range []string{
