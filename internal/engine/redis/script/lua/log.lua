@@ -24,8 +24,18 @@ local function trim(log, cutoff)
   return redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
 end
 
--- keep stores a new identity and keeps meta alive; for readers.
+-- keep stores a new identity and keeps meta alive; for readers. That of a log
+-- that nothing was published to lives for minutes only: who reads at random
+-- names must not fill Redis. Nodes ask again in time for channels that they hold.
 local function keep(c, id, time)
+  if id.top == 0 and id.history == '' then
+    if id.new then
+      local done = redis.pcall('HSET', c.meta, 'e', id.epoch, 'r', id.rid)
+      if type(done) == 'table' and done.err then error(done.err, 0) end
+    end
+    if redis.call('PTTL', c.meta) < 120000 then redis.call('PEXPIRE', c.meta, 180000) end
+    return
+  end
   if not id.new and not stale(c, id.kept, time) then return end
   local set = {}
   push_identity(set, id)
