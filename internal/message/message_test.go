@@ -95,8 +95,10 @@ func TestAFormOfBatchesIsMadeOnce(t *testing.T) {
 	joined := message.NewEncoding(func(m *message.Message) []byte { return m.Payload })
 	m := &message.Message{Payload: []byte("a")}
 	b := &message.Batch{Messages: []*message.Message{m, m}, Before: []byte("hi")}
-	if string(form.Of(b)) != "HI" || string(form.Of(b)) != "HI" || string(joined.OfBatch(b)) != "aa" || made != 1 {
-		t.Errorf("%q and %q, made %d times", form.Of(b), joined.OfBatch(b), made)
+	for range 2 {
+		if string(form.Of(b)) != "HI" || string(joined.OfBatch(b)) != "aa" || made != 1 {
+			t.Errorf("%q and %q, made %d times", form.Of(b), joined.OfBatch(b), made)
+		}
 	}
 	if n := testing.AllocsPerRun(100, func() { form.Of(b); joined.OfBatch(b) }); n != 0 {
 		t.Errorf("%v allocations per receiver", n)
