@@ -450,3 +450,13 @@ func TestPlainACutNodeAppendsWhatItReceived(t *testing.T) {
 	server.Do("PUBLISH", "chat", "3")
 	wantExactly(t, n, "chat", 4)
 }
+
+// Fault B21: the same for the right to append.
+func TestB21ADeadHoldersLeaseDoesNotOutliveAClockSetBack(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.subscribe("chat")
+	server.Do("SET", "magpie:{chat}:lease", "dead t", "PX", "3601500")
+	server.Do("PUBLISH", "chat", "0")
+	wantExactly(t, n, "chat", 1)
+}

@@ -136,13 +136,16 @@ func nodeOf(field string) string {
 	return node
 }
 
+// gone is what PTTL answers for a key that is not there.
+const gone = -2
+
 // alive tells which of the nodes in the fields have a lease. A lease that lies
 // on another master than the channel, and cannot be seen there, is taken for
 // held.
 func (p *Presence) alive(ctx context.Context, ch string, fields map[string]string) (map[string]bool, error) {
 	alive := map[string]bool{}
 	var asked []string
-	var cmds rueidis.Commands
+	var cmds, long rueidis.Commands
 	for field := range fields {
 		node := nodeOf(field)
 		if _, known := alive[node]; known {
@@ -151,15 +154,22 @@ func (p *Presence) alive(ctx context.Context, ch string, fields map[string]strin
 		alive[node] = true
 		if key := p.Names.Node(node); !p.apart(ch, key) || p.Redis.Silence(key) == nil {
 			asked = append(asked, node)
-			cmds = append(cmds, p.Redis.Client().B().Exists().Key(key).Build())
+			cmds = append(cmds, p.Redis.Client().B().Pttl().Key(key).Build())
 		}
 	}
 	for i, reply := range p.Redis.Client().DoMulti(ctx, cmds...) {
-		n, err := reply.AsInt64()
+		ms, err := reply.AsInt64()
+		if err == nil && ms > engine.LeaseTime.Milliseconds() {
+			// Redis's clock was set back: a lease must not live longer than its length.
+			long = append(long, p.Redis.Client().B().Pexpire().Key(p.Names.Node(asked[i])).Milliseconds(engine.LeaseTime.Milliseconds()).Build())
+		}
 		if err != nil && !p.apart(ch, p.Names.Node(asked[i])) {
 			return nil, err
 		}
-		alive[asked[i]] = err != nil || n == 1
+		alive[asked[i]] = err != nil || ms != gone
+	}
+	if len(long) > 0 {
+		p.Redis.Client().DoMulti(ctx, long...) // else the next reader does it
 	}
 	return alive, nil
 }

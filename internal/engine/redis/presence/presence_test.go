@@ -360,3 +360,18 @@ func TestD13ToldWaitsForTheWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Fault B21: Redis's clock is set back by an hour, and a node dies. Its lease
+// ends an hour later by then; it must not live longer than a lease does.
+func TestB21ADeadNodesLeaseDoesNotOutliveAClockSetBack(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, "a", nil), startNode(t, server, "b", nil)
+	a.join("chat", "s1")
+	b.join("chat", "s2")
+	b.waitMembers("chat", "s1", "s2")
+	a.crash()
+	server.Do("PEXPIRE", "magpie:node:a.0", "3604000")
+	if took := b.waitMembers("chat", "s2"); took > engine.LeaseTime+time.Second {
+		t.Errorf("ghosts for %s", took)
+	}
+}

@@ -22,6 +22,11 @@ local holder = redis.call('GET', KEYS[1])
 local last = redis.call('HMGET', KEYS[2], 'p', 'l')
 local ended = not holder and last[1] and math.abs(now() - (tonumber(last[2]) or 0)) < 4000
 local choosing = holder and string.sub(holder, 1, 1) == '-'
+if holder and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[4]) then
+  -- Redis's clock was set back: a lease that is held is renewed, and one that is
+  -- not must not live longer than its own length.
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
 if holder and not choosing and string.sub(holder, 1, #ARGV[2] + 1) ~= ARGV[2] .. ' ' then
   if is('want') then redis.call(PUBLISH, ARGV[1], 'w1 ' .. ARGV[2]) end
   return {0, holder}
