@@ -14,6 +14,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"magpie/internal/engine"
+	"magpie/internal/engine/redis/throttle"
 	"magpie/internal/engine/redis/topology"
 )
 
@@ -48,6 +49,7 @@ type Library struct {
 	text     string
 	settings string // what the key holds
 	absent   sync.Once
+	trouble  throttle.Throttle
 	kick     chan struct{}
 }
 
@@ -149,13 +151,19 @@ func (l *Library) loadOn(ctx context.Context, m *topology.Master, onlyAbsent boo
 	err := l.Redis.Do(ctx, "", func(ctx context.Context) error { return l.load(ctx, m.Client, onlyAbsent) })
 	name := FunctionName(l.Names.Prefix)
 	switch {
-	case err == nil, errors.Is(err, engine.ErrClosed), errors.Is(err, ErrTaken):
+	case err == nil:
+		if text := l.trouble.End(); text != "" {
+			l.Log.Info("could not load the Redis Function "+name+": "+text, "redis", m.Addr)
+		}
+	case errors.Is(err, engine.ErrClosed), errors.Is(err, ErrTaken):
 	case topology.NoCommand(err), strings.Contains(err.Error(), "NOPERM"):
 		l.absent.Do(func() {
 			l.Log.Info("this Redis has no functions for us: FCALL "+name+" is not there, all else works", "redis", m.Addr)
 		})
 	default:
-		l.Log.Warn("could not load the Redis Function "+name, "redis", m.Addr, "error", err)
+		if l.trouble.Allow() {
+			l.Log.Warn("could not load the Redis Function "+name, "redis", m.Addr, "times", l.trouble.Times(), "error", err)
+		}
 		time.AfterFunc(libraryRetry, l.Check)
 	}
 	return err

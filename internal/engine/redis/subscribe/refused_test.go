@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +151,30 @@ func TestAnUnsubscribeThatIsRefused(t *testing.T) {
 		names, err := server.Try("PUBSUB", "NUMSUB", "chat")
 		return err == nil && names == "chat\n0"
 	})
+}
+
+// MISCONF refuses PING, which the client sends behind each UNSUBSCRIBE and cannot
+// do without: a node that left a channel while Redis could not save to disk died.
+func TestAChannelIsLeftWhileRedisCannotSave(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	n.subscribe("chat")
+	if err := os.MkdirAll(filepath.Join(server.Dir, "dump.rdb", "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server.Do("CONFIG", "SET", "save", "3600 1")
+	server.Do("SET", "k", "1")
+	server.Do("BGSAVE")
+	eventually(t, "the save fails", 10*time.Second, func() bool {
+		return strings.Contains(server.Do("INFO", "persistence"), "rdb_last_bgsave_status:err")
+	})
+	n.Unsubscribe("chat")
+	eventually(t, "it is refused", 5*time.Second, func() bool { return n.home("chat").refusals.Of("misconf").Times() > 0 })
+	if _, err := n.Subscribe(t.Context(), "none-news", engine.Query{}); err != nil {
+		t.Errorf("subscribe: %v", err)
+	}
+	server.Do("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+	eventually(t, "the name is left", 5*time.Second, func() bool { return server.Do("PUBSUB", "NUMSUB", "chat") == "chat\n0" })
 }
 
 // Who asks for names that Redis does not allow is refused, and makes the node
