@@ -12,7 +12,7 @@ import (
 // HELLO are not among it: a managed Redis often has none of them.
 var (
 	needed = []string{
-		"EVALSHA", "PUBSUB", "TIME", "GET", "SET", "DEL", "EXISTS", "PEXPIRE", "HGET", "HSET", "HMGET", "HGETALL", "HDEL",
+		"EVALSHA", "PUBSUB", "TIME", "GET", "SET", "DEL", "EXISTS", "PEXPIRE", "PTTL", "HGET", "HSET", "HMGET", "HGETALL", "HDEL",
 		"XADD", "XRANGE", "XREVRANGE", "XTRIM",
 	}
 	neededAlone     = []string{"PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE"}
