@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -122,6 +123,12 @@ func TestStorm(t *testing.T) {
 	t.Parallel()
 	r := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	n := kit.Start(t, "--redis", r.URL, "--ping-interval", "1s")
+	for range 2 * runtime.NumCPU() { // pollers start with their first connection
+		n.Dial("").Close()
+		n.Centrifuge("").Close()
+		n.Events("channel=chat", "").Close()
+	}
+	kit.Eventually(t, "they have gone", func() bool { return measure(t, n, "magpie_sessions") == 0 })
 	idle := measure(t, n, "go_goroutines")
 	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Second)
 	defer cancel()
