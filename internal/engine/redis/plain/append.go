@@ -43,6 +43,7 @@ type batch struct {
 	ops     []op
 	replays []*queue
 	ended   []string      // channels that have nothing to wait for any more
+	lost    int           // entries discarded since the last batch
 	wait    time.Duration // how long nothing will be due if nobody kicks
 }
 
@@ -50,7 +51,7 @@ type batch struct {
 func (a *Appender) plan(now time.Time) (b batch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b.wait = idleTime / 4
+	b.wait, b.lost, a.uncertain = idleTime/4, a.uncertain, 0
 	for q := range a.active {
 		if len(b.ops) >= batchSize {
 			b.wait = 0

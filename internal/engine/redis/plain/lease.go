@@ -166,8 +166,9 @@ func (q *queue) promoteLocked() {
 	}
 }
 
-// demoteLocked stops appending. What was seen in the log goes; the rest waits
-// for its echo or for the next tenure.
+// demoteLocked stops appending. What was seen in the log goes, and what was held
+// through a move of the channel; the rest waits for its echo or for the next
+// tenure.
 func (a *Appender) demoteLocked(q *queue) {
 	q.role, q.since = follower, time.Now()
 	kept := q.entries[:0:0]
@@ -179,6 +180,9 @@ func (a *Appender) demoteLocked(q *queue) {
 		kept = append(kept, e)
 	}
 	q.entries, q.at = kept, 0
+	for len(q.entries) > 0 && q.entries[0].held {
+		a.discardLocked(q)
+	}
 	a.activeLocked(q)
 }
 

@@ -17,6 +17,8 @@
 //     late is refused.
 //  5. A node that lost its subscription has missed echoes. It learns from the log
 //     what they were before it appends (replay.go).
+//  6. When a channel moves to another master, its nodes follow at different
+//     moments. What cannot be appended in order any more is dropped (queue.go).
 //
 // Why that loses and doubles nothing: docs/adr/0005.
 //
@@ -81,7 +83,9 @@ type Appender struct {
 	active  map[*queue]struct{} // those that Run must look at
 	bytes   int
 	tenures uint64
-	ended   chan struct{} // closed and renewed when a queue ended
+	// uncertain counts entries that were discarded and are not reported yet.
+	uncertain int
+	ended     chan struct{} // closed and renewed when a queue ended
 }
 
 // New returns what is to be run with Run.
@@ -114,6 +118,7 @@ func (a *Appender) Run(ctx context.Context) {
 	swept := time.Now()
 	for {
 		b := a.plan(time.Now())
+		a.drop("uncertain", b.lost)
 		for _, ch := range b.ended {
 			a.Released(ch)
 		}

@@ -33,10 +33,16 @@ type entry struct {
 	at      time.Time
 	seq     uint64 // under tenure.sent; 0: never sent
 	echoed  bool   // seen to be in the log before Redis's answer came
+
+	// Its channel moved to another master: order comes before completeness.
+	moved bool // it had just come: dropped when a later one is in the log
+	held  bool // it was received before, by the holder: dropped with the tenure
 }
 
-// Arrived queues one plain PUBLISH.
-func (a *Appender) Arrived(ch, payload string) {
+// Arrived queues one plain PUBLISH. moved says that its channel has just come
+// from another master: nodes follow at different moments, and have different
+// first entries.
+func (a *Appender) Arrived(ch, payload string, moved bool) {
 	now := time.Now()
 	a.mu.Lock()
 	q := a.queues[ch]
@@ -47,7 +53,7 @@ func (a *Appender) Arrived(ch, payload string) {
 	q.used, q.leaving = now, false
 	full := len(q.entries) >= mostEntries || a.bytes+len(payload) > mostBytes
 	if !full {
-		q.entries = append(q.entries, &entry{payload: payload, at: now})
+		q.entries = append(q.entries, &entry{payload: payload, at: now, moved: moved})
 		a.bytes += len(payload)
 		q.payloads[payload]++
 		a.activeLocked(q)
@@ -109,11 +115,22 @@ func (a *Appender) matchLocked(q *queue, payload string) {
 	for n := range len(q.entries) {
 		i := (q.at + n) % len(q.entries)
 		if q.entries[i].payload == payload {
+			for ; i > 0 && q.entries[0].moved; i-- {
+				a.discardLocked(q)
+			}
 			q.at, q.passed = i, i > 0
 			a.removeLocked(q, q.entries[i])
 			return
 		}
 	}
+}
+
+// discardLocked drops the queue's first entry, which cannot be appended in order
+// any more.
+func (a *Appender) discardLocked(q *queue) {
+	a.popLocked(q, 1)
+	a.uncertain++
+	a.activeLocked(q) // Run reports it
 }
 
 // popLocked drops the first n entries.
@@ -171,19 +188,48 @@ func (a *Appender) Cut(of func(ch string) bool) {
 		if !of(ch) {
 			continue
 		}
-		if q.role != holder {
-			q.role, q.fence = follower, false
-			if q.seen.Epoch == "" {
-				lost += len(q.entries)
-				a.popLocked(q, len(q.entries))
-			}
+		if q.role != holder && q.seen.Epoch == "" {
+			lost += len(q.entries)
+			a.popLocked(q, len(q.entries))
 		}
-		q.release, q.missed, q.last, q.other, q.retry = true, true, q.newest(), false, time.Time{}
-		q.born, q.echoes = time.Now(), echoes{seen: q.seen, unsure: len(q.entries) > 0, cuts: q.cuts + 1}
-		a.activeLocked(q)
+		a.cutLocked(q)
 	}
 	a.mu.Unlock()
 	a.drop("uncertain", lost)
+}
+
+// Moved follows these channels to another master. Others may have followed before,
+// and have appended there what is younger. So what waits is lost rather than
+// appended late, but for what a holder has: nobody appends before it gives the
+// lease back.
+func (a *Appender) Moved(of func(ch string) bool) {
+	a.mu.Lock()
+	lost := 0
+	for ch, q := range a.queues {
+		if !of(ch) {
+			continue
+		}
+		if q.role != holder {
+			lost += len(q.entries)
+			a.popLocked(q, len(q.entries))
+		}
+		for _, e := range q.entries {
+			e.held = true
+		}
+		a.cutLocked(q)
+	}
+	a.mu.Unlock()
+	a.drop("uncertain", lost)
+}
+
+// cutLocked has the lease given back when what waits is in the log.
+func (a *Appender) cutLocked(q *queue) {
+	if q.role != holder {
+		q.role, q.fence = follower, false
+	}
+	q.release, q.missed, q.last, q.other, q.retry = true, true, q.newest(), false, time.Time{}
+	q.born, q.echoes = time.Now(), echoes{seen: q.seen, unsure: len(q.entries) > 0, cuts: q.cuts + 1}
+	a.activeLocked(q)
 }
 
 // State is how this node stands with a channel's plain PUBLISHes.

@@ -21,7 +21,7 @@ func alone() (*Appender, map[string]int) {
 // arrive queues payloads that are one letter each.
 func arrive(a *Appender, letters string) *queue {
 	for _, letter := range letters {
-		a.Arrived("chat", string(letter))
+		a.Arrived("chat", string(letter), false)
 	}
 	return a.queues["chat"]
 }
@@ -49,14 +49,14 @@ func fence(a *Appender, node, token string) {
 func TestTheQueueIsBounded(t *testing.T) {
 	a, dropped := alone()
 	for range mostEntries + 3 {
-		a.Arrived("chat", "x")
+		a.Arrived("chat", "x", false)
 	}
 	if q := a.queues["chat"]; len(q.entries) != mostEntries || dropped["overflow"] != 3 {
 		t.Errorf("%d wait, dropped %v", len(q.entries), dropped)
 	}
 	big := strings.Repeat("x", mostBytes-mostEntries)
-	a.Arrived("other", big)
-	a.Arrived("third", "x")
+	a.Arrived("other", big, false)
+	a.Arrived("third", "x", false)
 	if len(a.queues["other"].entries) != 1 || len(a.queues["third"].entries) != 0 || dropped["overflow"] != 4 {
 		t.Errorf("bytes: dropped %v", dropped)
 	}
@@ -264,5 +264,38 @@ func TestAHolderGivesWhatIsWanted(t *testing.T) {
 	a.Seen("chat", wire.Envelope{Kind: wire.KindWant, Node: "other"})
 	if !q.release || q.last != q.entries[0] || q.missed {
 		t.Errorf("release %v", q.release)
+	}
+}
+
+// When a channel moves to another master nodes follow at different moments. What
+// another node may have appended younger ones before is lost, never late.
+func TestAMovedChannelKeepsOrder(t *testing.T) {
+	everything := func(string) bool { return true }
+	a, dropped := alone()
+	q := arrive(a, "ab")
+	echo(a, 1, "a")
+	a.Moved(everything)
+	if q.letters() != "" || dropped["uncertain"] != 1 {
+		t.Errorf("a follower: %q waits, dropped %v", q.letters(), dropped)
+	}
+	for _, letter := range "cdef" {
+		a.Arrived("chat", string(letter), letter < 'f')
+	}
+	echo(a, 2, "e")
+	if q.letters() != "f" || a.uncertain != 2 || a.bytes != 1 {
+		t.Errorf("what the holder passed over: %q waits, %d dropped", q.letters(), a.uncertain)
+	}
+	if dropped["uncertain"] != 1 {
+		t.Errorf("reported under the lock: %v", dropped)
+	}
+	q.role, q.token = holder, "t"
+	a.Moved(everything)
+	a.Arrived("chat", "g", true)
+	if q.letters() != "fg" || q.role != holder || !q.release || q.last != q.entries[0] {
+		t.Errorf("a holder: %q waits, release %v", q.letters(), q.release)
+	}
+	fence(a, "other", "u")
+	if q.letters() != "g" || a.uncertain != 3 {
+		t.Errorf("a holder no more: %q waits, %d dropped", q.letters(), a.uncertain)
 	}
 }

@@ -20,6 +20,10 @@ var errMoved = errors.New("the channel lies on another master now")
 // losing it is better than taking it twice.
 const ignoreTime = 150 * time.Millisecond
 
+// movedTime is for how long after that a channel counts as one that has just
+// moved: until all nodes have followed.
+const movedTime = 3 * time.Second
+
 // Follow makes connections and subscriptions as the topology is. It is called
 // before all else, and then for each change; never twice at a time.
 func (s *Subscriptions) Follow(change topology.Change) {
@@ -66,7 +70,7 @@ func (s *Subscriptions) move(c *connection) {
 		to[home] = append(to[home], ch)
 		all[ch] = true
 	}
-	s.Plain.Cut(func(ch string) bool { return all[ch] })
+	s.Plain.Moved(func(ch string) bool { return all[ch] })
 	for home, list := range to {
 		home.adopt(list, ignore)
 	}

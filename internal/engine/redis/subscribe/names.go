@@ -23,6 +23,7 @@ type name struct {
 	sharded bool      // a cluster's kind of name, of one slot
 	moved   bool      // its channel went to another master
 	ignore  time.Time // until then a plain name takes nothing
+	live    *name     // of a plain name: the one that its echoes come by
 	want    bool
 	state   nameState
 	due     bool          // counted in connection.missing
@@ -124,6 +125,7 @@ func (c *connection) wantLocked(text string) *channel {
 	ch.live = c.wantNameLocked(&name{key: key{c.Names.Of(text).Live(), false}, channel: text, sharded: c.Redis.Sharded})
 	if !reserved {
 		ch.plain = c.wantNameLocked(&name{key: key{text, false}, channel: text, plain: true})
+		ch.plain.live = ch.live
 	}
 	return ch
 }

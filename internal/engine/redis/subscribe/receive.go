@@ -28,11 +28,11 @@ func (c *connection) receive(m rueidis.PubSubMessage) {
 			c.receiveOwn(m.Channel, m.Message)
 		}
 	case m.Pattern == "":
-		if c.takes(m.Channel) {
-			c.receivePlain(m.Channel, m.Message)
+		if takes, moved := c.takes(m.Channel); takes {
+			c.receivePlain(m.Channel, m.Message, moved)
 		}
 	case channels.Check(m.Channel) == nil && c.counts(m.Channel, m.Pattern, false):
-		c.receivePlain(m.Channel, m.Message)
+		c.receivePlain(m.Channel, m.Message, false)
 	}
 }
 
@@ -59,12 +59,21 @@ func (c *connection) counts(ch, text string, live bool) bool {
 	return p.plain.text == text
 }
 
-// takes tells whether a plain PUBLISH that came here is to be taken.
-func (c *connection) takes(ch string) bool {
+// takes tells whether a plain PUBLISH that came here is to be taken, and whether
+// its channel has just moved here. While a cluster does not deliver the live name,
+// nobody would see what becomes of it: the slot has left, or has not come yet.
+func (c *connection) takes(ch string) (takes, moved bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.names[key{ch, false}]
-	return n != nil && !n.moved && (n.ignore.IsZero() || time.Now().After(n.ignore))
+	if n == nil || n.moved || n.live != nil && n.live.sharded && n.live.state != on {
+		return false, false
+	}
+	if n.ignore.IsZero() {
+		return true, false
+	}
+	since := time.Since(n.ignore)
+	return since > 0, since < movedTime
 }
 
 // listens tells whether Subscribe holds for the channel.
@@ -96,7 +105,7 @@ func (c *connection) receiveLive(ch, text string) {
 // receivePlain takes a plain PUBLISH. In a channel with a log it goes into the
 // log first and is delivered when it comes back from there (D5); in one
 // without it is delivered now (D9).
-func (c *connection) receivePlain(ch, payload string) {
+func (c *connection) receivePlain(ch, payload string, moved bool) {
 	if err := c.Admit(engine.Publication{Channel: ch, Payload: wire.Bytes(payload), Via: message.ViaPlain}); err != nil {
 		c.Events.Dropped(string(fault.KindOf(err)))
 		if c.dropped.Allow() {
@@ -105,7 +114,7 @@ func (c *connection) receivePlain(ch, payload string) {
 		return
 	}
 	if c.Logged(ch) {
-		c.Plain.Arrived(ch, payload)
+		c.Plain.Arrived(ch, payload, moved)
 		return
 	}
 	if c.listens(ch) {

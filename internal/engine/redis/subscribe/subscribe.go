@@ -42,11 +42,14 @@ type Sink interface {
 
 // Plain puts plain PUBLISHes into logs. None of its methods blocks.
 type Plain interface {
-	// Arrived takes one, Seen what comes back from the log.
-	Arrived(channel, payload string)
+	// Arrived takes one, Seen what comes back from the log. moved: the channel
+	// has just come from another master.
+	Arrived(channel, payload string, moved bool)
 	Seen(channel string, e wire.Envelope)
 	// Cut says that something of these channels may have been missed.
 	Cut(of func(channel string) bool)
+	// Moved says that these channels lie on another master now.
+	Moved(of func(channel string) bool)
 	// Left says that no more come in this channel. It returns false when there
 	// is nothing to wait for before Released.
 	Left(channel string) bool

@@ -42,10 +42,11 @@ func (p *plain) noted(call string) bool {
 	return slices.Contains(p.calls, call)
 }
 
-func (p *plain) Arrived(ch, payload string) { p.note("arrived " + ch + " " + payload) }
-func (p *plain) Seen(string, wire.Envelope) {}
-func (p *plain) Cut(func(string) bool)      { p.note("cut") }
-func (p *plain) Left(ch string) bool        { p.note("left " + ch); return true }
+func (p *plain) Arrived(ch, payload string, _ bool) { p.note("arrived " + ch + " " + payload) }
+func (p *plain) Seen(string, wire.Envelope)         {}
+func (p *plain) Cut(func(string) bool)              { p.note("cut") }
+func (p *plain) Moved(func(string) bool)            { p.note("moved") }
+func (p *plain) Left(ch string) bool                { p.note("left " + ch); return true }
 
 // node is one node's subscriptions alone.
 type node struct {
@@ -218,7 +219,7 @@ func TestAChannelThatMovedIsNotLeft(t *testing.T) {
 	live := c.channels["chat"].live
 	c.evictLocked("chat", c.channels["chat"])
 	c.mu.Unlock()
-	if c.takes("chat") {
+	if takes, _ := c.takes("chat"); takes {
 		t.Error("a plain message is taken")
 	}
 	if err := c.waitOn(t.Context(), live); err != errMoved {
@@ -231,9 +232,31 @@ func TestAChannelThatMovedIsNotLeft(t *testing.T) {
 	eventually(t, "it is here again", 5*time.Second, func() bool {
 		return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") == "chat\n1\nmagpie:{chat}:live\n1"
 	})
-	if c.takes("chat") {
+	if takes, _ := c.takes("chat"); takes {
 		t.Error("a plain message is taken that the old master has delivered, too")
 	}
+	c.mu.Lock()
+	plain := c.channels["chat"].plain
+	plain.ignore = time.Now().Add(-time.Second)
+	c.mu.Unlock()
+	if takes, moved := c.takes("chat"); !takes || !moved {
+		t.Errorf("a second later: taken %v, moved %v", takes, moved)
+	}
+	c.mu.Lock()
+	plain.ignore = time.Now().Add(-movedTime)
+	c.mu.Unlock()
+	if takes, moved := c.takes("chat"); !takes || moved {
+		t.Errorf("long after: taken %v, moved %v", takes, moved)
+	}
+	c.mu.Lock()
+	plain.live.sharded, plain.live.state = true, off
+	c.mu.Unlock()
+	if takes, _ := c.takes("chat"); takes {
+		t.Error("a plain message is taken whose echo would not come")
+	}
+	c.mu.Lock()
+	plain.live.sharded, plain.live.state = false, on
+	c.mu.Unlock()
 	if n.plain.noted("left chat") {
 		t.Error("the appender was told that the channel is left")
 	}
