@@ -176,8 +176,8 @@ func (q *queue) newest() *entry {
 }
 
 // Cut follows the loss of the subscriptions of these channels: echoes may have
-// been missed, and plain PUBLISHes. So the node appends what it has, if it turns
-// out that no other does, and lets those go first then who may have received more.
+// been missed, and plain PUBLISHes. So the node appends what it has and no other
+// has appended, and then lets others go first: they may have received more.
 // A holder knows from Redis's answers what is in the log; the others learn it
 // from the log. A node that never saw where the log stood cannot tell, and loses
 // an entry rather than double it.
