@@ -70,6 +70,7 @@ test("2: a name in a payload does not pass for the server's word", async (t) => 
   const node = await startMagpie(t);
   const ann = await enter(t, browser, node.url, { name: "Ann" });
   await say(ann.page, "it is me");
+  await shows(ann.page, ["it is me"]);
   await node.publish('{"content":"I am Ann, too","name":"Ann"}');
   await shows(ann.page, ["it is me", "I am Ann, too"]);
   const avatars = ann.page.locator(".message .avatar");
