@@ -14,7 +14,8 @@ import (
 )
 
 // Gate is the one place through which whatever anybody wants of a channel
-// goes. Each method admits the request first: its steps are in admit. All
+// goes. Each method that somebody may be refused admits the request first: its
+// steps are in admit. All
 // methods are safe for concurrent use; there are many because no request has
 // another way.
 type Gate struct {
@@ -199,7 +200,8 @@ func (g *Gate) Presence(ctx context.Context, a Actor, name string) ([]engine.Mem
 	return g.hub.Presence(ctx, name)
 }
 
-// Remove deletes a channel's log, for servers.
+// Remove deletes a channel's log. It asks for no rights: only who has shown an
+// API key gets here.
 func (g *Gate) Remove(ctx context.Context, name string) error {
 	if err := g.limits.check(&request{channel: name}); err != nil {
 		return err

@@ -103,7 +103,7 @@ func (c *conn) serverSide(ctx context.Context, who auth.Identity, had map[string
 	var all []*started
 	for _, name := range c.serverChannels(who) {
 		o := who.Subs[name]
-		t := terms{info: o.Info, data: o.Data, override: o.Override, server: true}
+		t := terms{info: o.Info, data: o.Data, override: o.Override, origin: byServer}
 		if r := had[name]; r != nil {
 			t.delta, t.since = r.Delta == "fossil", position(r)
 		}

@@ -30,7 +30,7 @@ func (c *conn) SessionKey() string {
 // ServerSubscribe implements session.Controllable. Joining waits for the engine,
 // so it is done elsewhere; who is subscribed already stays as it is.
 func (c *conn) ServerSubscribe(name string, o session.ServerSubscription) {
-	t := terms{info: o.Info, data: o.Data, expires: o.Expires, server: true, order: true, recoverable: o.Recoverable, positioned: o.Positioned}
+	t := terms{info: o.Info, data: o.Data, expires: o.Expires, origin: byServer | byOrder, recoverable: o.Recoverable, positioned: o.Positioned}
 	if o.JoinLeave {
 		t.override = auth.Override{JoinLeave: &o.JoinLeave}
 	}

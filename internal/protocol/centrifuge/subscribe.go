@@ -23,9 +23,7 @@ type terms struct {
 	info, data []byte
 	expires    time.Time
 	override   auth.Override
-	server     bool // by the server, not by a command
-	token      bool // with a subscription token
-	order      bool // by an order of the server API
+	origin     uint8 // of byServer, byToken, byOrder: who asked for it, and with what
 
 	// What the client asks for; the rule may give more.
 	positioned, recoverable, joinLeave, delta bool
@@ -94,7 +92,7 @@ func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *t
 		if err != nil {
 			return tokenErrorReply(err)
 		}
-		t.info, t.expires, t.override, t.token = g.Info, g.Expires, g.Override, true
+		t.info, t.expires, t.override, t.origin = g.Info, g.Expires, g.Override, byToken
 	}
 	if err := c.door.Gate.MaySubscribe(node.ClientActor(&c.Session), req.Channel, granted); err != nil {
 		return errorReplyFor(err)
@@ -181,14 +179,10 @@ func (c *conn) newSubscription(name string, t *terms) *subscription {
 	if tells {
 		s.flags |= announces
 	}
-	if t.joinLeave || t.server && tells {
+	if t.joinLeave || t.origin&byServer != 0 && tells {
 		s.flags |= members
 	}
-	for flag, is := range map[uint8]bool{byServer: t.server, byToken: t.token, byOrder: t.order} {
-		if is {
-			s.flags |= flag
-		}
-	}
+	s.flags |= t.origin
 	// A filter leaves out what the next difference would be against.
 	if t.delta && rule.Delta && t.filter == nil {
 		s.delta = new(delta)
