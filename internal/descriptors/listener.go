@@ -33,6 +33,9 @@ const (
 	retryEvery = 50 * time.Millisecond
 	// logEvery is how often the begin of a shortage is told at most.
 	logEvery = time.Minute
+	// countEvery is how often open descriptors are counted at most; some
+	// milliseconds for 20,000.
+	countEvery = time.Second
 )
 
 // Listener is a net.Listener for the connections that the process has
@@ -46,11 +49,14 @@ type Listener struct {
 
 	log      *slog.Logger
 	limit    func() int
+	count    func() (int, error)
+	open     func(name string) (*os.File, error)
 	overflow *overflow
 
 	// owned by the goroutine of Accept
 	short     bool      // the log says that descriptors are short
 	shortSaid time.Time // when it said so
+	counted   time.Time // when the open descriptors were counted last
 
 	mu     sync.Mutex // guards spares
 	spares []*os.File
@@ -58,7 +64,7 @@ type Listener struct {
 
 // Listen puts a Listener over another. Close closes both.
 func Listen(below net.Listener, log *slog.Logger) *Listener {
-	l := &Listener{Listener: below, log: log, limit: limit}
+	l := &Listener{Listener: below, log: log, limit: limit, count: count, open: os.Open}
 	l.overflow = &overflow{l: l, conns: make(chan net.Conn), closed: make(chan struct{})}
 	l.Refill()
 	return l
@@ -99,17 +105,20 @@ func (l *Listener) Close() error {
 }
 
 // divert tells whether a connection is one for the reserve, and then sees to
-// it. A new descriptor has the lowest number that is free: its number says how
-// many are in use, at least.
+// it. A new descriptor has the lowest number that is free: clients that get
+// numbers below the reserve leave the reserve alone, however many are in use. The
+// place of a spare that was given up is not theirs.
 func (l *Listener) divert(c net.Conn) bool {
 	most := l.limit()
 	r := roomAt(numberOf(c), most)
-	if r == plenty && l.short {
-		l.short = false
-		l.log.Info("there are file descriptors again", "limit", most)
+	if r <= enough && !l.Refill() {
+		r = little
 	}
 	switch r {
-	case plenty, enough:
+	case plenty:
+		l.end(most)
+		return false
+	case enough:
 		return false
 	case little:
 		l.begin()
@@ -163,6 +172,19 @@ func (l *Listener) begin() {
 	}
 	l.short, l.shortSaid = true, time.Now()
 	l.log.Warn("file descriptors are used up: new connections are refused; raise the limit of open files (ulimit -n, LimitNOFILE)", "limit", l.limit())
+}
+
+// end says that a shortage is over. One low number that is free does not tell
+// that: the open descriptors are counted, as seldom as their number asks for.
+func (l *Listener) end(most int) {
+	if !l.short || time.Since(l.counted) < countEvery {
+		return
+	}
+	l.counted = time.Now()
+	if n, err := l.count(); err == nil && roomAt(n, most) == plenty {
+		l.short = false
+		l.log.Info("there are file descriptors again", "limit", most)
+	}
 }
 
 // acceptWithSpare takes the connection that there was no descriptor for, in the
@@ -219,23 +241,18 @@ func (l *Listener) giveUp() bool {
 }
 
 // Refill opens spares again in the place of those that were given up, as far as
-// that goes.
-func (l *Listener) Refill() {
-	for !l.overflow.ended() {
-		l.mu.Lock()
-		full := len(l.spares) >= spareCount
-		l.mu.Unlock()
-		if full {
-			return
-		}
-		f, err := os.Open(os.DevNull)
+// that goes. It tells whether all are there.
+func (l *Listener) Refill() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.spares) < spareCount && !l.overflow.ended() {
+		f, err := l.open(os.DevNull)
 		if err != nil {
-			return
+			return false
 		}
-		l.mu.Lock()
 		l.spares = append(l.spares, f)
-		l.mu.Unlock()
 	}
+	return true
 }
 
 // exhausted tells whether there was no descriptor: the process has as many as it

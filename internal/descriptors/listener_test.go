@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -108,6 +109,104 @@ func TestSparesAreGivenUp(t *testing.T) {
 				t.Errorf("%d refused, the log says\n%s", l.Refused.Value(), &log)
 			}
 		})
+	}
+}
+
+// accepted gives a listener a connection and tells where it went.
+func accepted(t *testing.T, l *Listener, below *fake, to <-chan net.Conn) (overflowed bool) {
+	t.Helper()
+	here, there := net.Pipe()
+	t.Cleanup(func() { here.Close(); there.Close() })
+	go func() { below.results <- here }()
+	select {
+	case <-to:
+		return false
+	case <-l.overflow.conns:
+		return true
+	}
+}
+
+// accept passes on what a listener accepts, until it is closed.
+func accept(t *testing.T, l *Listener) <-chan net.Conn {
+	to := make(chan net.Conn)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to <- c
+		}
+	}()
+	t.Cleanup(func() { l.Close() })
+	return to
+}
+
+// A client does not get the place of a spare, even though its number is low:
+// there is no other one free.
+func TestThePlaceOfASpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		below := newFake()
+		l := Listen(below, slog.New(slog.DiscardHandler))
+		to := accept(t, l)
+		if accepted(t, l, below, to) {
+			t.Error("refused though there is room")
+		}
+		l.open = func(string) (*os.File, error) { return nil, syscall.EMFILE }
+		l.giveUp()
+		if !accepted(t, l, below, to) {
+			t.Error("the place of a spare went to a client")
+		}
+		l.open = os.Open
+		if accepted(t, l, below, to) || len(l.spares) != spareCount {
+			t.Errorf("refused though there is room, or spares are missing: %d", len(l.spares))
+		}
+	})
+}
+
+// The end of a shortage is told when few descriptors are in use, not when a
+// single low one is free; they are counted once a second at most.
+func TestTheEndOfAShortage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		below := newFake()
+		l := Listen(below, slog.New(slog.NewTextHandler(&log, nil)))
+		l.limit = func() int { return 1024 }
+		inUse, counts := 1000, 0
+		l.count = func() (int, error) { counts++; return inUse, nil }
+		to := accept(t, l)
+		l.short = true
+		for range 10 {
+			accepted(t, l, below, to)
+		}
+		if log.Len() != 0 || counts != 1 {
+			t.Errorf("counted %d times; the log says %s", counts, &log)
+		}
+		inUse = 100
+		time.Sleep(countEvery)
+		accepted(t, l, below, to)
+		accepted(t, l, below, to) // the one before has been looked at
+		if n := strings.Count(log.String(), "there are file descriptors again"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// What is open is counted.
+func TestOpenDescriptorsAreCounted(t *testing.T) {
+	before, err := count()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
+	if after, err := count(); err != nil || after < before+5 {
+		t.Errorf("%d with five more than %d: %v", after, before, err)
 	}
 }
 

@@ -11,3 +11,5 @@ import (
 func limit() int { return math.MaxInt32 }
 
 func numberOf(net.Conn) int { return 0 }
+
+func count() (int, error) { return 0, nil }
