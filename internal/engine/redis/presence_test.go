@@ -55,21 +55,24 @@ func TestP4PresenceIsRebuilt(t *testing.T) {
 // Redis goes back to a time when somebody who left was there: no ghost.
 func TestP4NoGhostsFromAnOlderSnapshot(t *testing.T) {
 	server := redistest.Start(t)
-	n := startNode(t, server, nil)
+	n, reader := startNode(t, server, nil), startNode(t, server, nil)
 	n.join("chat", "left", "stays")
 	n.join("empty", "left")
-	n.waitMembers("chat", "left", "stays")
+	reader.waitMembers("chat", "left", "stays")
+	reader.waitMembers("empty", "left")
 	server.Save()
 	n.sink.SetMembers("chat", engine.Member{Session: "stays"})
 	n.sink.SetMembers("empty")
 	n.Leave("chat", "left")
 	n.Leave("empty", "left")
-	n.waitMembers("chat", "stays")
+	reader.waitMembers("chat", "stays")
+	reader.waitMembers("empty")
 	server.Kill()
 	server.Restart()
 	n.back()
-	n.waitMembers("chat", "stays")
-	n.waitMembers("empty")
+	reader.back()
+	reader.waitMembers("chat", "stays")
+	reader.waitMembers("empty")
 }
 
 // P4: a node that closes takes its members with it at once, without waiting for
