@@ -67,12 +67,13 @@ func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine
 }
 
 // NewAuthorizer returns what checks tokens and keys by the settings. Close ends
-// the fetches of key sets that it starts; log, which may be nil, hears of them.
+// the fetches of key sets that it starts. log, which may be nil, hears of them and
+// of well-signed tokens that are refused.
 func NewAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, error) {
 	c := auth.Config{
 		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
 		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer,
-		Keys: cfg.APIKeys, Personal: cfg.Personal,
+		Keys: cfg.APIKeys, Personal: cfg.Personal, Log: log,
 	}
 	if cfg.TokenJWKS != "" {
 		var err error

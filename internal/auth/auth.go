@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -35,6 +36,8 @@ type Config struct {
 	Keys []string
 	// Personal is the prefix of users' own channels, such as "user:"; "" for none.
 	Personal string
+	// Log is told of well-signed tokens that are refused; nil: nobody is.
+	Log *slog.Logger
 }
 
 // Authorizer answers who may do what. All methods are safe for concurrent use.
@@ -47,11 +50,16 @@ type Authorizer struct {
 	personal         string
 	guests           bool                                   // some rule lets guests do something
 	guestKeys        atomic.Pointer[jwt.VerificationKeySet] // the first signs
+	log              *slog.Logger
+	logged           atomic.Int64 // when a refused token was, in Unix nanoseconds
 }
 
 // New returns an authorizer.
 func New(c Config) *Authorizer {
-	a := &Authorizer{rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: len(c.Rules.ForGuests()) > 0}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Authorizer{log: c.Log, rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: len(c.Rules.ForGuests()) > 0}
 	var guestKeys jwt.VerificationKeySet
 	for _, s := range c.Secrets {
 		a.local = append(a.local, tokenkey.Secret(s))

@@ -53,7 +53,25 @@ func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, a.checkClaims(c)
+	err = a.checkClaims(c)
+	if fault.KindOf(err) == fault.BadToken {
+		a.logRefused(c, err)
+	}
+	return c, err
+}
+
+// logEvery is how often a refused token is in the log at most.
+const logEvery = time.Minute
+
+// logRefused tells the operator why nobody gets in whose tokens are made so.
+// Only the owner of a key can cause the line; clients repeat their token, which
+// must not fill the log.
+func (a *Authorizer) logRefused(c *claims, why error) {
+	now, last := time.Now().UnixNano(), a.logged.Load()
+	if last != 0 && now-last < int64(logEvery) || !a.logged.CompareAndSwap(last, now) {
+		return
+	}
+	a.log.Info("a well-signed token is refused; others like it are not told for a minute", "reason", why.Error(), "sub", c.Subject)
 }
 
 // wellFormed tells whether token looks like a JWS (RFC 7515 section 7.1): three

@@ -11,9 +11,11 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -278,6 +280,33 @@ func TestTimesThatAreGood(t *testing.T) {
 	if _, err := identify(authorizer(), withHeader("typ", "application/at+jwt")); err != nil {
 		t.Error(err)
 	}
+}
+
+// An operator whose application makes tokens without exp finds the reason in the
+// log, once a minute however often clients come back. Tokens that anybody can
+// make, and those that have only expired, are not told.
+func TestRefusedTokensInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		a := auth.New(auth.Config{Rules: noRules(), Secrets: []string{newSecret}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		for _, token := range []string{"x", sign(jwt.SigningMethodHS256, []byte(oldSecret), claims(jwt.MapClaims{"exp": nil})), hs(jwt.MapClaims{"exp": 1})} {
+			if _, err := identify(a, token); err == nil {
+				t.Fatalf("accepted %s", token)
+			}
+		}
+		if log.Len() > 0 {
+			t.Errorf("told of a stranger's token or of an expired one: %s", &log)
+		}
+		for range 3 {
+			_, _ = identify(a, hs(jwt.MapClaims{"exp": nil}))
+		}
+		time.Sleep(time.Minute)
+		_, _ = identify(a, hs(jwt.MapClaims{"exp": nil, "sub": "43"}))
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 2 || !strings.Contains(lines[0], "level=INFO") || !strings.Contains(lines[0], "exp claim is missing") || !strings.Contains(lines[1], "sub=43") {
+			t.Errorf("%s", &log)
+		}
+	})
 }
 
 // Attack row T4: a token for another server of the same makers.

@@ -134,8 +134,18 @@ func list(at func(*Config) *[]string, accept check) value {
 	}
 }
 
-func concealed(v value) value {
+// secrets is a list that is never shown. One that is given and holds nothing is
+// a secret that did not arrive, not a wish for none.
+func secrets(at func(*Config) *[]string, accept check) value {
+	v := list(at, accept)
 	v.secret = true
+	read := v.read
+	v.read = func(c *Config, r raw) error {
+		if len(r.texts) > 0 && len(entries(r)) == 0 {
+			return errors.New("is empty; give a secret, or leave the setting out")
+		}
+		return read(c, r)
+	}
 	return v
 }
 

@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -85,7 +86,7 @@ func (f *Fault) Error() string {
 	case f.Message == "":
 		return string(f.Kind) + ": " + f.Cause.Error()
 	}
-	return f.Message + ": " + f.Cause.Error()
+	return strings.TrimSuffix(f.Message, ".") + ": " + f.Cause.Error()
 }
 
 // Unwrap returns the cause.
