@@ -99,7 +99,7 @@ func (q *subscribeRequest) subscription(rule *channel.Rule) (*session.ServerSubs
 	sub := &session.ServerSubscription{
 		Recoverable: logged && q.Override.ForceRecovery.or(rule.Recover),
 		Positioned:  logged && q.Override.ForcePositioning.or(rule.Recover),
-		JoinLeave:   q.Override.ForcePushJoinLeave.or(q.Override.JoinLeave.or(rule.JoinLeave)),
+		JoinLeave:   q.Override.ForcePushJoinLeave.or(q.Override.JoinLeave.or(rule.JoinLeave.Told())),
 		Since:       q.RecoverSince,
 	}
 	var err error

@@ -27,17 +27,29 @@ type Log struct {
 	Age  time.Duration // older messages are dropped
 }
 
+// JoinLeave says which subscribers are told who comes and goes.
+type JoinLeave string
+
+const (
+	JoinLeaveOff   JoinLeave = "false" // nobody
+	JoinLeaveOn    JoinLeave = "true"  // who asks for it
+	JoinLeaveForce JoinLeave = "force" // all, asked or not
+)
+
+// Told says whether anybody is.
+func (j JoinLeave) Told() bool { return j == JoinLeaveOn || j == JoinLeaveForce }
+
 // Rule holds for the channels whose name matches.
 type Rule struct {
 	Match string // glob: * is any run of characters, ? any one character
 	Log   Log
 
 	// Presence: the channel knows who is there. JoinLeave: its subscribers are
-	// told who comes and goes, at the cost of a message each. Delta: clients may ask for differences instead
-	// of whole payloads. Recover: clients are made to recover what they missed,
-	// asked or not; it needs a log.
+	// told who comes and goes, at the cost of a message each. Delta: clients may
+	// ask for differences instead of whole payloads. Recover: clients are made to
+	// recover what they missed, asked or not; it needs a log.
 	Presence  bool
-	JoinLeave bool
+	JoinLeave JoinLeave
 	Delta     bool
 	Recover   bool
 
@@ -55,6 +67,7 @@ func Default(allowed Allowed) Rule {
 		Match:     "*",
 		Log:       Log{Size: 1000, Age: 24 * time.Hour},
 		Presence:  true,
+		JoinLeave: JoinLeaveOff,
 		Delta:     true,
 		Recover:   true,
 		Subscribe: allowed,

@@ -57,7 +57,7 @@ func showRules(c *Config) (texts []string) {
 }
 
 func formatRule(r channel.Rule) string {
-	return fmt.Sprintf("{match: %q, log: {size: %d, age: %s}, recover: %t, delta: %t, presence: %t, join_leave: %t, subscribe: %s, publish: %s, history: %s, members: %s}",
+	return fmt.Sprintf("{match: %q, log: {size: %d, age: %s}, recover: %t, delta: %t, presence: %t, join_leave: %s, subscribe: %s, publish: %s, history: %s, members: %s}",
 		r.Match, r.Log.Size, FormatDuration(r.Log.Age), r.Recover, r.Delta, r.Presence, r.JoinLeave, r.Subscribe, r.Publish, r.History, r.Members)
 }
 
@@ -175,6 +175,8 @@ func (r *ruleReader) field(key, s string) {
 		err = keep(to, ParseDuration, s)
 	case *bool:
 		err = keep(to, parseBool, s)
+	case *channel.JoinLeave:
+		err = keep(to, parseJoinLeave, s)
 	case *channel.Allowed: // any word; check says which there are
 		*to = channel.Allowed(strings.ToLower(s))
 	default:
@@ -183,6 +185,20 @@ func (r *ruleReader) field(key, s string) {
 	if err != nil {
 		r.addf("%s: %s", key, err)
 	}
+}
+
+func parseJoinLeave(s string) (channel.JoinLeave, error) {
+	if strings.EqualFold(s, string(channel.JoinLeaveForce)) {
+		return channel.JoinLeaveForce, nil
+	}
+	on, err := parseBool(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is none of true, false and force; write one of them", s)
+	}
+	if on {
+		return channel.JoinLeaveOn, nil
+	}
+	return channel.JoinLeaveOff, nil
 }
 
 func parseMessages(s string) (int, error) {

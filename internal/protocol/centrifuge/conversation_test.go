@@ -148,6 +148,23 @@ func TestJoinsAndLeaves(t *testing.T) {
 	})
 }
 
+// join_leave: force tells subscribers who did not ask, as older SDKs cannot. A
+// token's override takes that back.
+func TestForcedJoinsAndLeaves(t *testing.T) {
+	everyWay(t, func(t *testing.T, e *endpoint, w way) {
+		c, other := e.connected(w), e.connected(ways[0])
+		c.say(`{"id":2,"subscribe":{"channel":"forced:j"}}`)
+		c.hears(`{"id":2,"subscribe":"*"}`, push("forced:j", `"join":{"info":{"user":"","client":"`+c.id+`"}}`))
+		other.say(`{"id":2,"subscribe":{"channel":"forced:j","token":"` + token(map[string]any{"channel": "forced:j", "sub": nil,
+			"override": map[string]any{"join_leave": map[string]any{"value": false}}}) + `"}}`)
+		other.hears(`{"id":2,"subscribe":"*"}`)
+		e.publish("forced:j", `1`)
+		for _, each := range []*client{c, other} {
+			each.hears(push("forced:j", `"pub":{"data":1}`))
+		}
+	})
+}
+
 func push(name, what string) string { return fmt.Sprintf(`{"push":{"channel":%q,%s}}`, name, what) }
 
 // steer finds a session as a server's order does.

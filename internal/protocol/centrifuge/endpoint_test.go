@@ -49,7 +49,9 @@ type endpoint struct {
 
 // rules of most tests: one log of five messages, one channel without a log.
 var rules = []channel.Rule{
-	{Match: "short:*", Log: channel.Log{Size: 5, Age: time.Hour}, Presence: true, JoinLeave: true, Delta: true, Recover: true,
+	{Match: "short:*", Log: channel.Log{Size: 5, Age: time.Hour}, Presence: true, JoinLeave: channel.JoinLeaveOn, Delta: true, Recover: true,
+		Subscribe: channel.Anyone, Publish: channel.Anyone, History: channel.Anyone, Members: channel.Anyone},
+	{Match: "forced:*", Presence: true, JoinLeave: channel.JoinLeaveForce,
 		Subscribe: channel.Anyone, Publish: channel.Anyone, History: channel.Anyone, Members: channel.Anyone},
 	{Match: "bare:*", Subscribe: channel.Anyone, Publish: channel.Anyone, History: channel.Anyone, Members: channel.Anyone},
 	{Match: "plain:*", Log: channel.Log{Size: 5, Age: time.Hour},

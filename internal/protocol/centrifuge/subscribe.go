@@ -175,11 +175,11 @@ func (c *conn) newSubscription(name string, t *terms) *subscription {
 			s.flags |= positioned
 		}
 	}
-	tells := override(t.override.JoinLeave, rule.JoinLeave)
+	tells := override(t.override.JoinLeave, rule.JoinLeave.Told())
 	if tells {
 		s.flags |= announces
 	}
-	if t.joinLeave || t.origin&byServer != 0 && tells {
+	if t.joinLeave || tells && (t.origin&byServer != 0 || rule.JoinLeave == channel.JoinLeaveForce) {
 		s.flags |= members
 	}
 	s.flags |= t.origin
