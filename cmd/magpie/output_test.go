@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,8 @@ import (
 	"time"
 
 	"magpie/test/kit"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // pipe is one whose reader is the test, or nobody.
@@ -296,6 +299,66 @@ func TestHangupReloadsTheCertificate(t *testing.T) {
 	if n := serialAt(t, addr); n != 2 {
 		t.Errorf("serial %d after files that cannot be used", n)
 	}
+}
+
+// SIGHUP reads the public keys again: tokens of the new key get in, those of the
+// one before do not. A file that cannot be used changes nothing, also not the
+// certificate beside it.
+func TestHangupReloadsThePublicKeys(t *testing.T) {
+	dir := t.TempDir()
+	keys, certFile, keyFile := filepath.Join(dir, "keys.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, certFile, keyFile, 1)
+	first, second := writePublicKey(t, keys), ""
+	p, url := serve(t, "--token-public-keys", keys, "--tls-cert", certFile, "--tls-key", keyFile)
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	accepted := func(token string) bool {
+		res, err := client.Get(url + "/history/chat?token=" + token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	}
+	second = writePublicKey(t, keys)
+	if !accepted(first) || accepted(second) {
+		t.Error("other keys before SIGHUP")
+	}
+	p.signal(syscall.SIGHUP)
+	p.err.wait(t, p.done, "token_public_keys")
+	if accepted(first) || !accepted(second) {
+		t.Error("the old keys after SIGHUP")
+	}
+	if err := os.WriteFile(keys, []byte("half a fi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	writeCertificate(t, certFile, keyFile, 2)
+	p.signal(syscall.SIGHUP)
+	p.err.wait(t, p.done, "nothing was reloaded")
+	if !accepted(second) || serialAt(t, strings.TrimPrefix(url, "https://")) != 1 {
+		t.Error("something was reloaded")
+	}
+}
+
+// writePublicKey writes a new key's public half and returns a token that the
+// other half signed.
+func writePublicKey(t *testing.T, name string) (token string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token, err = jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "42", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 // serialAt is the serial number of the certificate that a server shows.

@@ -163,11 +163,24 @@ func (a *App) waitForBalancers(ctx context.Context) error {
 // Reload reads again what can be while the server runs, and returns the names
 // of the settings; none when there is nothing. With an error all stays as it
 // was. It may be called from Start's return on.
-func (a *App) Reload() ([]string, error) {
-	if a.cert == nil {
-		return nil, nil
+func (a *App) Reload() (read []string, err error) {
+	keys, err := config.ReadKeyFiles(a.cfg.TokenKeyFiles)
+	if err != nil {
+		return nil, err
 	}
-	return []string{"tls_cert", "tls_key"}, a.cert.reload()
+	if a.cert != nil {
+		pair, err := a.cert.read()
+		if err != nil {
+			return nil, err
+		}
+		a.cert.now.Store(pair)
+		read = append(read, "tls_cert", "tls_key")
+	}
+	if len(a.cfg.TokenKeyFiles) > 0 {
+		a.core.auth.SetPublic(keys)
+		read = append(read, "token_public_keys")
+	}
+	return read, nil
 }
 
 // Stop takes down what Start started, last first: not ready, after

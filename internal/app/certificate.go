@@ -15,17 +15,18 @@ type certificate struct {
 
 func loadCertificate(certFile, keyFile string) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile}
-	return c, c.reload()
+	pair, err := c.read()
+	c.now.Store(pair)
+	return c, err
 }
 
-// reload reads the files. With an error the certificate stays as it was.
-func (c *certificate) reload() error {
+// read reads the files anew; the certificate stays as it was.
+func (c *certificate) read() (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("tls_cert and tls_key do not hold a certificate and its key in PEM: %w", err)
+		return nil, fmt.Errorf("tls_cert and tls_key do not hold a certificate and its key in PEM: %w", err)
 	}
-	c.now.Store(&pair)
-	return nil
+	return &pair, nil
 }
 
 func (c *certificate) config() *tls.Config {

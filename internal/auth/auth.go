@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -43,7 +44,8 @@ type Config struct {
 // Authorizer answers who may do what. All methods are safe for concurrent use.
 type Authorizer struct {
 	rules            *channel.Rules
-	local            []tokenkey.Key // secrets, then public keys
+	secrets          []tokenkey.Key
+	local            atomic.Pointer[[]tokenkey.Key] // secrets, then public keys
 	jwks             *JWKS
 	audience, issuer string
 	keys             [][sha256.Size]byte
@@ -62,15 +64,22 @@ func New(c Config) *Authorizer {
 	a := &Authorizer{log: c.Log, rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: len(c.Rules.ForGuests()) > 0}
 	var guestKeys jwt.VerificationKeySet
 	for _, s := range c.Secrets {
-		a.local = append(a.local, tokenkey.Secret(s))
+		a.secrets = append(a.secrets, tokenkey.Secret(s))
 		guestKeys.Keys = append(guestKeys.Keys, guestKey(s))
 	}
 	a.guestKeys.Store(&guestKeys)
-	a.local = append(a.local, c.Public...)
+	a.SetPublic(c.Public)
 	for _, k := range c.Keys {
 		a.keys = append(a.keys, sha256.Sum256([]byte(k)))
 	}
 	return a
+}
+
+// SetPublic gives other public keys in the place of all that there were. Sessions
+// go on with what their tokens granted.
+func (a *Authorizer) SetPublic(keys []tokenkey.Key) {
+	all := slices.Concat(a.secrets, keys)
+	a.local.Store(&all)
 }
 
 // Prepare starts to fetch the key set, where there is one, and does not wait

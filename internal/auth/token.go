@@ -39,7 +39,7 @@ var (
 // read returns the claims of a token of either kind. It has checked all but
 // what tells the kinds apart.
 func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
-	if len(a.local) == 0 && a.jwks == nil {
+	if len(*a.local.Load()) == 0 && a.jwks == nil {
 		return nil, badToken("", "this server has no token_secret, token_public_keys or token_jwks setting to check it with")
 	}
 	if !wellFormed(token) {
@@ -85,7 +85,7 @@ func wellFormed(token string) bool {
 // verify returns the payload of a token that one of the keys signed. The keys
 // at hand are tried first: the key set is not asked about their tokens.
 func (a *Authorizer) verify(ctx context.Context, token string) (payload, error) {
-	p, err := verifyWith(token, func(*jwt.Token) ([]tokenkey.Key, error) { return a.local, nil })
+	p, err := verifyWith(token, func(*jwt.Token) ([]tokenkey.Key, error) { return *a.local.Load(), nil })
 	if a.jwks == nil || !errors.Is(err, jwt.ErrTokenSignatureInvalid) && !errors.Is(err, errNoKey) {
 		return p, refusal(err)
 	}

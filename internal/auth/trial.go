@@ -30,18 +30,14 @@ var ErrNoSecret = errors.New("there is no token_secret to sign with")
 // Sign makes a token (HS256) with the newest secret, and with the audience and
 // issuer that this authorizer asks for.
 func (a *Authorizer) Sign(d Draft) (string, error) {
-	if len(a.local) == 0 {
-		return "", ErrNoSecret
-	}
-	secret, ok := a.local[0].Material.([]byte) // secrets come before public keys
-	if !ok {
+	if len(a.secrets) == 0 {
 		return "", ErrNoSecret
 	}
 	c, err := a.draftClaims(d)
 	if err != nil {
 		return "", err
 	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(secret)
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(a.secrets[0].Material)
 	if err == nil && len(token) > MaxToken {
 		err = fmt.Errorf("the token has %d bytes and %d is the most; shorten info or channels", len(token), MaxToken)
 	}

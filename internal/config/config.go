@@ -10,11 +10,10 @@ package config
 
 import (
 	"net"
-	"net/netip"
-	"strings"
 	"time"
 
 	"magpie/internal/channel"
+	"magpie/internal/loopback"
 	"magpie/internal/tokenkey"
 )
 
@@ -114,12 +113,5 @@ func (c *Config) TLS() bool { return c.TLSCert != "" }
 // machine: localhost, 127.0.0.0/8 or ::1. It resolves no names.
 func Loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	return err == nil && loopback.Host(host)
 }

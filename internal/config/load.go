@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -145,13 +146,11 @@ func (l *loader) checkTLS() {
 // there is none.
 func (l *loader) readKeys() {
 	c := l.config
-	for _, name := range c.TokenKeyFiles {
-		keys, err := readKeyFile(name)
-		if err != nil {
-			l.problems.addf(c.from["token_public_keys"], "the key file %s cannot be used: %s", name, err)
-			continue
+	var err error
+	if c.TokenKeys, err = ReadKeyFiles(c.TokenKeyFiles); err != nil {
+		for _, e := range each(err) {
+			l.problems.addf(c.from["token_public_keys"], "%s", e)
 		}
-		c.TokenKeys = append(c.TokenKeys, keys...)
 	}
 	if !c.Tokens() {
 		l.useless("is about tokens and there is nothing to check them with; set token_secret, token_public_keys or token_jwks, or leave it out", "token_audience", "token_issuer")
@@ -170,6 +169,20 @@ func (l *loader) useless(why string, keys ...string) {
 
 // maxKeyFile is far above a dozen keys or a certificate chain.
 const maxKeyFile = 256 << 10
+
+// ReadKeyFiles returns the public keys in PEM files. The error joins one for
+// each file that cannot be used.
+func ReadKeyFiles(names []string) (all []tokenkey.Key, err error) {
+	var errs []error
+	for _, name := range names {
+		keys, err := readKeyFile(name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the key file %s cannot be used: %w", name, err))
+		}
+		all = append(all, keys...)
+	}
+	return all, errors.Join(errs...)
+}
 
 func readKeyFile(name string) ([]tokenkey.Key, error) {
 	text, err := readAtMost(name, maxKeyFile+1)

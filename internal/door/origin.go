@@ -3,11 +3,11 @@ package door
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"magpie/internal/fault"
+	"magpie/internal/loopback"
 	"magpie/internal/origin"
 )
 
@@ -66,10 +66,5 @@ func isLocal(hostport string) bool {
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
 	}
-	host = strings.Trim(host, "[]")
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return loopback.Host(strings.Trim(host, "[]"))
 }

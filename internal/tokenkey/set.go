@@ -9,11 +9,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"magpie/internal/loopback"
 	"math/big"
-	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 )
 
 // jwk is one key of a set (RFC 7517 section 4, RFC 7518 section 6, RFC 8037
@@ -40,18 +39,10 @@ func CheckURL(address string) error {
 		return errors.New("the address of a key set is no URL; write https://host/path")
 	case u.User != nil:
 		return errors.New("the address of a key set holds a user or a password; key sets are public, leave it out")
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && loopback.Host(u.Hostname()):
 		return nil
 	}
 	return errors.New("the address of a key set is not https (or http to this machine); who can change the keys on their way can sign tokens")
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // ParseSet returns the keys of a JSON Web Key Set that can verify tokens. Keys of other

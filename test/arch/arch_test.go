@@ -36,7 +36,7 @@ type pkg struct {
 // layers from the bottom up. A package imports from the layers below its own
 // only, so no two of one layer know each other.
 var layers = [][]string{
-	{"internal/fault", "internal/metrics", "internal/build", "internal/spelling", "internal/origin", "test/kit"},
+	{"internal/fault", "internal/metrics", "internal/build", "internal/spelling", "internal/loopback", "internal/origin", "test/kit"},
 	{"internal/logqueue", "internal/descriptors", "internal/message", "internal/channel", "internal/tokenkey", "internal/transport/socket", "internal/engine/redis/names", "internal/engine/redis/throttle", "test/kit/*"},
 	{"internal/engine", "internal/auth", "internal/wheel", "internal/config", "internal/bench", "internal/engine/redis/wire"},
 	{"internal/engine/redis/topology"},
