@@ -43,8 +43,8 @@ func TestCommandsThatAreNotNeeded(t *testing.T) {
 	} {
 		t.Run(strings.Join(commands, "+"), func(t *testing.T) {
 			t.Parallel()
-			server := without(t, commands...)
-			n := startNode(t, server, streams("orders"))
+			server, j := without(t, commands...), &journal{}
+			n := startNode(t, server, func(c *Config) { streams("orders")(c); j.use(c) })
 			n.subscribe("chat", "none", "orders")
 			n.publish("chat", "1")
 			n.publish("none", "1")
@@ -60,6 +60,9 @@ func TestCommandsThatAreNotNeeded(t *testing.T) {
 			}
 			if err := n.Ready(); err != nil {
 				t.Error(err)
+			}
+			if lines := j.lines("cannot"); len(lines) != 0 {
+				t.Errorf("log: %q", lines)
 			}
 			if text := wrong(t, server); text != "" {
 				t.Errorf("doctor: %s", text)

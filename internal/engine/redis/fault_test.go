@@ -220,8 +220,8 @@ func TestScriptFlushIsNotSeen(t *testing.T) {
 // Fault B13: without memory nothing is half done: no message without its
 // entry, and no lasting damage.
 func TestOutOfMemoryLeavesNothingHalfDone(t *testing.T) {
-	server := redistest.Start(t)
-	n := startNode(t, server, nil)
+	server, j := redistest.Start(t), &journal{}
+	n := startNode(t, server, j.use)
 	n.subscribe("chat")
 	first := n.publish("chat", "1").Position
 	server.Do("CONFIG", "SET", "maxmemory", "1")
@@ -235,8 +235,10 @@ func TestOutOfMemoryLeavesNothingHalfDone(t *testing.T) {
 	if page := n.history("chat", engine.Query{Limit: engine.All}); page.Top != first || len(page.Messages) != 1 {
 		t.Errorf("log: %+v", page)
 	}
+	eventually(t, "the log says that it waits", 5*time.Second, func() bool { return len(j.lines("cannot append plain PUBLISHes now")) > 0 })
 	server.Do("CONFIG", "SET", "maxmemory", "0")
 	n.sink.Wait(t, "chat", 2)
+	eventually(t, "the log says that this is over", 5*time.Second, func() bool { return len(j.lines("cannot append plain PUBLISHes: ended after")) == 1 })
 	res, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("yes"), IdempotencyKey: "k"})
 	if err != nil || res.Duplicate || res.Position.Offset != 3 {
 		t.Errorf("after: %+v %v", res, err)

@@ -20,6 +20,22 @@ type entry struct {
 
 // entriesOf reads [[id, [name, value, ...]], ...]. Entries that were deleted
 // come as nil and are left out.
+// oneStream is what XREADGROUP answers about the one stream that it was asked
+// for: in RESP3 a map of it, in RESP2 a list of pairs.
+func oneStream(reply *rueidis.RedisMessage) *rueidis.RedisMessage {
+	if streams, err := reply.AsMap(); err == nil {
+		for _, entries := range streams {
+			return &entries
+		}
+	}
+	if pairs, err := reply.ToArray(); err == nil && len(pairs) == 1 {
+		if pair, err := pairs[0].ToArray(); err == nil && len(pair) == 2 {
+			return &pair[1]
+		}
+	}
+	return reply
+}
+
 func entriesOf(m *rueidis.RedisMessage) ([]entry, error) {
 	list, err := m.ToArray()
 	if err != nil {

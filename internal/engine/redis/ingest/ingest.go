@@ -162,13 +162,12 @@ func (s *stream) read(ctx context.Context) ([]entry, error) {
 		}
 		return entriesOf(&list[1])
 	}
-	streams, err := client.Do(ctx, client.B().Xreadgroup().Group(group, s.Node).Count(batchSize).Block(readBlock.Milliseconds()).
-		Streams().Key(s.name).Id(">").Build()).AsMap()
+	reply, err := client.Do(ctx, client.B().Xreadgroup().Group(group, s.Node).Count(batchSize).Block(readBlock.Milliseconds()).
+		Streams().Key(s.name).Id(">").Build()).ToMessage()
 	if err != nil {
 		return nil, ignoreNil(err)
 	}
-	list := streams[s.name]
-	return entriesOf(&list)
+	return entriesOf(oneStream(&reply))
 }
 
 func ignoreNil(err error) error {

@@ -137,13 +137,11 @@ func (a *Appender) perform(ctx context.Context, ops []op) {
 		return nil
 	})
 	a.loadMissing(ctx, replies)
-	if ch, err := a.apply(ops, replies, err); err != nil && a.lost.Allow() {
-		a.Log.Warn("cannot append plain PUBLISHes now; they wait", "channel", ch, "error", err)
-	}
+	a.tell(a.apply(ops, replies, err))
 }
 
 // apply applies the answers to a batch; without any, err says why. It returns
-// one of the channels that were not appended to, and why.
+// one of the channels whose entries wait because Redis failed, and why.
 func (a *Appender) apply(ops []op, replies []rueidis.RedisResult, err error) (channel string, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -161,16 +159,50 @@ func (a *Appender) apply(ops []op, replies []rueidis.RedisResult, err error) (ch
 		}
 		switch op.kind {
 		case opAppend:
-			if err := a.appendedLocked(op, reply); err != nil {
+			done, err := a.appendedLocked(op, reply)
+			if done || err != nil {
+				a.failedLocked(op.queue, err != nil)
+			}
+			if err != nil {
 				channel, failed = op.queue.channel, err
 			}
 		case opTake:
 			a.takenLocked(op, reply)
+			if err := reply.Err(); err != nil && !script.Missing(err) {
+				a.failedLocked(op.queue, true)
+				channel, failed = op.queue.channel, err
+			}
 		case opRelease:
 			a.releasedLocked(op.queue, reply)
 		}
 	}
 	return channel, failed
+}
+
+// failedLocked notes whether a queue's entries wait because Redis failed.
+func (a *Appender) failedLocked(q *queue, failed bool) {
+	switch {
+	case failed && !q.failing:
+		a.failing++
+	case !failed && q.failing:
+		a.failing--
+	}
+	q.failing = failed
+}
+
+// tell says in the log when entries begin to wait, and when none does any more.
+func (a *Appender) tell(channel string, err error) {
+	a.mu.Lock()
+	over := a.failing == 0
+	a.mu.Unlock()
+	switch {
+	case err != nil && a.refused.Allow():
+		a.Log.Warn("cannot append plain PUBLISHes now; they wait", "channel", channel, "times", a.refused.Times(), "error", err)
+	case over:
+		if text := a.refused.End(); text != "" {
+			a.Log.Info("cannot append plain PUBLISHes: " + text)
+		}
+	}
 }
 
 // loadMissing makes the scripts known again to a Redis that forgot them.
@@ -224,11 +256,11 @@ const (
 // appendedLocked applies the answer to one append. What is unclear ends the
 // tenure: the next one learns from the log's meta what was done. An error is one
 // that keeps the entries waiting.
-func (a *Appender) appendedLocked(op op, r script.Reply) error {
+func (a *Appender) appendedLocked(op op, r script.Reply) (done bool, _ error) {
 	q := op.queue
 	code := r.Number()
 	err := r.Err()
-	done := err == nil && (code == appendDone || code == appendBefore)
+	done = err == nil && (code == appendDone || code == appendBefore)
 	if done {
 		if code == appendDone {
 			q.own = message.Position{Offset: r.Number(), Epoch: r.Text()}
@@ -237,13 +269,13 @@ func (a *Appender) appendedLocked(op op, r script.Reply) error {
 		a.removeLocked(q, op.entry)
 	}
 	if done || q.role != holder || q.token != op.token {
-		return nil // in the last case an answer or a fence before has ended the tenure
+		return done, nil // in the last case an answer or a fence before has ended the tenure
 	}
 	a.demoteLocked(q)
 	q.tried = time.Time{}
 	if err != nil && !script.Missing(err) {
 		q.tried = time.Now()
-		return err
+		return false, err
 	}
-	return nil
+	return false, nil
 }

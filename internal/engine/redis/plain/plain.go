@@ -75,10 +75,12 @@ type Config struct {
 // received do not wait: they are called on the client's reader.
 type Appender struct {
 	Config
-	kick chan struct{}
-	lost throttle.Throttle
+	kick    chan struct{}
+	lost    throttle.Throttle
+	refused throttle.Throttle
 
 	mu      sync.Mutex // guards what follows
+	failing int        // queues whose entries wait because Redis failed
 	queues  map[string]*queue
 	active  map[*queue]struct{} // those that Run must look at
 	bytes   int
@@ -193,6 +195,7 @@ func (a *Appender) endLocked(q *queue) {
 		delete(a.queues, q.channel)
 	}
 	delete(a.active, q)
+	a.failedLocked(q, false)
 	close(a.ended)
 	a.ended = make(chan struct{})
 }

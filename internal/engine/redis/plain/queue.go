@@ -26,6 +26,8 @@ type queue struct {
 	missed  bool // with release: something may have been missed
 	last    *entry
 	leaving bool
+
+	failing bool // its entries wait because Redis failed
 }
 
 type entry struct {
