@@ -32,16 +32,23 @@ type Server struct {
 
 	*kit.Process // the one that runs now, or ran last
 
-	t    testing.TB
-	args []string
+	t     testing.TB
+	args  []string
+	env   []string // nil: the test's
+	clock string   // the file that SetClock writes
 }
 
 // Start starts a server without persistence and waits until it answers. args
 // are further arguments of redis-server and win over the defaults.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	addr := kit.FreeAddr(t)
-	s := &Server{Addr: addr, URL: "redis://" + addr, Dir: t.TempDir(), t: t, args: args}
+	return new(Server).start(t, args)
+}
+
+func (s *Server) start(t testing.TB, args []string) *Server {
+	t.Helper()
+	s.Addr, s.Dir, s.t, s.args = kit.FreeAddr(t), t.TempDir(), t, args
+	s.URL = "redis://" + s.Addr
 	s.Restart()
 	return s
 }
@@ -55,10 +62,12 @@ func (s *Server) Restart() {
 		s.t.Fatal("redis-server is missing: run make deps")
 	}
 	_, port, _ := net.SplitHostPort(s.Addr)
-	s.Process = kit.Run(s.t, exec.Command(bin, append([]string{
+	cmd := exec.Command(bin, append([]string{
 		"--port", port, "--bind", "127.0.0.1", "--dir", s.Dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no",
-	}, s.args...)...))
+	}, s.args...)...)
+	cmd.Env = s.env
+	s.Process = kit.Run(s.t, cmd)
 	kit.Eventually(s.t, "redis-server answers", func() bool {
 		if s.Ended() {
 			s.t.Fatalf("redis-server ended at once:\n%s", s.Output())

@@ -328,3 +328,24 @@ func TestPagesFitTogether(t *testing.T) {
 		t.Error("no answer at all")
 	}
 }
+
+// Fault B21: Redis's clock is set back by an hour. An idempotency key that is
+// used then lives no longer than its window from that use.
+func TestB21AnIdempotencyKeyDoesNotOutliveItsWindow(t *testing.T) {
+	server := redistest.StartClocked(t)
+	server.SetClock(time.Hour)
+	n := connect(t, server)
+	p := engine.Publication{Channel: "chat", Payload: []byte("x"), IdempotencyKey: "k"}
+	first, err := n.Publish(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.SetClock(0)
+	again, err := n.Publish(t.Context(), p)
+	if err != nil || !again.Duplicate || again.Position != first.Position {
+		t.Errorf("%+v %v, first %+v", again, err, first)
+	}
+	if ttl, _ := strconv.Atoi(server.Do("TTL", "magpie:{chat}:idem:k")); ttl < 1 || ttl > 60 {
+		t.Errorf("lives for %d s, the window is a minute", ttl)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"magpie/internal/engine"
+	"magpie/internal/engine/redis/topology"
 )
 
 // Presence of a dead node vanishes: each node has one lease, a key that ends by
@@ -141,7 +142,7 @@ const gone = -2
 
 // alive tells which of the nodes in the fields have a lease. A lease that lies
 // on another master than the channel, and cannot be seen there, is taken for
-// held.
+// held, and so is one that is gone because the clock was set.
 func (p *Presence) alive(ctx context.Context, ch string, fields map[string]string) (map[string]bool, error) {
 	alive := map[string]bool{}
 	var asked []string
@@ -157,6 +158,7 @@ func (p *Presence) alive(ctx context.Context, ch string, fields map[string]strin
 			cmds = append(cmds, p.Redis.Client().B().Pttl().Key(key).Build())
 		}
 	}
+	set := map[*topology.Master]bool{} // masters of leases that are gone: their clocks were set
 	for i, reply := range p.Redis.Client().DoMulti(ctx, cmds...) {
 		ms, err := reply.AsInt64()
 		if err == nil && ms > engine.LeaseTime.Milliseconds() {
@@ -167,6 +169,12 @@ func (p *Presence) alive(ctx context.Context, ch string, fields map[string]strin
 			return nil, err
 		}
 		alive[asked[i]] = err != nil || ms != gone
+		if home := p.Redis.Topology.Home(p.Names.Node(asked[i])); !alive[asked[i]] && home != nil {
+			if _, looked := set[home]; !looked {
+				set[home] = p.clocks.wasSet(ctx, home)
+			}
+			alive[asked[i]] = set[home]
+		}
 	}
 	if len(long) > 0 {
 		p.Redis.Client().DoMulti(ctx, long...) // else the next reader does it

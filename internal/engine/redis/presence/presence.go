@@ -57,7 +57,8 @@ type Config struct {
 // Presence implements engine.Presence.
 type Presence struct {
 	Config
-	kick chan struct{}
+	kick   chan struct{}
+	clocks clocks
 
 	mu         sync.Mutex // guards what follows
 	generation uint64
@@ -191,11 +192,13 @@ func (p *Presence) allSilent(channels iter.Seq[string]) bool {
 func (p *Presence) Run(ctx context.Context) {
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
+	p.clocks.look(ctx, p.Redis.Topology.Masters())
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-check.C:
+			p.clocks.look(ctx, p.Redis.Topology.Masters())
 			p.check(ctx)
 			continue
 		case <-p.kick:

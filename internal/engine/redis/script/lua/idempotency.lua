@@ -11,6 +11,9 @@ local function publish(c)
       if before ~= sum then
         return redis.error_reply('CONFLICT the idempotency key was used for another payload in this channel')
       end
+      if redis.call('PTTL', c.idem) > tonumber(c.window) then -- the clock was set back
+        redis.call('PEXPIRE', c.idem, c.window)
+      end
       return {tonumber(offset), epoch, 1}
     end
   end
