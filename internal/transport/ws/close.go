@@ -13,6 +13,10 @@ type closePlan struct {
 	// queued makes the close frame wait until the messages that came before
 	// have been handled, so that what they bring about can still be sent.
 	queued bool
+	// framed says, with queued, that the peer's close frame can still be found in
+	// what it sends. It is waited for, for a moment: who sends half a frame reads
+	// the end of the stream then.
+	framed bool
 	// drain says that the peer takes nothing more, as a write has shown, while
 	// what it sent before its end may still wait in the kernel: that is read and
 	// handled first (D15).
@@ -31,7 +35,7 @@ func (c *Conn) closedLocked() bool {
 // reach the handler. code 0 sends no code; text is cut to what a frame can
 // hold.
 func (c *Conn) CloseWith(code uint16, text string) {
-	c.close(CloseInfo{Reason: fault.ReasonClient, Code: code, Text: text}, false)
+	c.close(CloseInfo{Reason: fault.ReasonClient, Code: code, Text: text}, closePlan{})
 }
 
 // fail closes the connection for something that this package found.
@@ -42,14 +46,15 @@ func (c *Conn) fail(v *violation, queued bool) {
 			info.Code, info.Text = code, text
 		}
 	}
-	c.close(info, queued)
+	c.close(info, closePlan{queued: queued, framed: v.framed})
 }
 
-// close closes the connection with a close frame that says what info says.
-func (c *Conn) close(info CloseInfo, queued bool) {
+// close carries out p with a close frame that says what info says.
+func (c *Conn) close(info CloseInfo, p closePlan) {
 	most := min(len(info.Text), maxControl-2)
 	info.Text = strings.ToValidUTF8(info.Text[:most], "") // cut between two characters
-	c.startClose(closePlan{info: info, frame: appendClose(nil, info.Code, info.Text), queued: queued})
+	p.info, p.frame = info, appendClose(nil, info.Code, info.Text)
+	c.startClose(p)
 }
 
 // startClose carries out p, and tells whether it is the first.
@@ -65,7 +70,11 @@ func (c *Conn) startClose(p closePlan) bool {
 	c.mu.Unlock()
 
 	c.due.Store(c.srv.cfg.Wheel.Ticks()) // nothing may move it after this
-	c.srv.cfg.Wheel.Add(&c.timer, c.srv.cfg.CloseWait)
+	wait := c.srv.cfg.CloseWait
+	if p.framed {
+		wait = min(wait, framedWait)
+	}
+	c.srv.cfg.Wheel.Add(&c.timer, wait)
 	if !p.queued && p.frame != nil {
 		c.queue(ctlClose, p.frame)
 	}
@@ -117,12 +126,12 @@ func (c *Conn) peerDone() {
 func (c *Conn) closeSent() {
 	c.mu.Lock()
 	c.sent = true
-	done, queued := c.done, c.closing.queued
+	done, last := c.done, c.closing.queued && !c.closing.framed
 	c.mu.Unlock()
 	switch {
 	case done:
 		c.drop()
-	case queued:
+	case last:
 		// The peer's close frame came, or its octets make no frames any more. It
 		// reads our end of stream, and what it sends is thrown away until its own.
 		c.slot.CloseWrite()

@@ -30,6 +30,9 @@ const (
 	// message that was too big: a socket that is closed before resets theirs, and
 	// the page sees 1006 instead of 1009. CloseWait bounds the time.
 	maxDiscarded = 16 << 20
+	// framedWait is how long the peer's close frame is waited for behind the rest
+	// of a frame that is too large.
+	framedWait = time.Second
 	// readBuffer is a poller's buffer: one read takes at most this much, so
 	// that no connection holds up the others.
 	readBuffer = 64 << 10

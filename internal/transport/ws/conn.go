@@ -56,6 +56,7 @@ type Conn struct {
 	paused   bool // nobody reads: the worker does, when the inbox is empty
 	reported bool // Closed was called, or is being called
 	sent     bool // our close frame was written
+	halved   bool // our direction was closed, as the peer did not answer soon
 	done     bool // the peer needs nothing more than that
 	ended    bool // the socket is closed: nothing more can be read
 	inbox    *inbox

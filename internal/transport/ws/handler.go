@@ -64,22 +64,26 @@ type violation struct {
 	reason fault.Reason
 	code   uint16
 	text   string // for logs
+	framed bool   // an honest peer goes on with whole frames, up to its close frame
 }
 
 func (v *violation) Error() string { return "ws: " + v.text }
 
 func notProtocol(text string) *violation {
-	return &violation{fault.ReasonProtocol, codeProtocol, text}
+	return &violation{fault.ReasonProtocol, codeProtocol, text, false}
 }
 
-func notUTF8(text string) *violation { return &violation{fault.ReasonProtocol, codeUTF8, text} }
+func notUTF8(text string) *violation {
+	return &violation{fault.ReasonProtocol, codeUTF8, text, false}
+}
 
 var (
-	errTooBig    = &violation{fault.ReasonTooBig, codeTooBig, "message is over the limit"}
-	errFragments = &violation{fault.ReasonProtocol, codePolicy, "message in too many fragments"}
-	errTooSlow   = &violation{fault.ReasonProtocol, codePolicy, "message took too long"}
-	errFlood     = &violation{fault.ReasonFlood, codePolicy, "too many control frames"}
-	errSilent    = &violation{fault.ReasonNoPong, codePolicy, "no sign of life"}
+	errTooBig    = &violation{fault.ReasonTooBig, codeTooBig, "message is over the limit", true}
+	errHuge      = &violation{fault.ReasonTooBig, codeTooBig, "message is far over the limit", false} // nobody reads to its end
+	errFragments = &violation{fault.ReasonProtocol, codePolicy, "message in too many fragments", false}
+	errTooSlow   = &violation{fault.ReasonProtocol, codePolicy, "message took too long", false}
+	errFlood     = &violation{fault.ReasonFlood, codePolicy, "too many control frames", false}
+	errSilent    = &violation{fault.ReasonNoPong, codePolicy, "no sign of life", false}
 )
 
 // validCode tells whether a peer may send this code in a close frame

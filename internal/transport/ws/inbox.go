@@ -123,7 +123,7 @@ func (c *Conn) work() (again *Conn) {
 func (c *Conn) caught() {
 	if r := recover(); r != nil {
 		c.srv.cfg.Log.Error("websocket handler panicked", "panic", r, "stack", string(debug.Stack()))
-		c.fail(&violation{fault.ReasonError, codeInternal, fmt.Sprint("handler panicked: ", r)}, false)
+		c.fail(&violation{fault.ReasonError, codeInternal, fmt.Sprint("handler panicked: ", r), false}, false)
 	}
 }
 

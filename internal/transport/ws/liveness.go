@@ -9,11 +9,16 @@ import "time"
 func (c *Conn) Tick(time.Time) time.Duration {
 	c.mu.Lock()
 	closing, paused := c.closing != nil, c.paused
+	halve := closing && c.closing.framed && c.sent && !c.halved
+	c.halved = c.halved || halve
 	busy := closing && c.closing.drain && (paused || c.inbox != nil)
 	c.mu.Unlock()
 	switch {
 	case busy:
 		return c.srv.cfg.CloseWait // what waits is bounded, and is being handled
+	case halve:
+		c.slot.CloseWrite()
+		return c.srv.cfg.CloseWait
 	case closing:
 		c.drop()
 		return 0

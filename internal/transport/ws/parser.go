@@ -2,6 +2,7 @@ package ws
 
 import (
 	"encoding/binary"
+	"math"
 
 	gobwas "github.com/gobwas/ws"
 )
@@ -87,6 +88,33 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 	}
 }
 
+// skip goes on after a violation that left the frames as they are, keeps nothing
+// and tells when the peer's close frame has begun. buf is not changed.
+func (p *parser) skip(buf []byte) (closed bool) {
+	for len(buf) > 0 {
+		if p.left > 0 {
+			n := min(p.left, len(buf))
+			p.left -= n
+			buf = buf[n:]
+			continue
+		}
+		whole := uint8(2)
+		if p.nhdr >= 2 {
+			whole = p.lengthEnd() + 4
+		}
+		buf = buf[p.collect(buf, whole):]
+		if whole == 2 || p.nhdr < whole {
+			continue
+		}
+		if p.hdr[0]&bitsOp == opClose {
+			return true
+		}
+		n, _ := p.length()
+		p.left, p.nhdr = int(n&math.MaxInt64), 0
+	}
+	return false
+}
+
 // header collects a frame's header and checks each part as soon as it is whole.
 func (p *parser) header(buf []byte, limit int) (n int, ready bool, v *violation) {
 	if p.nhdr < 2 {
@@ -169,6 +197,8 @@ func (p *parser) checkLength(limit int) *violation {
 		return notProtocol("length with its highest bit set")
 	case !minimal:
 		return notProtocol("length is not in its shortest form")
+	case p.hdr[0]&bitsOp < opClose && n > uint64(max(limit-len(p.msg), maxDiscarded)):
+		return errHuge
 	case p.hdr[0]&bitsOp < opClose && n > uint64(limit-len(p.msg)):
 		return errTooBig
 	}

@@ -18,9 +18,7 @@ func (c *Conn) received(buf []byte) bool {
 
 func (c *Conn) feed(buf []byte) bool {
 	if c.discarding {
-		if c.discarded += uint32(len(buf)); c.discarded > maxDiscarded {
-			c.drop()
-		}
+		c.discard(buf)
 		return true
 	}
 	p := c.part
@@ -51,6 +49,11 @@ func (c *Conn) feed(buf []byte) bool {
 		case evViolation:
 			c.discardRest()
 			c.fail(ev.violation, true)
+			if ev.violation.framed {
+				p.msg = nil
+				c.part = p // tells where the peer's close frame begins
+				c.discard(buf)
+			}
 			return true
 		}
 	}
@@ -91,6 +94,19 @@ func (c *Conn) control(ev event) {
 func (c *Conn) discardRest() {
 	c.discarding = true
 	c.part = nil
+}
+
+// discard throws octets away, but for the peer's close frame where that can be
+// found: it answers ours.
+func (c *Conn) discard(buf []byte) {
+	if c.discarded += uint32(len(buf)); c.discarded > maxDiscarded {
+		c.drop()
+		return
+	}
+	if c.part != nil && c.part.skip(buf) {
+		c.part = nil
+		c.peerDone()
+	}
 }
 
 // pause stops the reading until the inbox is empty.

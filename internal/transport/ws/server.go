@@ -99,7 +99,7 @@ func (s *Server) Len() int { return s.conns.Len() }
 func (s *Server) Close(ctx context.Context) error {
 	return s.conns.Close(ctx,
 		func(c *watched) {
-			(*Conn)(c).close(CloseInfo{Reason: fault.ReasonShutdown, Code: codeGoingAway}, false)
+			(*Conn)(c).close(CloseInfo{Reason: fault.ReasonShutdown, Code: codeGoingAway}, closePlan{})
 		},
 		func(c *watched) { (*Conn)(c).drop() })
 }

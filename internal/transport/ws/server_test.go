@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,6 +118,39 @@ func TestDiscardIsBounded(t *testing.T) {
 		stop := peer.sendChopped([][]byte{make([]byte, 8*maxDiscarded)}, 64<<10)
 		defer stop()
 		eventually(t, "the end", func() bool { return e.Len() == 0 })
+	})
+}
+
+// RFC 6455 section 7.1.1: the close is clean for a peer whose frame was too
+// large. The socket's end comes behind the peer's own close frame, which stands
+// behind the rest of that frame. Who never sends the rest reads the end soon.
+func TestTooLargeIsClosedCleanly(t *testing.T) {
+	both(t, func(t *testing.T, portable bool) {
+		e := listen(t, Config{forcePortable: portable, MaxMessage: testLimit, CloseWait: time.Hour, PingEvery: time.Hour}, newEcho(nil))
+		frames := slices.Concat(text(strings.Repeat("x", testLimit+1)), masked(fin|opPing, "x"), text("more"), header(0x82, 0x80, 1, 2, 3, 4))
+		for _, cut := range []int{10, 14, 15, testLimit, len(frames) - 7, len(frames) - 1} {
+			c := dial(t, e.addr, frames[:cut]...)
+			c.expect(opClose, tooBig.payload)
+			for piece := range slices.Chunk(frames[cut:], 4999) {
+				c.send(piece)
+			}
+			c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			if _, err := c.read(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("cut at %d: ended before the peer's close frame: %v", cut, err)
+			}
+			c.SetReadDeadline(time.Now().Add(patience))
+			for _, octet := range bye(1009) {
+				c.send([]byte{octet})
+			}
+			if _, err := c.read(); err != io.EOF {
+				t.Errorf("cut at %d: %v", cut, err)
+			}
+		}
+		half := dial(t, e.addr, frames[:20]...)
+		half.expect(opClose, tooBig.payload)
+		if _, err := half.read(); err != io.EOF {
+			t.Errorf("half a frame: %v", err)
+		}
 	})
 }
 

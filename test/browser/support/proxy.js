@@ -7,6 +7,7 @@ export async function startProxy(t, target) {
   const pairs = new Set();
   let down = false;
   let deaf = false;
+  let late = { path: "", milliseconds: 0 };
   let to = target;
   const server = createServer((client) => {
     if (down) return client.destroy();
@@ -21,7 +22,9 @@ export async function startProxy(t, target) {
     for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
     client.on("data", (bytes) => {
       pair.socket ||= /^upgrade: websocket/im.test(bytes.toString("latin1"));
-      if (!deaf) upstream.write(bytes);
+      if (deaf) return;
+      if (late.path && bytes.toString("latin1").startsWith(`GET ${late.path}`)) setTimeout(() => upstream.write(bytes), late.milliseconds);
+      else upstream.write(bytes);
     });
     upstream.on("data", (bytes) => { if (!pair.mute) client.write(bytes); });
   });
@@ -49,6 +52,8 @@ export async function startProxy(t, target) {
     mute() {
       for (const pair of pairs) pair.mute = pair.socket;
     },
+    /** Passes requests for paths that begin so on this much later. */
+    delay(path, milliseconds) { late = { path, milliseconds }; },
     restore() { down = deaf = false; },
     /** Leads new connections to another port, as a balancer does. */
     lead(port) { to = port; },
