@@ -72,7 +72,7 @@ func (c *Conn) startClose(p closePlan) bool {
 	c.due.Store(c.srv.cfg.Wheel.Ticks()) // nothing may move it after this
 	wait := c.srv.cfg.CloseWait
 	if p.framed {
-		wait = min(wait, framedWait)
+		wait = min(wait, c.srv.cfg.framedWait)
 	}
 	c.srv.cfg.Wheel.Add(&c.timer, wait)
 	if !p.queued && p.frame != nil {

@@ -30,9 +30,6 @@ const (
 	// message that was too big: a socket that is closed before resets theirs, and
 	// the page sees 1006 instead of 1009. CloseWait bounds the time.
 	maxDiscarded = 16 << 20
-	// framedWait is how long the peer's close frame is waited for behind the rest
-	// of a frame that is too large.
-	framedWait = time.Second
 	// readBuffer is a poller's buffer: one read takes at most this much, so
 	// that no connection holds up the others.
 	readBuffer = 64 << 10
@@ -66,6 +63,9 @@ type Config struct {
 
 	// forcePortable makes every connection take the path without pollers.
 	forcePortable bool
+	// framedWait is how long the peer's close frame is waited for behind the rest
+	// of a frame that is too large (1 s).
+	framedWait time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -74,6 +74,7 @@ func (c *Config) setDefaults() {
 	c.PingEvery = cmp.Or(c.PingEvery, 25*time.Second)
 	c.PongWait = cmp.Or(c.PongWait, 10*time.Second)
 	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
+	c.framedWait = cmp.Or(c.framedWait, time.Second)
 	c.Workers = cmp.Or(c.Workers, 1024)
 	if c.Received == nil {
 		c.Received = func(int) {}

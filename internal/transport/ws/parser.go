@@ -89,30 +89,33 @@ func (p *parser) next(buf []byte, limit int) (int, event) {
 }
 
 // skip goes on after a violation that left the frames as they are, keeps nothing
-// and tells when the peer's close frame has begun. buf is not changed.
+// and tells when the peer's close frame is whole: a socket that is closed before
+// that resets the connection. buf is not changed.
 func (p *parser) skip(buf []byte) (closed bool) {
-	for len(buf) > 0 {
+	for {
+		n := min(p.left, len(buf))
+		p.left -= n
+		buf = buf[n:]
 		if p.left > 0 {
-			n := min(p.left, len(buf))
-			p.left -= n
-			buf = buf[n:]
-			continue
+			return false
 		}
-		whole := uint8(2)
-		if p.nhdr >= 2 {
-			whole = p.lengthEnd() + 4
-		}
-		buf = buf[p.collect(buf, whole):]
-		if whole == 2 || p.nhdr < whole {
-			continue
-		}
-		if p.hdr[0]&bitsOp == opClose {
+		if p.op == opClose {
 			return true
 		}
-		n, _ := p.length()
-		p.left, p.nhdr = int(n&math.MaxInt64), 0
+		if p.nhdr < 2 {
+			buf = buf[p.collect(buf, 2):]
+		}
+		if p.nhdr < 2 {
+			return false
+		}
+		whole := p.lengthEnd() + 4
+		buf = buf[p.collect(buf, whole):]
+		if p.nhdr < whole {
+			return false
+		}
+		size, _ := p.length()
+		p.op, p.left, p.nhdr = p.hdr[0]&bitsOp, int(size&math.MaxInt64), 0
 	}
-	return false
 }
 
 // header collects a frame's header and checks each part as soon as it is whole.

@@ -126,7 +126,8 @@ func TestDiscardIsBounded(t *testing.T) {
 // behind the rest of that frame. Who never sends the rest reads the end soon.
 func TestTooLargeIsClosedCleanly(t *testing.T) {
 	both(t, func(t *testing.T, portable bool) {
-		e := listen(t, Config{forcePortable: portable, MaxMessage: testLimit, CloseWait: time.Hour, PingEvery: time.Hour}, newEcho(nil))
+		cfg := Config{forcePortable: portable, MaxMessage: testLimit, CloseWait: time.Hour, PingEvery: time.Hour, framedWait: time.Hour}
+		e := listen(t, cfg, newEcho(nil))
 		frames := slices.Concat(text(strings.Repeat("x", testLimit+1)), masked(fin|opPing, "x"), text("more"), header(0x82, 0x80, 1, 2, 3, 4))
 		for _, cut := range []int{10, 14, 15, testLimit, len(frames) - 7, len(frames) - 1} {
 			c := dial(t, e.addr, frames[:cut]...)
@@ -146,7 +147,8 @@ func TestTooLargeIsClosedCleanly(t *testing.T) {
 				t.Errorf("cut at %d: %v", cut, err)
 			}
 		}
-		half := dial(t, e.addr, frames[:20]...)
+		cfg.framedWait = 50 * time.Millisecond
+		half := dial(t, listen(t, cfg, newEcho(nil)).addr, frames[:20]...)
 		half.expect(opClose, tooBig.payload)
 		if _, err := half.read(); err != io.EOF {
 			t.Errorf("half a frame: %v", err)
