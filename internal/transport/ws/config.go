@@ -64,7 +64,7 @@ type Config struct {
 	// forcePortable makes every connection take the path without pollers.
 	forcePortable bool
 	// framedWait is how long the peer's close frame is waited for behind the rest
-	// of a frame that is too large (1 s).
+	// of a frame that is too large (3 s).
 	framedWait time.Duration
 }
 
@@ -74,7 +74,7 @@ func (c *Config) setDefaults() {
 	c.PingEvery = cmp.Or(c.PingEvery, 25*time.Second)
 	c.PongWait = cmp.Or(c.PongWait, 10*time.Second)
 	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
-	c.framedWait = cmp.Or(c.framedWait, time.Second)
+	c.framedWait = cmp.Or(c.framedWait, 3*time.Second)
 	c.Workers = cmp.Or(c.Workers, 1024)
 	if c.Received == nil {
 		c.Received = func(int) {}
