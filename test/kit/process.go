@@ -2,7 +2,10 @@ package kit
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -78,8 +81,24 @@ func (p *Process) Signal(s syscall.Signal) {
 	}
 }
 
-// Freeze stops the process without ending it; Thaw lets it go on.
-func (p *Process) Freeze() { p.Signal(syscall.SIGSTOP) }
+// Freeze stops the process without ending it; Thaw lets it go on. It waits until
+// the process stands still: on a busy machine one thread has yet to take the
+// signal while the others work on.
+func (p *Process) Freeze() {
+	p.t.Helper()
+	p.Signal(syscall.SIGSTOP)
+	Eventually(p.t, "the process stands still", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID())) // none without /proc
+		for _, name := range threads {
+			text, err := os.ReadFile(name)
+			_, state, _ := bytes.Cut(text, []byte(") "))
+			if err == nil && !bytes.HasPrefix(state, []byte("T")) {
+				return false
+			}
+		}
+		return true
+	})
+}
 
 // Thaw ends Freeze.
 func (p *Process) Thaw() { p.Signal(syscall.SIGCONT) }
