@@ -104,6 +104,14 @@ func (f *forked) History(ctx context.Context, name string, q engine.Query) (engi
 	return page, err
 }
 
+// Subscribe is what answers when the node had left the channel meanwhile.
+func (f *forked) Subscribe(ctx context.Context, name string, q engine.Query) (engine.Page, error) {
+	if _, err := f.Engine.Subscribe(ctx, name, engine.Query{}); err != nil {
+		return engine.Page{}, err
+	}
+	return f.History(ctx, name, q)
+}
+
 func (f *forked) Positions(ctx context.Context, names []string) ([]message.Position, error) {
 	tops, err := f.Engine.Positions(ctx, names)
 	f.mu.Lock()
