@@ -12,10 +12,10 @@ import (
 const (
 	// maxFragments bounds the frames of one message, beside one for each
 	// fragmentSize octets of it. Most clients send one frame; some libraries cut
-	// at 512 or 1,024 octets. The bound is what an attacker can make us walk
-	// through for one message.
+	// at 512 or 1,024 octets, conformance suites at 64. The bound is what an
+	// attacker can make us walk through for one message.
 	maxFragments = 64
-	fragmentSize = 256
+	fragmentSize = 64
 	// messageAge is how long a message may take from its first octet to its
 	// last: 64 KB in 10 s is 52 kbit/s.
 	messageAge = 10 * time.Second
