@@ -18,6 +18,7 @@ const (
 	CodeLimit         Code = 106
 	CodeBadRequest    Code = 107
 	CodeNotAvailable  Code = 108
+	CodeTooMany       Code = 111 // temporary: ask again, later
 	CodeUnrecoverable Code = 112
 )
 
@@ -25,14 +26,14 @@ const (
 var words = map[Code]string{
 	CodeInternal: "internal server error", CodeForbidden: "permission denied", CodeNoMethod: "method not found",
 	CodeLimit: "limit exceeded", CodeBadRequest: "bad request", CodeNotAvailable: "not available",
-	CodeUnrecoverable: "unrecoverable position",
+	CodeTooMany: "too many requests", CodeUnrecoverable: "unrecoverable position",
 }
 
 // statuses are for callers that ask for HTTP's own words; see errorMode.
 var statuses = map[Code]int{
 	CodeInternal: http.StatusServiceUnavailable, CodeForbidden: http.StatusForbidden, CodeNoMethod: http.StatusNotFound,
 	CodeLimit: http.StatusBadRequest, CodeBadRequest: http.StatusBadRequest, CodeNotAvailable: http.StatusNotFound,
-	CodeUnrecoverable: http.StatusRequestedRangeNotSatisfiable,
+	CodeTooMany: http.StatusTooManyRequests, CodeUnrecoverable: http.StatusRequestedRangeNotSatisfiable,
 }
 
 // Error is what a call of the server API fails with: an answer, not a
@@ -60,6 +61,7 @@ var codes = map[fault.Kind]Code{
 	fault.TooBig:       CodeBadRequest,
 	fault.Conflict:     CodeBadRequest,
 	fault.Limit:        CodeLimit,
+	fault.TooMany:      CodeTooMany,
 	fault.NoPresence:   CodeNotAvailable,
 	fault.Forbidden:    CodeForbidden,
 	fault.TokenNeeded:  CodeForbidden,

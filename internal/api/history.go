@@ -22,8 +22,9 @@ const (
 )
 
 // history answers GET /history/{channel}?since=EPOCH.OFFSET&limit=&reverse=:
-// {"messages":[…],"epoch":…,"offset":…,"gap":{…}?} with the messages as
-// envelopes, and the position of the newest message in the log.
+// {"messages":[…],"epoch":…,"offset":…,"next":"EPOCH.OFFSET"?,"gap":{…}?} with
+// the messages as envelopes, the position of the newest message in the log, and
+// where the next page goes on.
 func (a *API) history(w http.ResponseWriter, r *http.Request) error {
 	who, err := a.caller(w, r)
 	if err != nil {
@@ -75,6 +76,19 @@ func parseQuery(values url.Values) (engine.Query, error) {
 	return q, nil
 }
 
+// nextPage is where a page goes on that does not hold all that was asked for.
+// Backwards the log may have ended with it: the next page is empty then.
+func nextPage(q engine.Query, page engine.Page) (at message.Position, more bool) {
+	if len(page.Messages) == 0 {
+		return at, false
+	}
+	at = page.Messages[len(page.Messages)-1].Position
+	if q.Reverse {
+		return at, at.Offset > 1 && (page.More || len(page.Messages) == q.Limit)
+	}
+	return at, at.Offset < page.Top.Offset
+}
+
 func appendPage(dst []byte, name string, q engine.Query, page engine.Page) []byte {
 	dst = append(dst, `{"messages":[`...)
 	for i, m := range page.Messages {
@@ -86,6 +100,9 @@ func appendPage(dst []byte, name string, q engine.Query, page engine.Page) []byt
 	dst = append(dst, `],`...)
 	top := page.Top.AppendJSON(nil)
 	dst = append(dst, top[1:len(top)-1]...)
+	if next, more := nextPage(q, page); more {
+		dst = append(append(append(dst, `,"next":"`...), next.String()...), '"')
+	}
 	if page.Gap != "" {
 		gap := message.Gap{Channel: name, From: *q.Since, Now: page.Top, Reason: page.Gap}
 		dst = gap.AppendJSON(append(dst, `,"gap":`...))

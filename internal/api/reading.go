@@ -18,6 +18,11 @@ type channelRequest struct {
 	Channel string `json:"channel"`
 }
 
+type presenceRequest struct {
+	Channel string `json:"channel"`
+	After   string `json:"after"` // next of the answer before
+}
+
 // clientInfo is a client as the Centrifuge protocol shows it.
 type clientInfo struct {
 	Client   string          `json:"client"`
@@ -34,33 +39,34 @@ func raw(b []byte) json.RawMessage {
 	return b
 }
 
-func (s *Server) members(ctx context.Context, name string) ([]engine.Member, error) {
-	if name == "" {
-		return nil, bad("channel is missing")
+func (s *Server) present(ctx context.Context, q presenceRequest) (node.Present, error) {
+	if q.Channel == "" {
+		return node.Present{}, bad("channel is missing")
 	}
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
-	list, err := s.Gate.Presence(ctx, node.ServerActor, name)
+	p, err := s.Gate.Presence(ctx, node.ServerActor, q.Channel, q.After)
 	if err != nil {
-		return nil, fmt.Errorf("presence: %w", err)
+		return p, fmt.Errorf("presence: %w", err)
 	}
-	return list, nil
+	return p, nil
 }
 
 type presenceResult struct {
 	Presence map[string]clientInfo `json:"presence"`
+	Next     string                `json:"next,omitempty"` // more follow: ask with after
 }
 
-func (s *Server) presence(ctx context.Context, q channelRequest) (any, error) {
-	list, err := s.members(ctx, q.Channel)
+func (s *Server) presence(ctx context.Context, q presenceRequest) (any, error) {
+	p, err := s.present(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[string]clientInfo, len(list))
-	for _, m := range list {
+	all := make(map[string]clientInfo, len(p.Members))
+	for _, m := range p.Members {
 		all[m.Session] = clientInfo{Client: m.Session, User: m.User, ConnInfo: raw(m.ConnInfo), ChanInfo: raw(m.ChanInfo)}
 	}
-	return presenceResult{all}, nil
+	return presenceResult{all, p.Next}, nil
 }
 
 type presenceStatsResult struct {
@@ -69,15 +75,11 @@ type presenceStatsResult struct {
 }
 
 func (s *Server) presenceStats(ctx context.Context, q channelRequest) (any, error) {
-	list, err := s.members(ctx, q.Channel)
+	p, err := s.present(ctx, presenceRequest{Channel: q.Channel})
 	if err != nil {
 		return nil, err
 	}
-	users := map[string]struct{}{}
-	for _, m := range list {
-		users[m.User] = struct{}{}
-	}
-	return presenceStatsResult{len(list), len(users)}, nil
+	return presenceStatsResult{p.Clients, p.Users}, nil
 }
 
 type historyRequest struct {

@@ -65,6 +65,9 @@ type Query struct {
 	// Limit bounds the number of messages. 0 asks for the position alone,
 	// All for everything that the log holds.
 	Limit int
+	// Bytes, when over 0, ends the page with the message with which its payloads
+	// reach so many bytes. What one message brings is not cut.
+	Bytes int
 	// Reverse asks for the newest first. With Since: what lies before it.
 	Reverse bool
 	// Resume leaves the messages out when Since is lost: they do not follow it.
@@ -74,11 +77,28 @@ type Query struct {
 // All is the Limit of a Query that wants all there is.
 const All = -1
 
+// Within returns how many of a page's messages Bytes asks for, and whether the
+// page ends there.
+func (q Query) Within(list []*message.Message) (n int, reached bool) {
+	if q.Bytes <= 0 {
+		return len(list), false
+	}
+	left := q.Bytes
+	for i, m := range list {
+		if left -= len(m.Payload); left <= 0 {
+			return i + 1, true
+		}
+	}
+	return len(list), false
+}
+
 // Page answers a Query.
 type Page struct {
 	// Messages in offset order (newest first when Reverse), each with the
 	// log's present epoch.
 	Messages []*message.Message
+	// More says that Messages end at Query.Bytes: others may follow.
+	More bool
 	// Top is the position of the newest message. In a channel whose log is
 	// still empty its offset is 0 and its epoch already names the timeline.
 	// Without a log it is zero.

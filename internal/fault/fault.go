@@ -23,6 +23,7 @@ const (
 	BadName      Kind = "bad_name" // the name that a guest wants
 	TooBig       Kind = "too_big"  // over a limit in bytes
 	Limit        Kind = "limit"    // over a limit in number
+	TooMany      Kind = "too_many" // too much at once; the same request may be taken a moment later
 	Conflict     Kind = "conflict" // an idempotency key that stands for another message
 	NoPresence   Kind = "no_presence"
 	Handshake    Kind = "bad_handshake" // not the request that begins a connection

@@ -7,6 +7,25 @@ import (
 	"unicode/utf8"
 )
 
+// WireSize is at least what a message takes in the byte form of any door, but
+// for some hundred bytes around its payload. JSON writes a control character as
+// six, and what is no text in base64.
+func (m *Message) WireSize() int {
+	size := len(m.Payload) + len(m.Payload)/3
+	for _, b := range m.Payload {
+		if b < ' ' {
+			size += 5
+		}
+	}
+	if m.By != nil {
+		size += len(m.By.ConnInfo) + len(m.By.ChanInfo)
+	}
+	return size + wireOverhead
+}
+
+// wireOverhead is what a form adds to a payload: names, offset, epoch, time.
+const wireOverhead = 256
+
 // AppendEnvelope appends the message as one JSON object: channel, offset and
 // epoch (both only in a channel with a log), the payload as data (as it is
 // when it is JSON, else as a string) or, when it is not UTF-8, as b64 in

@@ -167,37 +167,78 @@ func (g *Gate) Subscribe(ctx context.Context, s *session.Session, name string, t
 	return s.Join(ctx, name, to, since)
 }
 
-// History reads a part of a channel's log. What it returns may wait for the
-// client to read it: the caller counts the answer's bytes with Hold.
+// History reads a part of a channel's log: a page of pageBytes at most, as
+// clients get it, or of one message. The next page follows its last message.
+// What it returns may wait for the client to read it: the caller counts the
+// answer's bytes with Hold.
 func (g *Gate) History(ctx context.Context, a Actor, name string, q engine.Query) (engine.Page, error) {
-	if err := g.admit(&request{actor: a, do: auth.History, channel: name}); err != nil {
+	done, err := g.read(ctx, &request{actor: a, do: auth.History, channel: name})
+	if err != nil {
 		return engine.Page{}, err
 	}
-	g.budget.Wait(ctx)
-	select {
-	case g.reading <- struct{}{}:
-		defer func() { <-g.reading }()
-	case <-ctx.Done():
-		return engine.Page{}, engine.Unavailable("%w", ctx.Err())
-	}
+	defer done()
+	q.Bytes = pageBytes
 	page, err := g.engine.History(ctx, name, q)
 	if err != nil {
 		return page, err
 	}
-	return page, g.budget.Admit(page.Messages)
+	n, size := firstOf(page.Messages, (*message.Message).WireSize)
+	page.Messages, page.More = page.Messages[:n], page.More || n < len(page.Messages)
+	return page, g.budget.Admit(size)
+}
+
+// read admits a request whose answer may be long, and waits until it may read;
+// the caller calls done when it has. Who has long answers to read already gets
+// no more before.
+func (g *Gate) read(ctx context.Context, r *request) (done func(), err error) {
+	if err := g.admit(r); err != nil {
+		return nil, err
+	}
+	if r.actor.session != nil && r.actor.session.Waiting() > g.limits.Outbox {
+		return nil, errUnread
+	}
+	g.budget.Wait(ctx)
+	select {
+	case g.reading <- struct{}{}:
+		return func() { <-g.reading }, nil
+	case <-ctx.Done():
+		return nil, engine.Unavailable("%w", ctx.Err())
+	}
+}
+
+// firstOf returns how many of a list's first entries make a page of pageBytes,
+// at least one, and their size.
+func firstOf[T any](list []T, sizeOf func(T) int) (n, size int) {
+	for i, v := range list {
+		more := sizeOf(v)
+		if i > 0 && size+more > pageBytes {
+			return i, size
+		}
+		size += more
+	}
+	return len(list), size
 }
 
 // Hold counts bytes of an answer that a client has yet to read; the caller
 // calls done when it has.
 func (g *Gate) Hold(bytes int) (done func()) { return g.budget.Take(bytes) }
 
-// Presence answers who is in a channel, on all nodes. It fails with
-// hub.ErrNoPresence where the channel's rule keeps none.
-func (g *Gate) Presence(ctx context.Context, a Actor, name string) ([]engine.Member, error) {
-	if err := g.admit(&request{actor: a, do: auth.Presence, channel: name}); err != nil {
-		return nil, err
+// Presence answers who is in a channel, on all nodes: a part of them of pageBytes
+// and membersMost at most, in the order of their sessions, of those behind after.
+// It fails with hub.ErrNoPresence where the channel's rule keeps none.
+func (g *Gate) Presence(ctx context.Context, a Actor, name, after string) (Present, error) {
+	done, err := g.read(ctx, &request{actor: a, do: auth.Presence, channel: name})
+	if err != nil {
+		return Present{}, err
 	}
-	return g.hub.Presence(ctx, name)
+	defer done()
+	all, err := g.hub.Presence(ctx, name)
+	if err != nil {
+		return Present{}, err
+	}
+	p := present(all, after)
+	_, size := firstOf(p.Members, memberSize)
+	return p, g.budget.Admit(size)
 }
 
 // Remove deletes a channel's log. It asks for no rights: only who has shown an

@@ -50,6 +50,7 @@ var table = map[fault.Kind]row{
 	fault.BadParameter: {status: http.StatusBadRequest},
 	fault.BadName:      {status: http.StatusBadRequest},
 	fault.Limit:        {status: http.StatusBadRequest},
+	fault.TooMany:      {status: http.StatusTooManyRequests},
 	fault.TooBig:       {status: http.StatusRequestEntityTooLarge},
 	fault.Conflict:     {status: http.StatusConflict},
 	fault.NoPresence:   {status: http.StatusNotFound},

@@ -17,7 +17,7 @@ type outbox struct {
 	writing  bool     // somebody writes to the link, or a flusher will
 	queue    [][]byte // frames behind what is being written
 	queued   int      // bytes in queue and in the flusher's hands, but for those of backlog
-	backlog  int      // bytes of SendBacklog still to go, which come before all others
+	backlog  *backlog // nil: none
 }
 
 // Send writes the frame or queues it. The bytes are shared: they must not
@@ -104,35 +104,17 @@ func (s *Session) flush() {
 func (s *Session) written(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := min(size, s.out.backlog)
-	s.out.backlog -= first
-	s.out.queued -= size - first
-	s.shared.Budget.bytes.Add(-int64(first))
-}
-
-// SendBacklog writes or queues what a session missed, behind what waits. It
-// does not count against the bound: a client that was away is not slow, and
-// cutting it off for what it came to fetch would never end. Waiting tells the
-// caller when it is enough.
-func (s *Session) SendBacklog(frame []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reason != "" {
-		return
-	}
-	s.out.queue = append(s.out.queue, frame)
-	s.out.backlog += len(frame)
-	s.shared.Budget.bytes.Add(int64(len(frame)))
-	if s.out.attached && !s.out.writing {
-		s.flushLocked()
-	}
+	s.out.queued -= size - s.writtenBacklogLocked(size)
 }
 
 // Waiting returns the bytes that have still to be written, backlog included.
 func (s *Session) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.out.queued + s.out.backlog
+	if s.out.backlog == nil {
+		return s.out.queued
+	}
+	return s.out.queued + s.out.backlog.bytes
 }
 
 // Attach says that the link can be written to now, and lets go what waits.
@@ -148,6 +130,5 @@ func (s *Session) Attach() {
 // dropQueueLocked forgets what waits, when the session closes.
 func (s *Session) dropQueueLocked() {
 	s.out.queue = nil
-	s.shared.Budget.bytes.Add(-int64(s.out.backlog))
-	s.out.backlog = 0
+	s.dropBacklogLocked()
 }

@@ -122,7 +122,7 @@ type Joined = hub.Joined
 
 // Join subscribes to a channel (D3). Whether the session may is for the caller
 // to know: Gate.Subscribe of package node asks. The caller hands on what Joined
-// holds, then calls Live. The subscription ends with the session. Join blocks
+// holds, then calls BacklogSent and Live. The subscription ends with the session. Join blocks
 // as hub.Join does.
 func (s *Session) Join(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
 	if since != nil {
@@ -132,8 +132,11 @@ func (s *Session) Join(ctx context.Context, name string, to hub.Subscriber, sinc
 	if err != nil {
 		return Joined{}, err
 	}
-	if err = s.shared.Budget.Admit(joined.Missed); err == nil {
-		err = s.register(joined.Subscription)
+	reserved, err := s.shared.Budget.reserve(ctx, joined.Missed)
+	if err == nil {
+		if err = s.register(joined.Subscription, reserved); err != nil {
+			s.shared.Budget.bytes.Add(-int64(reserved))
+		}
 	}
 	if err != nil {
 		joined.Subscription.Leave()
@@ -142,7 +145,8 @@ func (s *Session) Join(ctx context.Context, name string, to hub.Subscriber, sinc
 	return joined, nil
 }
 
-func (s *Session) register(sub *hub.Subscription) error {
+// register takes a subscription in, and what the budget holds for what it missed.
+func (s *Session) register(sub *hub.Subscription, reserved int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason != "" {
@@ -153,6 +157,9 @@ func (s *Session) register(sub *hub.Subscription) error {
 			Message: fmt.Sprintf("%d channels are the most for one session here (setting max_subscriptions).", s.shared.Subscriptions)}
 	}
 	s.subs = append(s.subs, sub)
+	if reserved > 0 {
+		s.backlogLocked().reserved += reserved
+	}
 	return nil
 }
 

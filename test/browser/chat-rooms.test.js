@@ -99,15 +99,16 @@ test("4: typing shows to others, ends by itself, is said at most every 3 s", asy
   const node = await startMagpie(t, { redis });
   const ann = await enter(t, browser, node.url, { name: "Ann" });
   const bob = await enter(t, browser, node.url, { name: "Bob" });
-  const frames = [];
+  const said = []; // when, in seconds
   const devtools = await ann.context.newCDPSession(ann.page);
   await devtools.send("Network.enable");
-  devtools.on("Network.webSocketFrameSent", ({ response }) => frames.push(response.payloadData));
+  devtools.on("Network.webSocketFrameSent", ({ response, timestamp }) => { if (response.payloadData.includes('"typing"')) said.push(timestamp); });
   await ann.page.locator("#text").pressSequentially("a long sentence ", { delay: 100 });
   await bob.page.getByText("Ann is typing…").waitFor();
   assert.equal(await ann.page.getByText("is typing").count(), 0);
   await bob.page.getByText("Ann is typing…").waitFor({ state: "detached", timeout: 20_000 });
-  assert.equal(frames.filter((f) => f.includes('"typing"')).length, 1);
+  // On a busy machine sixteen keys take longer than 3 s.
+  assert.ok(said.length >= 1 && said.every((at, i) => i === 0 || at - said[i - 1] > 2.9), `said at ${said}`);
   await say(ann.page, "done");
   await shows(bob.page, ["done"]);
 });

@@ -30,6 +30,11 @@ func history(f *fixture) {
 		{"two before 4", engine.Query{Since: since(4), Limit: 2, Reverse: true}, []string{"3", "2"}},
 		{"before 1", engine.Query{Since: since(1), Limit: 2, Reverse: true}, nil},
 		{"before 0", engine.Query{Since: since(0), Limit: 2, Reverse: true}, nil},
+		{"three bytes of all", engine.Query{Limit: engine.All, Bytes: 3}, []string{"1", "2", "3"}},
+		{"three bytes since 4", engine.Query{Since: since(4), Limit: engine.All, Bytes: 3, Resume: true}, []string{"5", "6", "7"}},
+		{"the last three bytes, of which a message has two", engine.Query{Limit: 9, Bytes: 3, Reverse: true}, []string{"10", "9"}},
+		{"a limit before so many bytes", engine.Query{Limit: 2, Bytes: 100}, []string{"1", "2"}},
+		{"more bytes than there are", engine.Query{Limit: engine.All, Bytes: 100}, []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}},
 	} {
 		page := n.history("chat", c.q)
 		if got := texts(page.Messages); !slices.Equal(got, c.want) {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"sync"
 	"time"
 
@@ -193,6 +194,9 @@ func (c *channelState) historyLocked(q engine.Query) (page engine.Page, err erro
 	}
 	if page.Messages, err = c.log.read(int(from-first), count, q.Reverse); err != nil {
 		return engine.Page{}, engine.Unavailable("read the log: %w", err)
+	}
+	if n, reached := q.Within(page.Messages); reached {
+		page.Messages, page.More = slices.Clone(page.Messages[:n]), true
 	}
 	return page, nil
 }

@@ -44,6 +44,7 @@ var errorReplies = map[fault.Kind]*errorReply{
 	fault.BadChannel:   errBadRequest,
 	fault.TooBig:       errLimit,
 	fault.Limit:        errLimit,
+	fault.TooMany:      errTooMany,
 	fault.NoPresence:   errNotAvailable,
 }
 

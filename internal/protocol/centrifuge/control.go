@@ -66,6 +66,7 @@ func (c *conn) serverSubscribe(sub *subscription, t terms) {
 	for _, pub := range r.Publications {
 		c.SendBacklog(c.form.encode(&protocol.Reply{Push: &protocol.Push{Channel: name, Pub: pub}}))
 	}
+	c.BacklogSent()
 	s.start()
 }
 

@@ -288,18 +288,21 @@ func TestABacklogIsNotSlowness(t *testing.T) {
 // But it has to read what waits before it asks for more.
 func TestABacklogIsBounded(t *testing.T) {
 	e := filled(t, func(c *centrifuge.Config) { c.MaxBacklog = 1 << 20 })
-	for kind, command := range map[string]string{
-		"subscribe": `{"id":%d,"subscribe":{"channel":"big%d","recover":true}}`,
-		"history":   `{"id":%d,"history":{"channel":"big%d","limit":-1}}`,
+	for kind, k := range map[string]struct {
+		command string
+		times   int
+	}{
+		"subscribe": {`{"id":%d,"subscribe":{"channel":"big%d","recover":true}}`, 5},
+		"history":   {`{"id":%d,"history":{"channel":"big%d","limit":-1}}`, 30}, // a page is 1 MB
 	} {
 		c := e.connected(ways[0])
 		before := e.door.Metrics.Commands.Value()
-		for n := range 5 {
-			c.say(fmt.Sprintf(command, n+2, n))
+		for n := range k.times {
+			c.say(fmt.Sprintf(k.command, n+2, n%5))
 		}
-		eventually(t, "all are handled", func() bool { return e.door.Metrics.Commands.Value() == before+5 })
+		eventually(t, "all are handled", func() bool { return e.door.Metrics.Commands.Value() == before+uint64(k.times) })
 		refused := 0
-		for range 5 {
+		for range k.times {
 			if r := c.reply(); r.Error != nil && r.Error.Code == 111 && r.Error.Temporary {
 				refused++
 			} else if r.Error != nil {
@@ -307,10 +310,10 @@ func TestABacklogIsBounded(t *testing.T) {
 			}
 		}
 		if refused == 0 {
-			t.Errorf("%s: five logs of 4 MB were all queued", kind)
+			t.Errorf("%s: 20 to 30 MB of logs were all queued", kind)
 		}
-		c.say(`{"id":9,"subscribe":{"channel":"small","recover":true}}`)
-		c.hears(`{"id":9,"subscribe":"*"}`)
+		c.say(`{"id":99,"subscribe":{"channel":"small","recover":true}}`)
+		c.hears(`{"id":99,"subscribe":"*"}`)
 	}
 }
 

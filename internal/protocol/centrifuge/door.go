@@ -60,7 +60,7 @@ type Config struct {
 	// command up after 5 s and are then told nothing.
 	Timeout time.Duration
 	// MaxBacklog is how much of what it missed may wait for one session, in
-	// bytes (64 MB). Past it recovery is refused for a moment.
+	// bytes (32 MB). Past it recovery is refused for a moment.
 	MaxBacklog int
 }
 
@@ -99,7 +99,7 @@ func New(c Config) *Door {
 	defaultTo(&c.Stale, 10*time.Second)
 	defaultTo(&c.Grace, 25*time.Second)
 	defaultTo(&c.Timeout, 4*time.Second)
-	defaultTo(&c.MaxBacklog, 64<<20)
+	defaultTo(&c.MaxBacklog, 32<<20)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

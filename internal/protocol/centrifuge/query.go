@@ -32,12 +32,12 @@ func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequ
 }
 
 func (c *conn) presence(ctx context.Context, id uint32, req *protocol.PresenceRequest) *errorReply {
-	members, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel))
+	present, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), "")
 	if err != nil {
 		return errorReplyFor(err)
 	}
-	list := make(map[string]*protocol.ClientInfo, len(members))
-	for _, m := range members {
+	list := make(map[string]*protocol.ClientInfo, len(present.Members))
+	for _, m := range present.Members {
 		list[m.Session] = c.form.clientInfo(&message.Publisher{User: m.User, Session: m.Session, ConnInfo: m.ConnInfo, ChanInfo: m.ChanInfo})
 	}
 	c.sendQuery(&protocol.Reply{Id: id, Presence: &protocol.PresenceResult{Presence: list}})
@@ -45,15 +45,11 @@ func (c *conn) presence(ctx context.Context, id uint32, req *protocol.PresenceRe
 }
 
 func (c *conn) presenceStats(ctx context.Context, id uint32, req *protocol.PresenceStatsRequest) *errorReply {
-	members, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel))
+	present, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), "")
 	if err != nil {
 		return errorReplyFor(err)
 	}
-	users := map[string]bool{}
-	for _, m := range members {
-		users[m.User] = true
-	}
-	result := &protocol.PresenceStatsResult{NumClients: uint32(len(members)), NumUsers: uint32(len(users))}
+	result := &protocol.PresenceStatsResult{NumClients: uint32(present.Clients), NumUsers: uint32(present.Users)}
 	c.reply(&protocol.Reply{Id: id, PresenceStats: result})
 	return nil
 }
@@ -67,9 +63,6 @@ func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequ
 	}
 	if req.Since != nil && req.Reverse && req.Since.Offset == 0 {
 		return errBadRequest
-	}
-	if c.Waiting() > c.door.MaxBacklog {
-		return errTooMany
 	}
 	page, refused := c.page(ctx, req)
 	if refused != nil {
@@ -122,5 +115,6 @@ func (c *conn) since(ctx context.Context, req *protocol.HistoryRequest) (*messag
 	return at, nil
 }
 
-// sendQuery sends an answer that may be long; see sendMissed.
+// sendQuery sends an answer that may be long; see sendMissed. The gate lets
+// nobody ask for another who has not read much of what waits.
 func (c *conn) sendQuery(r *protocol.Reply) { c.SendBacklog(c.form.encode(r)) }

@@ -237,6 +237,7 @@ func (s *started) result() *protocol.SubscribeResult {
 // the outbox: a client that was away is not slow.
 func (c *conn) sendMissed(all []*started, r *protocol.Reply) {
 	frame := c.form.encode(r)
+	defer c.BacklogSent()
 	for _, s := range all {
 		if len(s.joined.Missed) > 0 {
 			c.SendBacklog(frame)

@@ -122,6 +122,7 @@ func (c *conn) join(ctx context.Context, since *message.Position) error {
 	for _, m := range joined.Missed {
 		c.SendBacklog(c.encoding().Of(m))
 	}
+	c.BacklogSent()
 	joined.Subscription.Live()
 	return nil
 }

@@ -205,6 +205,7 @@ func (c *conn) start(subs []*subscription, all []session.Joined) {
 	for _, frame := range c.head(subs, all) {
 		c.SendBacklog(frame)
 	}
+	c.BacklogSent()
 	c.sendNext()
 	for _, joined := range all {
 		joined.Subscription.Live()

@@ -13,7 +13,8 @@ export async function launchWebKit(t) {
   const display = await startDisplay(t);
   const port = await freePort();
   const home = await tempDir(t);
-  const driver = start("WebKitWebDriver", [`--port=${port}`, "--host=127.0.0.1"], {
+  // It ends with this process, also with one that is killed for taking too long.
+  const driver = start("setpriv", ["--pdeathsig", "KILL", "WebKitWebDriver", `--port=${port}`, "--host=127.0.0.1"], {
     env: { ...process.env, DISPLAY: display, HOME: home, XDG_RUNTIME_DIR: home, GDK_BACKEND: "x11", LANG: "en_GB.UTF-8", WEBKIT_DISABLE_COMPOSITING_MODE: "1" },
     detached: true, // a group of its own, so that the browser ends with it, whatever happens
   });

@@ -107,6 +107,8 @@ export class FakeAPI implements API {
   readonly #logs = new Map<string, WireMessage[]>();
   /** When set, answers wait for it. */
   hold: Promise<void> | null = null;
+  /** How many messages a page holds at most. */
+  most = Infinity;
 
   /** Appends to a channel's log and returns the entry. */
   append(channel: string, data: unknown, more: Partial<WireMessage> = {}): WireMessage {
@@ -127,11 +129,15 @@ export class FakeAPI implements API {
     if (this.hold) await this.hold;
     if (this.error) throw this.error;
     const log = this.#logs.get(channel) ?? [];
-    const { since, limit, reverse } = query;
+    const { since, reverse } = query;
+    const limit = Math.min(query.limit, this.most);
     const first = log[0]?.offset ?? 1;
     const gap = since !== undefined && !reverse && (since.epoch !== "e" || since.offset < first - 1);
     const found = since === undefined ? log : log.filter((e) => (reverse ? e.offset! < since.offset : e.offset! > since.offset));
-    return { messages: reverse ? found.slice(-limit) : found.slice(0, limit), epoch: "e", offset: this.top(channel), gap };
+    const messages = reverse ? found.slice(-limit) : found.slice(0, limit);
+    // Backwards the server knows only that the page is full.
+    const more = reverse ? messages.length === limit && limit > 0 && messages[0]!.offset! > 1 : found.length > limit;
+    return { messages, epoch: "e", offset: this.top(channel), gap, more };
   }
 
   async guest(token: string, name: string): Promise<Guest> {

@@ -17,6 +17,9 @@ const (
 	// pageSize is the most messages one script call reads: it bounds how long
 	// a reader of a long log holds up everybody else's Redis.
 	pageSize = 512
+	// boundedPageSize is the same for a page that is bounded in bytes: what is
+	// read behind the bound is read for nothing.
+	boundedPageSize = 32
 	// firstPageSize is the same for a first page that is read on the subscriber
 	// connection, where everybody's live messages wait behind it.
 	firstPageSize = 128
@@ -95,13 +98,16 @@ func (l *Logs) read(ctx context.Context, name string, q engine.Query, first *fir
 // readAll reads until q is satisfied. It is not whole when pages do not fit.
 func (l *Logs) readAll(ctx context.Context, name string, q engine.Query, read *firstPage, page *engine.Page) (whole bool, err error) {
 	*page = engine.Page{}
-	ask, left := q, q.Limit
+	ask, left, size := q, q.Limit, pageSize
+	if q.Bytes > 0 {
+		size = boundedPageSize
+	}
 	for first := true; ; first = false {
 		var part engine.Page
 		if first && read != nil {
 			part, ask.Limit = read.page, read.limit
 		} else {
-			ask.Limit = pageLimit(left, pageSize)
+			ask.Limit = pageLimit(left, size)
 			if part, err = l.readPage(ctx, name, ask); err != nil {
 				return false, err
 			}
@@ -116,10 +122,13 @@ func (l *Logs) readAll(ctx context.Context, name string, q engine.Query, read *f
 		if left >= 0 {
 			left -= len(part.Messages)
 		}
-		if len(part.Messages) < ask.Limit || left == 0 {
-			markHole(q, page)
+		n, reached := q.Within(page.Messages)
+		page.Messages, page.More = page.Messages[:n], reached
+		if reached || len(part.Messages) < ask.Limit || left == 0 {
+			markHole(q, page, !reached)
 			return true, nil
 		}
+		size = min(2*size, pageSize)
 		last := page.Messages[len(page.Messages)-1]
 		ask.Since = &message.Position{Epoch: page.Top.Epoch, Offset: last.Offset}
 	}

@@ -75,8 +75,9 @@ func readPage(channel string, q engine.Query, r script.Reply) (page engine.Page,
 }
 
 // markHole turns a hole inside the answer (an entry that was deleted by hand)
-// into a gap: what is partial must be told.
-func markHole(q engine.Query, page *engine.Page) {
+// into a gap: what is partial must be told. whole says that the answer goes as far
+// as q's Limit asks.
+func markHole(q engine.Query, page *engine.Page, whole bool) {
 	if q.Reverse || q.Since == nil || page.Gap != "" {
 		return
 	}
@@ -88,7 +89,7 @@ func markHole(q engine.Query, page *engine.Page) {
 		}
 		next++
 	}
-	if atEnd := q.Limit == engine.All || len(page.Messages) < q.Limit; atEnd && next <= page.Top.Offset {
+	if atEnd := q.Limit == engine.All || len(page.Messages) < q.Limit; whole && atEnd && next <= page.Top.Offset {
 		page.Gap = message.GapTrimmed
 	}
 }

@@ -14,6 +14,7 @@ export interface Page {
   readonly epoch: string;
   readonly offset: number; // of the newest entry in the log
   readonly gap: boolean;
+  readonly more: boolean; // another page follows: a page may hold less than was asked for
 }
 
 export interface PageQuery {
@@ -63,10 +64,10 @@ export const httpAPI: API = {
     // Authorization is for a proxy that may ask for a password.
     const headers: Record<string, string> = token === "" ? {} : { "X-Magpie-Token": token };
     const body = (await request(`/history/${encodeURIComponent(channel)}?${query}`, { headers })) as {
-      messages: WireMessage[]; epoch: string; offset: number; gap?: unknown;
+      messages: WireMessage[]; epoch: string; offset: number; gap?: unknown; next?: string;
     };
     const messages = reverse ? body.messages.reverse() : body.messages;
-    return { messages, epoch: body.epoch ?? "", offset: body.offset ?? 0, gap: body.gap !== undefined };
+    return { messages, epoch: body.epoch ?? "", offset: body.offset ?? 0, gap: body.gap !== undefined, more: body.next !== undefined };
   },
 
   async guest(token, name) {

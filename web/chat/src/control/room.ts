@@ -104,7 +104,7 @@ export class RoomControl {
       const first = p.messages[0];
       const isOlder = first !== undefined && !(first.epoch === since.epoch && first.offset! >= since.offset);
       if (isOlder) this.#oldest = positionOf(first);
-      this.#takeOlder(p.messages, !isOlder || p.gap || p.messages.length < pageSize);
+      this.#takeOlder(p.messages, !isOlder || p.gap || !p.more);
     });
   }
 
@@ -125,7 +125,7 @@ export class RoomControl {
         if ("message" in r && r.message.id !== null && ids.has(r.message.id) && this.options.isOwn(r.message)) found.add(r.message.id);
       }
       const last = p.messages.at(-1);
-      if (!from || !last || p.messages.length < findPageSize) break;
+      if (!from || !last || !p.more) break;
       from = positionOf(last, from);
     }
     return found;
@@ -147,7 +147,7 @@ export class RoomControl {
       const oldest = p.messages[0];
       if (oldest?.offset && !this.#oldest) this.#oldest = positionOf(oldest);
       this.#take(p.messages, false);
-      this.#set({ loading: false, loaded: true, complete: this.room.value.complete || p.messages.length < pageSize });
+      this.#set({ loading: false, loaded: true, complete: this.room.value.complete || !p.more });
       // In a room that the reader has never opened nothing is unread.
       this.mark.value ??= { epoch: p.epoch, offset: p.offset };
     });
@@ -202,7 +202,7 @@ export class RoomControl {
         if (p.gap) break;
         this.#take(p.messages, false);
         const last = p.messages.at(-1);
-        if (!last || p.messages.length < fillPageSize) return;
+        if (!last || !p.more) return;
         from = positionOf(last, from);
       }
       const p = await this.#history({ limit: pageSize, reverse: true });

@@ -15,9 +15,9 @@ function answering(body: unknown, status = 200) {
 }
 
 test("a page of a log: the position, the limit, and the token in a header", async () => {
-  const requests = answering({ messages: [{ offset: 1 }, { offset: 2 }], epoch: "e", offset: 9 });
+  const requests = answering({ messages: [{ offset: 1 }, { offset: 2 }], epoch: "e", offset: 9, next: "e.2" });
   const page = await httpAPI.history("chat:項/x", "token", { since: { epoch: "e", offset: 3 }, limit: 40 });
-  expect(page).toEqual({ messages: [{ offset: 1 }, { offset: 2 }], epoch: "e", offset: 9, gap: false });
+  expect(page).toEqual({ messages: [{ offset: 1 }, { offset: 2 }], epoch: "e", offset: 9, gap: false, more: true });
   expect(requests[0]!.url).toBe("/history/chat%3A%E9%A0%85%2Fx?limit=40&since=e.3");
   expect(requests[0]!.init).toMatchObject({ headers: { "X-Magpie-Token": "token" }, cache: "no-store" });
 });
@@ -32,7 +32,7 @@ test("a page that is read backwards comes in the log's order; without a token th
 
 test("a channel without a log has no position", async () => {
   answering({ messages: [] });
-  expect(await httpAPI.history("chat", "", { limit: 1 })).toEqual({ messages: [], epoch: "", offset: 0, gap: false });
+  expect(await httpAPI.history("chat", "", { limit: 1 })).toEqual({ messages: [], epoch: "", offset: 0, gap: false, more: false });
 });
 
 test("a guest is asked for with what is known", async () => {

@@ -35,9 +35,21 @@ test("the log comes by pages of 40, each once, until its start", async () => {
   ]);
 });
 
-test("a log of exactly one page is known to be complete after an empty one", async () => {
+test("a page that the server ends early is not the last one", async () => {
   const w = newWorld();
-  w.api.appendAll("chat", 40);
+  w.api.most = 25; // as it does for large messages
+  w.api.appendAll("chat", 90);
+  const room = await liveRoom(w);
+  expect(textsIn(room)).toEqual(numbers(66, 90));
+  expect(room.room.value.complete).toBe(false);
+  while (!room.room.value.complete) await room.older();
+  expect(textsIn(room)).toEqual(numbers(1, 90));
+});
+
+test("a trimmed log of exactly one page is known to be complete after an empty one", async () => {
+  const w = newWorld();
+  w.api.appendAll("chat", 90);
+  w.api.trim("chat", 40);
   const room = await liveRoom(w);
   expect(room.room.value.complete).toBe(false);
   await room.older();
