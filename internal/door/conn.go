@@ -1,6 +1,7 @@
 package door
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,16 @@ func (c *Conn) AttachStream(out *stream.Conn, closeMessage func(fault.Reason) []
 		out.Finish(closeMessage(r))
 	}
 	c.Attach()
+}
+
+// Answerable is err if HTTP can still answer with it: a fault. What else a
+// transport fails with comes after it took the connection over. Nobody is there
+// to be told then, and nothing is wrong here: a client went, or the server stops.
+func Answerable(err error) error {
+	if _, ok := errors.AsType[*fault.Fault](err); ok {
+		return err
+	}
+	return nil
 }
 
 // CloseSocket closes the socket with this close message, if it is attached.

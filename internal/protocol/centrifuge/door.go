@@ -187,7 +187,7 @@ func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
 	socket, err := d.Sockets.Accept(w, r, subprotocols, c)
 	if err != nil {
 		c.Close(fault.ReasonClient)
-		return err
+		return door.Answerable(err)
 	}
 	if socket.Subprotocol() == protobufName || q.Get("cf_protocol") == "protobuf" || q.Get("format") == "protobuf" {
 		c.form = protoSocket

@@ -37,8 +37,9 @@ const (
 // keep two messages, shut* let nobody publish, users* only users subscribe.
 type endpoint struct {
 	*stack.Stack
-	t   testing.TB
-	url string
+	t    testing.TB
+	url  string
+	door *Door
 }
 
 func listen(t testing.TB) *endpoint {
@@ -63,7 +64,7 @@ func listen(t testing.TB) *endpoint {
 	}
 	d := New(Config{Node: e.Node, Gate: e.Gate, Access: e.Access, Sockets: sockets})
 	server := httptest.NewServer(problem.Handle(slog.New(slog.DiscardHandler), d.Routes()[0].Serve))
-	e.url = server.URL
+	e.url, e.door = server.URL, d
 	e.OnClose(func(ctx context.Context) error {
 		err := sockets.Close(ctx)
 		http.DefaultClient.CloseIdleConnections()

@@ -75,7 +75,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 	socket, err := d.Sockets.Accept(w, r, nil, c)
 	if err != nil {
 		c.Close(fault.ReasonClient)
-		return err
+		return door.Answerable(err)
 	}
 	c.AttachSocket(socket, c.closeMessage)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -55,5 +56,31 @@ func TestFramesBeforeAnEndArePublished(t *testing.T) {
 		if got != frames {
 			t.Fatalf("%s: %d of %d frames were published", name, got, frames)
 		}
+	}
+}
+
+// takenOver is an answer whose connection breaks as soon as it is taken over.
+type takenOver struct{ *httptest.ResponseRecorder }
+
+func (takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	server, client := net.Pipe()
+	client.Close()
+	return server, bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server)), nil
+}
+
+// A client that goes while it is answered is nothing that the log or anybody
+// should hear of.
+func TestAClientThatGoesDuringItsHandshake(t *testing.T) {
+	e := listen(t)
+	r := httptest.NewRequest("GET", "/websocket", nil)
+	for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
+		r.Header.Set(name, value)
+	}
+	w := takenOver{httptest.NewRecorder()}
+	if err := e.door.Routes()[0].Serve(w, r); err != nil {
+		t.Errorf("refused with %v", err)
+	}
+	for range e.Node.Each {
+		t.Error("a session is left")
 	}
 }
