@@ -43,11 +43,11 @@ test-core:
 	@scripts/deps core
 	@$(MAKE) --no-print-directory test-go PACKAGES="$$($(GO) list ./... | grep -v '/test/proxy$$' | tr '\n' ' ')"
 
-# The race detector makes things larger; what counts bytes and allocations runs
-# without it, as the binary is built.
+# The race detector makes things larger and slower; what counts bytes and
+# allocations, or sends many megabytes, runs without it, as the binary is built.
 test-go:
 	$(GO) test -race -timeout 10m $(PACKAGES)
-	CGO_ENABLED=0 $(GO) test -count=1 -run 'Idle|Alloc' $$(grep -rlE '^func Test[A-Za-z0-9]*(Idle|Alloc)' --include=*_test.go cmd internal | xargs -n1 dirname | sort -u | sed 's,^,./,')
+	CGO_ENABLED=0 $(GO) test -count=1 -run 'Idle|Alloc|^TestLarge$$' $$(grep -rlE '^func Test[A-Za-z0-9]*(Idle|Alloc|Large\()' --include=*_test.go cmd internal test | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
 # The chat app's types and its pure parts.
 test-chat: web

@@ -100,15 +100,15 @@ func (c conversation) isCutTwice(octets int) bool {
 	return octets > c.size() && c.size() > 1<<20
 }
 
-// serve starts a node whose channels keep nothing, so that an echo is only an
-// echo.
-func serve(t *testing.T, args ...string) *kit.Node {
+// settings are those of a node whose channels keep nothing, so that an echo is
+// only an echo.
+func settings(t *testing.T) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "magpie.yaml")
 	if err := os.WriteFile(file, []byte("rules:\n  - match: \"*\"\n    log: off\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return kit.Start(t, append([]string{"--config", file}, args...)...)
+	return []string{"--config", file}
 }
 
 var connections atomic.Int64
@@ -231,15 +231,8 @@ func (c *client) expectEnd() {
 // Every case of RFC 6455, in every cut.
 func TestWire(t *testing.T) {
 	t.Parallel()
-	n := serve(t)
+	n := kit.Start(t, settings(t)...)
 	judge(t, n, slices.Values(slices.Concat(framing(), pings(), reservedBits(), opcodes(), fragments(), utf8Cases(), closes(), lengths(65536))))
-}
-
-// Group 9: large messages, many fragments, many packets, many round trips.
-func TestLimits(t *testing.T) {
-	t.Parallel()
-	n := serve(t, "--max-payload", "16MB")
-	judge(t, n, large)
 }
 
 func judge(t *testing.T, n *kit.Node, cases iter.Seq[conversation]) {

@@ -1,9 +1,22 @@
+//go:build !race
+
 package conformance
 
 import (
 	"fmt"
 	"slices"
+	"testing"
+
+	"magpie/test/kit"
 )
+
+// Group 9: large messages, many fragments, many packets, many round trips. The
+// race detector makes them ten times as slow: they run without it.
+func TestLarge(t *testing.T) {
+	t.Parallel()
+	n := kit.StartAsShipped(t, append(settings(t), "--max-payload", "16MB")...)
+	judge(t, n, large)
+}
 
 const kb = 1 << 10
 

@@ -34,8 +34,22 @@ func Start(t testing.TB, args ...string) *Node {
 	return n
 }
 
+// StartAsShipped is Start with the binary as users have it, without the race
+// detector: for what sends so much that the detector would take minutes.
+func StartAsShipped(t testing.TB, args ...string) *Node {
+	t.Helper()
+	n := launch(t, buildAsShipped, args)
+	n.WaitReady()
+	return n
+}
+
 // Launch runs a node and waits for nothing.
 func Launch(t testing.TB, args ...string) *Node {
+	t.Helper()
+	return launch(t, build, args)
+}
+
+func launch(t testing.TB, build func() (string, error), args []string) *Node {
 	t.Helper()
 	binary, err := build()
 	if err != nil {
@@ -84,17 +98,23 @@ func environment(more ...string) (list []string) {
 	return append(list, more...)
 }
 
-// build makes the binary with the race detector, once for a process, and
+// build makes the binary with the race detector, buildAsShipped without.
+var (
+	build          = sync.OnceValues(func() (string, error) { return buildInto("race", []string{"CGO_ENABLED=1"}, "-race") })
+	buildAsShipped = sync.OnceValues(func() (string, error) { return buildInto("shipped", []string{"CGO_ENABLED=0"}) })
+)
+
+// buildInto makes the binary in a folder below bin, once for a process, and
 // returns its path. All test processes share the file: who comes second waits
 // for the first and then has nothing to link.
-var build = sync.OnceValues(func() (string, error) {
+func buildInto(folder string, env []string, flags ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env: %w", err)
 	}
-	dir := filepath.Join(filepath.Dir(strings.TrimSpace(string(module))), "bin", "race")
+	dir := filepath.Join(filepath.Dir(strings.TrimSpace(string(module))), "bin", folder)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -107,11 +127,13 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "magpie")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-race", "-o", binary, "magpie/cmd/magpie").CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build"}, flags...), "-o", binary, "magpie/cmd/magpie")...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return binary, nil
-})
+}
 
 // Main is TestMain of packages that start nodes: it builds the binary, runs the
 // tests, and fails when a goroutine is left. Four parallel tests at a time,

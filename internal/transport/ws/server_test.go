@@ -115,7 +115,7 @@ func TestDiscardIsBounded(t *testing.T) {
 		if e.Len() != 1 {
 			t.Error("closed before the peer could see the close frame")
 		}
-		stop := peer.sendChopped([][]byte{make([]byte, 8*maxDiscarded)}, 64<<10)
+		stop := peer.sendChopped(slices.Repeat([][]byte{make([]byte, 64<<10)}, 8*maxDiscarded/(64<<10)), 0)
 		defer stop()
 		eventually(t, "the end", func() bool { return e.Len() == 0 })
 	})
