@@ -65,6 +65,7 @@ type Limits struct {
 	MaxPayload    int // bytes of one message
 	Outbox        int // bytes waiting for one session before it counts as slow (D8)
 	Subscriptions int // channels of one session
+	UserSessions  int // sessions of one user on this node
 }
 
 // Times are how long things may take.

@@ -60,6 +60,8 @@ var settings = []*setting{
 		"How much may wait for one client before it counts as too slow and is asked to come back. Raised by itself to twice max_payload."},
 	{"max_subscriptions", "128", count(func(c *Config) *int { return &c.Limits.Subscriptions }, 1, 100_000),
 		"How many channels one client may be in."},
+	{"max_user_sessions", "100", count(func(c *Config) *int { return &c.Limits.UserSessions }, 1, 10_000_000),
+		"How many connections one user may have on a node: tabs, phones, programs. Guests without a token are nobody's and are not counted. Raise it where many programs share one token."},
 	{"ping_interval", "25s", duration(func(c *Config) *time.Duration { return &c.Times.PingInterval }, 100*time.Millisecond, time.Hour),
 		"After this long without a word from a client it is pinged. Keep it under the idle timeout of the proxies in front."},
 	{"pong_timeout", "10s", duration(func(c *Config) *time.Duration { return &c.Times.PongTimeout }, 100*time.Millisecond, time.Hour),

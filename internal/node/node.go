@@ -22,6 +22,7 @@ import (
 type Metrics struct {
 	Sessions metrics.Gauge
 	Opened   metrics.Counter
+	Refused  metrics.Counter // over Limits.UserSessions
 
 	mu     sync.Mutex // guards closed; memory only
 	closed map[fault.Reason]uint64
@@ -51,6 +52,7 @@ func (m *Metrics) countClosed(r fault.Reason) {
 // for concurrent use.
 type Node struct {
 	Metrics Metrics
+	limits  Limits
 	shared  session.Shared
 
 	mu       sync.Mutex // guards what follows; memory only
@@ -62,7 +64,7 @@ type Node struct {
 
 // New returns a node without sessions.
 func New(h *hub.Hub, l Limits) *Node {
-	n := &Node{sessions: map[*session.Session]struct{}{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
+	n := &Node{limits: l, sessions: map[*session.Session]struct{}{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
 	n.shared.Hub, n.shared.Outbox, n.shared.Subscriptions = h, l.Outbox, l.Subscriptions
 	n.shared.Closed = n.forget
 	return n
@@ -72,13 +74,17 @@ func New(h *hub.Hub, l Limits) *Node {
 func (n *Node) Flushed() *metrics.Counter { return &n.shared.Flushed }
 
 // Open makes s a session of this node. What is sent before Session.Attach waits
-// in the outbox. It fails while the node drains.
+// in the outbox. It fails while the node drains, and when its user has as many
+// sessions as the limits allow.
 func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity) error {
 	s.Open(&n.shared, link, who)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.draining {
 		return engine.ErrClosed
+	}
+	if err := n.checkUserLocked(who.User); err != nil {
+		return err
 	}
 	n.sessions[s] = struct{}{}
 	n.addUserLocked(s, who.User)

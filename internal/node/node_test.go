@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,56 @@ func TestDrain(t *testing.T) {
 			t.Errorf("open while draining: %v", err)
 		}
 	})
+}
+
+// R7, L2: a user has so many sessions on a node and no more; nobody in particular
+// is not limited, and neither are others.
+func TestSessionsOfAUserAreBounded(t *testing.T) {
+	n := stack.New(t, stack.Options{Limits: node.Limits{Payload: 1, Outbox: 1, Subscriptions: 1, UserSessions: 2}})
+	open := func(user string) (*session.Session, error) {
+		s := new(session.Session)
+		return s, n.Node.Open(s, new(recordingLink), auth.Identity{User: user})
+	}
+	admitted := func(user string) *session.Session {
+		t.Helper()
+		s, err := open(user)
+		if err != nil {
+			t.Fatalf("%q is refused: %v", user, err)
+		}
+		return s
+	}
+	refused := func(err error) {
+		t.Helper()
+		f := fault.Of(err)
+		if err == nil || f.Kind != fault.TooMany || f.Setting != "max_user_sessions" || f.Wait == 0 || !strings.Contains(f.Message, "2 connections") {
+			t.Fatalf("not refused: %v", err)
+		}
+	}
+	first := admitted("a")
+	admitted("a")
+	_, err := open("a")
+	refused(err)
+	admitted("b")
+	var late *session.Session
+	for range 5 {
+		late = admitted("")
+	}
+	refused(n.Node.Identify(late, auth.Identity{User: "a"}))
+	if user := late.Who().User; user != "" {
+		t.Errorf("who was refused is %q", user)
+	}
+	first.Close(fault.ReasonClient)
+	if err := n.Node.Identify(late, auth.Identity{User: "a"}); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+	if err := n.Node.Identify(late, auth.Identity{User: "a", Info: []byte("1")}); err != nil {
+		t.Errorf("the same user again: %v", err)
+	}
+	_, err = open("a")
+	refused(err)
+	if got := n.Node.Metrics.Refused.Value(); got != 3 {
+		t.Errorf("%d refusals are counted", got)
+	}
 }
 
 // EachOf finds exactly the open sessions of a user, whoever came, went or

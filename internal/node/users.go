@@ -11,18 +11,31 @@ import (
 // on account of all others. Sessions of nobody (User "") are not among them.
 
 // Identify says who is behind an open session from now on: doors whose clients
-// show their token after the handshake open it as a guest's. When the identity
-// expires is for the door to watch.
-func (n *Node) Identify(s *session.Session, who auth.Identity) {
+// show their token after the handshake open it as a guest's. It fails when that
+// user has as many sessions as the limits allow; the session stays whose it was.
+// When the identity expires is for the door to watch.
+func (n *Node) Identify(s *session.Session, who auth.Identity) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before := s.Who().User
-	s.SetWho(who)
-	if _, open := n.sessions[s]; !open || before == who.User {
-		return
+	_, open := n.sessions[s]
+	if open && before != who.User {
+		if err := n.checkUserLocked(who.User); err != nil {
+			return err
+		}
+		n.removeUserLocked(s, before)
+		n.addUserLocked(s, who.User)
 	}
-	n.removeUserLocked(s, before)
-	n.addUserLocked(s, who.User)
+	s.SetWho(who)
+	return nil
+}
+
+func (n *Node) checkUserLocked(user string) error {
+	err := n.limits.checkUser(user, len(n.users[user]))
+	if err != nil {
+		n.Metrics.Refused.Add(1)
+	}
+	return err
 }
 
 // EachOf calls f with every open session of a user until it returns false.

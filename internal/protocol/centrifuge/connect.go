@@ -30,8 +30,10 @@ func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequ
 		c.closeWith(tokenRefused(err))
 		return nil
 	}
+	if err := c.door.Node.Identify(&c.Session, who); err != nil {
+		return errorReplyFor(err)
+	}
 	c.token = ""
-	c.door.Node.Identify(&c.Session, who)
 	started, err := c.serverSide(ctx, who, req.Subs)
 	if err != nil {
 		return c.connectFailed(err)
@@ -46,7 +48,7 @@ func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequ
 
 // connectFailed ends the connection, or says that it can be tried again.
 func (c *conn) connectFailed(err error) *errorReply {
-	c.door.Node.Identify(&c.Session, auth.Identity{Kind: auth.Guest})
+	_ = c.door.Node.Identify(&c.Session, auth.Identity{Kind: auth.Guest}) // nobody is not limited
 	a := errorReplyFor(err)
 	switch {
 	case errors.Is(err, session.ErrClosed):
@@ -158,7 +160,7 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 		c.closeWith(closeToken)
 		return nil
 	}
-	c.door.Node.Identify(&c.Session, who)
+	_ = c.door.Node.Identify(&c.Session, who) // the same user
 	c.endUngranted(who)
 	c.mu.Lock()
 	c.setEndLocked(who.Expires)

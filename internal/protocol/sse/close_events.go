@@ -66,6 +66,8 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) error {
 	wait, name := retrySoon, "unavailable"
 	switch {
 	case p.Status == http.StatusServiceUnavailable:
+	case p.Status == http.StatusTooManyRequests:
+		wait, name = retryLate, p.Code
 	case isReturn(r) && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden):
 		wait, name = retryLate, p.Code
 	default:

@@ -1,0 +1,69 @@
+package attack
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"magpie/test/kit"
+)
+
+const secret = "a secret of at least 32 bytes for attackers"
+
+func signed(t *testing.T, user string) string {
+	t.Helper()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(time.Hour).Unix()}).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// R7, L2, L8: connections of one user are counted over all doors, and one too many is
+// refused at each in its own words, with the setting and a time to wait. Others
+// come in, and so does that user once a connection is closed.
+func TestConnectionsOfOneUser(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t, "--token-secret", secret, "--max-user-sessions", "3")
+	ann := signed(t, "ann")
+	first := n.Dial("channel=chat&token=" + ann)
+	n.Events("channel=chat&token="+ann, "")
+	n.Centrifuge(ann).WaitFor(`"connect"`, `"client"`)
+
+	_, res, err := n.TryDial("/websocket?token=" + ann)
+	if err == nil || res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" {
+		t.Errorf("raw: %v, %v", res, err)
+	}
+	status, body := n.Get("/websocket?token="+ann, kit.Upgrade...)
+	if status != http.StatusTooManyRequests || !strings.Contains(body, "setting max_user_sessions") {
+		t.Errorf("raw: %d %s", status, body)
+	}
+	if status, body = n.Get("/sse?channel=chat&token=" + ann); status != http.StatusTooManyRequests || !strings.Contains(body, "setting max_user_sessions") {
+		t.Errorf("sse: %d %s", status, body)
+	}
+	res = n.Ask("GET", "/sse?channel=chat&token="+ann, "", "Accept: text/event-stream")
+	stream, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK || !strings.Contains(string(stream), "event: too_many\n") || !strings.Contains(string(stream), "retry: ") {
+		t.Errorf("an event source: %d %s", res.StatusCode, stream)
+	}
+	late := n.Centrifuge(ann)
+	late.WaitFor(`"code":111`, `"temporary":true`)
+
+	if got := measure(t, n, "magpie_sessions_refused_total"); got != 5 {
+		t.Errorf("%v refusals are counted", got)
+	}
+	n.Dial("channel=chat&token=" + signed(t, "bob"))
+	first.Close()
+	kit.Eventually(t, "there is room again", func() bool {
+		s, _, err := n.TryDial("/websocket?token=" + ann)
+		if err == nil {
+			defer s.Close()
+		}
+		return err == nil
+	})
+}
