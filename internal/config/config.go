@@ -66,6 +66,7 @@ type Limits struct {
 	Outbox        int // bytes waiting for one session before it counts as slow (D8)
 	Subscriptions int // channels of one session
 	UserSessions  int // sessions of one user on this node
+	Requests      int // requests of one session in a second
 }
 
 // Times are how long things may take.

@@ -62,6 +62,8 @@ var settings = []*setting{
 		"How many channels one client may be in."},
 	{"max_user_sessions", "100", count(func(c *Config) *int { return &c.Limits.UserSessions }, 1, 10_000_000),
 		"How many connections one user may have on a node: tabs, phones, programs. Guests without a token are nobody's and are not counted. Raise it where many programs share one token."},
+	{"max_requests", "1000", count(func(c *Config) *int { return &c.Limits.Requests }, 1, 10_000_000),
+		"How many requests one connection may make in a second: messages, subscriptions, questions. After a rest five times as many may come at once. Raise it where a program publishes for many over one connection."},
 	{"ping_interval", "25s", duration(func(c *Config) *time.Duration { return &c.Times.PingInterval }, 100*time.Millisecond, time.Hour),
 		"After this long without a word from a client it is pinged. Keep it under the idle timeout of the proxies in front."},
 	{"pong_timeout", "10s", duration(func(c *Config) *time.Duration { return &c.Times.PongTimeout }, 100*time.Millisecond, time.Hour),

@@ -31,10 +31,11 @@ type Gate struct {
 	Metrics GateMetrics
 }
 
-// GateMetrics counts publications.
+// GateMetrics counts publications and requests.
 type GateMetrics struct {
 	Published metrics.Counter // taken in by this node and acknowledged by the engine
 	Refused   metrics.Counter // that were not
+	Hurried   metrics.Counter // requests of sessions over Limits.Requests
 }
 
 // GateConfig is what NewGate needs.
@@ -64,6 +65,10 @@ type request struct {
 
 // admit decides. Its steps, in order: the limits, then the rights.
 func (g *Gate) admit(r *request) error {
+	if err := g.limits.checkRate(r.actor.session); err != nil {
+		g.Metrics.Hurried.Add(1)
+		return err
+	}
 	if err := g.limits.check(r); err != nil {
 		return err
 	}

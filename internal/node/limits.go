@@ -6,6 +6,8 @@ import (
 
 	"magpie/internal/channel"
 	"magpie/internal/fault"
+	"magpie/internal/limit"
+	"magpie/internal/session"
 )
 
 // Limits are the settings that bound what a client may want. What bounds the
@@ -15,6 +17,24 @@ type Limits struct {
 	Outbox        int // bytes that may wait for one session
 	Subscriptions int // channels of one session
 	UserSessions  int // sessions of one user on this node; 0: no bound
+	Requests      int // requests of one session in a second; 0: no bound
+}
+
+// burstSeconds is for how many seconds' worth a session may ask at once after a
+// rest: a client that comes back subscribes to all of its channels.
+const burstSeconds = 5
+
+// checkRate decides whether a session asks too often.
+func (l Limits) checkRate(s *session.Session) error {
+	if s == nil || l.Requests == 0 {
+		return nil
+	}
+	wait := limit.Rate{PerSecond: l.Requests, Burst: burstSeconds * l.Requests}.Take(&s.Requests, time.Now())
+	if wait == 0 {
+		return nil
+	}
+	return &fault.Fault{Kind: fault.TooMany, Setting: "max_requests", Wait: wait,
+		Message: fmt.Sprintf("%d requests in a second are the most for one connection here; send less at once (setting max_requests)", l.Requests)}
 }
 
 // readersMost is how many logs are read for clients at once: one reading may

@@ -13,6 +13,7 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/fault"
 	"magpie/internal/hub"
+	"magpie/internal/limit"
 	"magpie/internal/message"
 	"magpie/internal/metrics"
 )
@@ -53,6 +54,10 @@ type Session struct {
 	who    auth.Identity
 	expiry *time.Timer // nil: never
 	subs   []*hub.Subscription
+
+	// Requests is what the session has taken of the rate that the gate allows.
+	// It guards itself.
+	Requests limit.Bucket
 
 	// Set by Open.
 	shared *Shared

@@ -1,8 +1,10 @@
 package attack
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,58 @@ func signed(t *testing.T, user string) string {
 		t.Fatal(err)
 	}
 	return token
+}
+
+// R8, L1: who sends more than a connection may is refused, and cut when it goes
+// on, at each door in its own words; what was within the limit is published, and
+// a neighbour does not notice.
+func TestFloods(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t, "--max-requests", "100") // five times as many at once
+	neighbour := n.Dial("channel=quiet")
+	flood := func(path string, frame func(id int) string) *kit.Socket {
+		s, _, err := n.TryDial(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range 3000 {
+			if !s.TrySend(frame(id)) {
+				break
+			}
+		}
+		return s
+	}
+	publish := func(int) string { return "x" }
+	if code, _ := flood("/websocket?channel=a", publish).CloseCode(); code != 4006 {
+		t.Errorf("raw: closed with %d", code)
+	}
+	patient := flood("/websocket?channel=b&format=envelope", publish)
+	if code, _ := patient.CloseCode(); code != 4006 {
+		t.Errorf("raw with envelopes: closed with %d", code)
+	}
+	patient.WaitFor(`"too_many"`, "setting max_requests")
+	sdk := flood("/connection/websocket", func(id int) string {
+		if id == 0 {
+			return `{"id":1,"connect":{}}`
+		}
+		return fmt.Sprintf(`{"id":%d,"publish":{"channel":"c","data":1}}`, id+1)
+	})
+	if code, _ := sdk.CloseCode(); code != 3509 {
+		t.Errorf("Centrifuge: closed with %d", code)
+	}
+	sdk.WaitFor(`"code":111`, `"temporary":true`)
+	for _, channel := range []string{"a", "b", "c"} {
+		_, page := n.Get("/history/" + channel + "?limit=0")
+		_, rest, _ := strings.Cut(page, `"offset":`)
+		if top, _ := strconv.Atoi(strings.TrimRight(rest, "}\n")); top < 500 || top > 900 {
+			t.Errorf("%s: %d were published; 500 may come at once", channel, top)
+		}
+	}
+	n.Publish("quiet", "still here")
+	neighbour.WaitFor("still here")
+	if got := measure(t, n, "magpie_requests_refused_total"); got < 1100 {
+		t.Errorf("%v refusals are counted", got)
+	}
 }
 
 // R7, L2, L8: connections of one user are counted over all doors, and one too many is

@@ -142,11 +142,16 @@ func (s *Socket) read(ctx context.Context) {
 // Send sends a text frame. It is safe for any goroutine.
 func (s *Socket) Send(text string) {
 	s.t.Helper()
+	if !s.TrySend(text) {
+		s.t.Error("send: the server has closed the connection")
+	}
+}
+
+// TrySend is Send where the server may have closed the connection, which it tells.
+func (s *Socket) TrySend(text string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if err := s.conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
-		s.t.Errorf("send: %v", err)
-	}
+	return s.conn.Write(ctx, websocket.MessageText, []byte(text)) == nil
 }
 
 // WaitFor waits for a frame that holds all these words.

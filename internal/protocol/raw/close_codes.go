@@ -64,6 +64,8 @@ func publishFailed(k fault.Kind) fault.Reason {
 		return fault.ReasonForbidden
 	case fault.TooBig:
 		return fault.ReasonTooBig
+	case fault.TooMany:
+		return fault.ReasonFlood
 	case fault.Unavailable, fault.Shutdown:
 		return fault.ReasonUnavailable
 	}

@@ -25,6 +25,7 @@ type conn struct {
 	channel  string
 	envelope bool
 	spoke    bool // a frame came; owned by Message
+	hurried  int  // frames that were one too many; owned by Message
 }
 
 var (
@@ -94,14 +95,21 @@ func (c *conn) Message(op ws.Op, payload []byte) {
 	ctx, cancel := c.door.Gate.Timeout(publishTimeout)
 	defer cancel()
 	_, err := c.door.Gate.Publish(ctx, node.ClientActor(&c.Session), engine.Publication{Channel: c.channel, Payload: payload, Via: message.ViaRaw, Binary: op == ws.Binary && utf8.Valid(payload)})
+	if fault.KindOf(err) == fault.TooMany {
+		c.hurried++
+	}
 	switch {
 	case err == nil:
-	case c.envelope:
+	case c.envelope && c.hurried < mostHurried:
 		c.Send(ws.Frame(ws.Text, problem.Of(err).Body()))
 	default:
 		c.Close(publishFailed(fault.KindOf(err)))
 	}
 }
+
+// mostHurried is after how many refusals a client that floods is cut: each is an
+// answer to write.
+const mostHurried = 100
 
 // isConnect tells whether a first frame is the connect command of a Centrifuge
 // client. Published as it is it would come back, and the client would take its

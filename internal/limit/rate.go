@@ -1,0 +1,43 @@
+// Package limit holds back those who want too much at once.
+//
+// It does no I/O and starts no goroutine.
+package limit
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Rate is how much may be taken: so many in a second, and Burst of them at once
+// after a rest. The zero value sets no bound.
+type Rate struct {
+	PerSecond, Burst int
+}
+
+// Bucket is what somebody has taken of a Rate: a token bucket in one word, so
+// that those who take nothing cost nothing. The zero value is full. It is safe
+// for concurrent use.
+//
+// The word is when the bucket is full again, in nanoseconds since Unix's epoch
+// (the generic cell rate algorithm, ITU-T I.371).
+type Bucket struct{ full atomic.Int64 }
+
+// Take takes one. If there is none it takes nothing and returns how long it is
+// until there is one. It neither blocks nor allocates.
+func (r Rate) Take(b *Bucket, now time.Time) (wait time.Duration) {
+	if r.PerSecond == 0 {
+		return 0
+	}
+	every := int64(time.Second) / int64(r.PerSecond)
+	room := every * int64(max(r.Burst, 1))
+	for {
+		before := b.full.Load()
+		at := max(before, now.UnixNano()) + every
+		if over := at - now.UnixNano() - room; over > 0 {
+			return time.Duration(over)
+		}
+		if b.full.CompareAndSwap(before, at) {
+			return 0
+		}
+	}
+}
