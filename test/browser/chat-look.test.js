@@ -226,9 +226,11 @@ test("15: the keyboard alone is enough", async (t) => {
   await page.keyboard.press("Alt+ArrowUp");
   await page.locator("h1", { hasText: "ops" }).waitFor();
   await page.keyboard.press("Alt+ArrowUp");
+  await page.locator("h1", { hasText: "lobby" }).waitFor();
   await page.keyboard.press("?");
   await page.getByText("Keyboard shortcuts").first().waitFor();
   await page.keyboard.press("Escape");
+  await page.locator("#text:focus").waitFor(); // a window that closes gives the field back, some moments later
   // A message's own buttons: to the row, into it, and along the rows.
   await page.locator(".message").last().focus();
   await page.getByRole("group", { name: "Actions" }).waitFor();
