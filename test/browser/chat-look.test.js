@@ -230,7 +230,6 @@ test("15: the keyboard alone is enough", async (t) => {
   await page.keyboard.press("?");
   await page.getByText("Keyboard shortcuts").first().waitFor();
   await page.keyboard.press("Escape");
-  await page.locator("#text:focus").waitFor(); // a window that closes gives the field back, some moments later
   // A message's own buttons: to the row, into it, and along the rows.
   await page.locator(".message").last().focus();
   await page.getByRole("group", { name: "Actions" }).waitFor();
@@ -245,6 +244,36 @@ test("15: the keyboard alone is enough", async (t) => {
   for (const name of ["scroll", "text", "name", "bell", "people-count", "add-room", "Copy the curl command", "Go to a room"]) {
     assert.ok(reached.has(name), `${name} is out of reach; reached ${[...reached]}`);
   }
+});
+
+test("15: a window that closes takes the focus from nothing that was reached since", async (t) => {
+  const node = await startMagpie(t);
+  const { page } = await enter(t, browser, node.url);
+  await say(page, "a row");
+  await shows(page, ["a row"]);
+  // A browser tells of the close some moments after it gave the focus back.
+  await page.evaluate(() => addEventListener("close", (e) => {
+    if (e.target.tagName !== "DIALOG" || window.tell) return;
+    e.stopImmediatePropagation();
+    window.tell = () => e.target.dispatchEvent(new Event("close"));
+  }, true));
+  const close = async () => {
+    await page.keyboard.press("Control+k");
+    await page.locator("dialog[open]").waitFor();
+    await page.keyboard.press("Escape");
+    await page.waitForFunction(() => window.tell);
+  };
+  const tell = () => page.evaluate(() => { window.tell(); delete window.tell; });
+  await close();
+  await page.locator(".message").last().focus();
+  await tell();
+  await page.locator("dialog").waitFor({ state: "detached" });
+  assert.ok(await page.evaluate(() => document.activeElement.matches(".message")));
+  // From a button that opened it, the focus goes to the composer.
+  await page.locator("#scroll").focus();
+  await close();
+  await tell();
+  await page.locator("#text:focus").waitFor();
 });
 
 test("15: screen readers hear what others say, not the history and not one's own; a burst is a number", async (t) => {

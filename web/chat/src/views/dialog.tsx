@@ -4,7 +4,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../i18n/index.ts";
-import { openDialog } from "./context.ts";
+import { focusComposer, openDialog } from "./context.ts";
 import { Close } from "./icons.tsx";
 
 interface Props {
@@ -12,16 +12,24 @@ interface Props {
   readonly title: string;
   readonly class?: string;
   readonly bare?: boolean; // without a visible title
+  readonly toComposer?: boolean; // the focus goes to the composer afterwards
   readonly children: ComponentChildren;
-  onClose?(): void;
 }
 
-export function Dialog({ name, title, class: kind = "", bare = false, children, onClose }: Props) {
+export function Dialog({ name, title, class: kind = "", bare = false, toComposer = false, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => { if (!dialog.current!.open) dialog.current!.showModal(); }, []);
+  const opener = useRef<Element | null>(null);
+  useEffect(() => {
+    if (dialog.current!.open) return;
+    opener.current = document.activeElement;
+    dialog.current!.showModal();
+  }, []);
   const closed = () => {
     if (openDialog.value === name) openDialog.value = "";
-    onClose?.();
+    // The browser gave the focus back when it closed the dialog, and tells of
+    // it later. Who has moved on since then is left where they are.
+    const unmoved = document.activeElement === opener.current || document.activeElement === document.body;
+    if (toComposer && unmoved) focusComposer();
   };
   return (
     <dialog class={`window ${kind}`} ref={dialog} aria-label={title} onClose={closed} onClick={(e) => { if (e.target === dialog.current) dialog.current!.close(); }}>

@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 import { compare, shortTimeOf, t } from "../i18n/index.ts";
 import { isUnread, type Notice, unreadCount } from "../state/bell.ts";
 import { roomName } from "../state/names.ts";
-import { focusComposer, openDialog, showsExamples, useApp, useAppContext } from "./context.ts";
+import { openDialog, showsExamples, useApp, useAppContext } from "./context.ts";
 import { Bell } from "./icons.tsx";
 import { isComposing } from "./keys.ts";
 import { navigate } from "./navigate.ts";
@@ -22,13 +22,13 @@ export function Dialogs() {
   const context = useAppContext();
   switch (openDialog.value) {
     case "": return null;
-    case "switch": return <Dialog key="switch" name="switch" title={t("rooms.switch")} class="switcher" bare onClose={focusComposer}><Switcher /></Dialog>;
-    case "help": return <Dialog key="help" name="help" title={t("help")} onClose={focusComposer}><Shortcuts /></Dialog>;
+    case "switch": return <Dialog key="switch" name="switch" title={t("rooms.switch")} class="switcher" bare toComposer><Switcher /></Dialog>;
+    case "help": return <Dialog key="help" name="help" title={t("help")} toComposer><Shortcuts /></Dialog>;
     case "settings": return <Dialog key="settings" name="settings" title={t("settings")}><Settings /></Dialog>;
     case "bell": return <Dialog key="bell" name="bell" title={t("bell")} class="aside"><BellList /></Dialog>;
     case "rooms": return <Dialog key="rooms" name="rooms" title={t("rooms")} class="drawer left" bare><Sidebar id="add-room-window" /></Dialog>;
     case "panel": return <Dialog key="panel" name="panel" title={t(showsExamples(context) ? "panel.open" : "panel.people")} class="drawer"><Panel /></Dialog>;
-    case "delete": return <Dialog key="delete" name="delete" title={t("act.delete")} onClose={focusComposer}><Delete /></Dialog>;
+    case "delete": return <Dialog key="delete" name="delete" title={t("act.delete")} toComposer><Delete /></Dialog>;
   }
 }
 
