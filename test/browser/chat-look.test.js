@@ -269,7 +269,7 @@ test("15: a window that closes takes the focus from nothing that was reached sin
   await tell();
   await page.locator("dialog").waitFor({ state: "detached" });
   assert.ok(await page.evaluate(() => document.activeElement.matches(".message")));
-  // From a button that opened it, the focus goes to the composer.
+  // Who has not moved is taken from the place before the window to the composer.
   await page.locator("#scroll").focus();
   await close();
   await tell();
