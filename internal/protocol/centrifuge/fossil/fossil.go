@@ -1,5 +1,4 @@
-// Package fossil writes and applies differences between two byte strings in
-// the delta format of the Fossil version control system
+// Package fossil writes differences between two byte strings in the delta format of the Fossil version control system
 // (https://fossil-scm.org/home/doc/tip/www/delta_format.wiki), which Centrifuge
 // clients read.
 //

@@ -7,6 +7,7 @@
 package tagfilter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,11 +31,9 @@ const (
 type Filter struct{ root test }
 
 // Match tells whether a message with these tags passes. It does not allocate.
-func (f *Filter) Match(tags map[string]string) bool { return f.root.match(tags) }
+func (f *Filter) Match(tags map[string]string) bool { return f.root(tags) }
 
-type test interface {
-	match(tags map[string]string) bool
-}
+type test func(tags map[string]string) bool
 
 // Compile checks an expression and copies what it needs of it.
 func Compile(n *protocol.FilterNode) (*Filter, error) {
@@ -76,40 +75,18 @@ func (c *compiler) branch(n *protocol.FilterNode, depth int) (test, error) {
 	}
 	switch n.Op {
 	case "and":
-		return all(list), nil
+		return func(tags map[string]string) bool {
+			return !slices.ContainsFunc(list, func(t test) bool { return !t(tags) })
+		}, nil
 	case "or":
-		return some(list), nil
+		return func(tags map[string]string) bool {
+			return slices.ContainsFunc(list, func(t test) bool { return t(tags) })
+		}, nil
 	case "not":
-		return not{list[0]}, nil
+		return func(tags map[string]string) bool { return !list[0](tags) }, nil
 	}
 	return nil, fmt.Errorf("%w: op is and, or, not, or empty for a comparison", ErrFilter)
 }
-
-type (
-	all  []test
-	some []test
-	not  struct{ test }
-)
-
-func (a all) match(tags map[string]string) bool {
-	for _, t := range a {
-		if !t.match(tags) {
-			return false
-		}
-	}
-	return true
-}
-
-func (s some) match(tags map[string]string) bool {
-	for _, t := range s {
-		if t.match(tags) {
-			return true
-		}
-	}
-	return false
-}
-
-func (n not) match(tags map[string]string) bool { return !n.test.match(tags) }
 
 func (c *compiler) leaf(n *protocol.FilterNode) (test, error) {
 	compare, known := comparisons[n.Cmp]
@@ -125,7 +102,7 @@ func (c *compiler) leaf(n *protocol.FilterNode) (test, error) {
 	case !many && !exists && n.Val == "":
 		return nil, fmt.Errorf("%w: this comparison needs a val", ErrFilter)
 	}
-	l := &leaf{key: strings.Clone(n.Key), val: strings.Clone(n.Val), compare: compare}
+	key, l := strings.Clone(n.Key), &leaf{val: strings.Clone(n.Val)}
 	c.bytes -= len(n.Key) + len(n.Val)
 	c.values -= len(n.Vals)
 	if c.values < 0 {
@@ -138,19 +115,16 @@ func (c *compiler) leaf(n *protocol.FilterNode) (test, error) {
 	if c.bytes < 0 {
 		return nil, fmt.Errorf("%w: keys and values of more than %d bytes", ErrFilter, maxBytes)
 	}
-	return l, nil
+	return func(tags map[string]string) bool {
+		tag, has := tags[key]
+		return compare(l, tag, has)
+	}, nil
 }
 
-// leaf compares one tag.
+// leaf is what one tag is compared with.
 type leaf struct {
-	key, val string
-	vals     []string
-	compare  comparison
-}
-
-func (l *leaf) match(tags map[string]string) bool {
-	tag, has := tags[l.key]
-	return l.compare(l, tag, has)
+	val  string
+	vals []string
 }
 
 // comparison tells whether a tag, which is "" when it is not there, passes.
@@ -171,3 +145,45 @@ var comparisons = map[string]comparison{
 	"gt":  func(l *leaf, tag string, _ bool) bool { c, ok := compareDecimals(tag, l.val); return ok && c > 0 },
 	"gte": func(l *leaf, tag string, _ bool) bool { c, ok := compareDecimals(tag, l.val); return ok && c >= 0 },
 }
+
+// Numbers are compared as they are written, digit by digit: a price of twenty
+// digits stays exact, and a number of a million digits costs no more than
+// reading it.
+
+// decimal is a number without leading and trailing zeros. There is one zero, and
+// its sign is 1.
+type decimal struct {
+	sign            int
+	whole, fraction string
+}
+
+// compareDecimals compares two decimal numbers; false when one is none.
+func compareDecimals(a, b string) (int, bool) {
+	x, ok := parseDecimal(a)
+	y, too := parseDecimal(b)
+	if x.sign != y.sign {
+		return x.sign, ok && too
+	}
+	return x.sign * cmp.Or(cmp.Compare(len(x.whole), len(y.whole)), strings.Compare(x.whole, y.whole), strings.Compare(x.fraction, y.fraction)), ok && too
+}
+
+// parseDecimal reads digits with a sign and a point, both optional. Exponents
+// are no decimal notation.
+func parseDecimal(s string) (d decimal, ok bool) {
+	d.sign = 1
+	s, negative := strings.CutPrefix(s, "-")
+	if !negative {
+		s = strings.TrimPrefix(s, "+")
+	}
+	whole, fraction, pointed := strings.Cut(s, ".")
+	if whole == "" || pointed && fraction == "" || !isDigits(whole) || !isDigits(fraction) {
+		return d, false
+	}
+	d.whole, d.fraction = strings.TrimLeft(whole, "0"), strings.TrimRight(fraction, "0")
+	if negative && (d.whole != "" || d.fraction != "") {
+		d.sign = -1
+	}
+	return d, true
+}
+
+func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
