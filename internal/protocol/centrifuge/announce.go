@@ -82,6 +82,9 @@ func (s *subscription) publisher() *message.Publisher {
 	if !s.has(announces) {
 		return nil
 	}
-	m := s.Member()
+	return publisher(s.Member())
+}
+
+func publisher(m engine.Member) *message.Publisher {
 	return &message.Publisher{User: m.User, Session: m.Session, ConnInfo: m.ConnInfo, ChanInfo: m.ChanInfo}
 }

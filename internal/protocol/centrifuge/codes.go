@@ -1,14 +1,14 @@
 package centrifuge
 
 import (
-	"github.com/centrifugal/protocol"
+	"errors"
 
 	"magpie/internal/fault"
 )
 
 // All codes of the protocol that this door uses.
 
-// errorReply refuses one command.
+// errorReply refuses one command; it is an error.
 type errorReply struct {
 	code      uint32
 	text      string
@@ -30,9 +30,7 @@ var (
 	errUnrecoverable = &errorReply{112, "unrecoverable position", false}
 )
 
-func (r *errorReply) wire() *protocol.Error {
-	return &protocol.Error{Code: r.code, Message: r.text, Temporary: r.temporary}
-}
+func (r *errorReply) Error() string { return r.text }
 
 // errorReplies are what faults become. What is in no row is a defect of ours.
 var errorReplies = map[fault.Kind]*errorReply{
@@ -49,6 +47,9 @@ var errorReplies = map[fault.Kind]*errorReply{
 }
 
 func errorReplyFor(err error) *errorReply {
+	if r, ok := errors.AsType[*errorReply](err); ok {
+		return r
+	}
 	if r := errorReplies[fault.KindOf(err)]; r != nil {
 		return r
 	}

@@ -13,12 +13,9 @@ import (
 	"magpie/internal/transport/ws"
 )
 
-// Limits of what a client may send.
-const (
-	// maxErrors bounds the commands that are refused between two pings: a client
-	// in a loop is not to fill logs and queues.
-	maxErrors = 1000
-)
+// maxErrors bounds the commands that are refused between two pings: a client
+// in a loop is not to fill logs and queues.
+const maxErrors = 1000
 
 var errFrame = errors.New("not commands of the protocol")
 
@@ -62,14 +59,6 @@ func (c *conn) frame(data []byte) {
 			return
 		}
 	}
-}
-
-// next reads one command of a frame, which is not empty.
-func (f *form) next(data []byte) (cmd *protocol.Command, rest []byte, err error) {
-	if f.json {
-		return nextJSON(data)
-	}
-	return nextProtobuf(data)
 }
 
 // nextJSON reads one command of a frame; they are divided by line feeds.
@@ -116,8 +105,8 @@ func (c *conn) handle(cmd *protocol.Command) {
 	}
 	ctx, cancel := c.wait(cmd)
 	defer cancel()
-	if refused := c.dispatch(ctx, cmd); refused != nil {
-		c.refuse(cmd.Id, refused)
+	if err := c.dispatch(ctx, cmd); err != nil {
+		c.refuse(cmd.Id, err)
 	}
 }
 
@@ -133,7 +122,7 @@ func (c *conn) wait(cmd *protocol.Command) (context.Context, context.CancelFunc)
 
 // dispatch calls the one handler that the command asks for. They answer for
 // themselves, or return what the answer is to be refused with.
-func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) *errorReply {
+func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) error {
 	switch {
 	case cmd.Connect != nil:
 		return c.connect(ctx, cmd.Id, cmd.Connect)
@@ -144,9 +133,9 @@ func (c *conn) dispatch(ctx context.Context, cmd *protocol.Command) *errorReply 
 	case cmd.Publish != nil:
 		return c.publish(ctx, cmd.Id, cmd.Publish)
 	case cmd.Presence != nil:
-		return c.presence(ctx, cmd.Id, cmd.Presence)
+		return c.presence(ctx, cmd.Id, cmd.Presence.Channel, false)
 	case cmd.PresenceStats != nil:
-		return c.presenceStats(ctx, cmd.Id, cmd.PresenceStats)
+		return c.presence(ctx, cmd.Id, cmd.PresenceStats.Channel, true)
 	case cmd.History != nil:
 		return c.history(ctx, cmd.Id, cmd.History)
 	case cmd.Refresh != nil:
@@ -172,21 +161,15 @@ func (c *conn) pong(cmd *protocol.Command) {
 	asked := c.due.pong != 0
 	c.due.pong = 0
 	c.mu.Unlock()
-	if !asked || !empty(cmd) {
+	if !asked || cmd.SizeCF() > 0 {
 		c.closeWith(closeBadRequest)
 	}
-}
-
-func empty(cmd *protocol.Command) bool {
-	return cmd.Connect == nil && cmd.Subscribe == nil && cmd.Unsubscribe == nil && cmd.Publish == nil &&
-		cmd.Presence == nil && cmd.PresenceStats == nil && cmd.History == nil && cmd.Ping == nil && cmd.Send == nil &&
-		cmd.Rpc == nil && cmd.Refresh == nil && cmd.SubRefresh == nil
 }
 
 func (c *conn) reply(r *protocol.Reply) { c.Send(c.form.encode(r)) }
 
 // refuse answers with an error. Too many of them end the connection.
-func (c *conn) refuse(id uint32, a *errorReply) {
+func (c *conn) refuse(id uint32, err error) {
 	c.door.Metrics.Refused.Add(1)
 	c.mu.Lock()
 	c.errors++
@@ -196,7 +179,8 @@ func (c *conn) refuse(id uint32, a *errorReply) {
 		c.closeWith(closeErrors)
 		return
 	}
-	c.reply(&protocol.Reply{Id: id, Error: a.wire()})
+	a := errorReplyFor(err)
+	c.reply(&protocol.Reply{Id: id, Error: &protocol.Error{Code: a.code, Message: a.text, Temporary: a.temporary}})
 }
 
 // lifetime is how expiry is told: whether, and in how many seconds.

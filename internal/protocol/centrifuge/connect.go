@@ -20,18 +20,18 @@ import (
 
 // connect answers the first command: who the client is, and what the server
 // subscribes it to by itself.
-func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) *errorReply {
+func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) error {
 	who, err := c.door.Access.Auth.Identify(ctx, cmp.Or(req.Token, c.token))
 	switch fault.KindOf(err) {
 	case "":
 	case fault.TokenExpired, fault.Unavailable:
-		return errorReplyFor(err) // it may try again on this connection
+		return err // it may try again on this connection
 	default:
 		c.closeWith(tokenRefused(err))
 		return nil
 	}
 	if err := c.door.Node.Identify(&c.Session, who); err != nil {
-		return errorReplyFor(err)
+		return err
 	}
 	c.token = ""
 	started, err := c.serverSide(ctx, who, req.Subs)
@@ -47,7 +47,7 @@ func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequ
 }
 
 // connectFailed ends the connection, or says that it can be tried again.
-func (c *conn) connectFailed(err error) *errorReply {
+func (c *conn) connectFailed(err error) error {
 	_ = c.door.Node.Identify(&c.Session, auth.Identity{Kind: auth.Guest}) // nobody is not limited
 	a := errorReplyFor(err)
 	switch {
@@ -142,7 +142,7 @@ func (c *conn) serverChannels(who auth.Identity) []string {
 }
 
 // refresh takes a new token for the session's user.
-func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequest) *errorReply {
+func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequest) error {
 	if req.Token == "" {
 		return errBadRequest
 	}

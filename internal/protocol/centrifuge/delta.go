@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/centrifugal/protocol"
 	"github.com/centrifugal/protocol/cfjson"
@@ -18,21 +19,19 @@ import (
 // pushDeltas is a batch as frames. primed says that the receiver has
 // b.Before.
 func (f *form) pushDeltas(b *message.Batch, members, primed bool) []byte {
-	var out []byte
-	var before []byte
+	var out, before []byte
 	if primed {
 		before = b.Before
 	}
-	known := primed
 	for _, m := range b.Messages {
 		if m.Kind != message.Published {
 			out = append(out, f.push(m, members)...)
 			continue
 		}
 		pub := f.publication(m)
-		f.difference(pub, m.Payload, before, known)
+		f.difference(pub, m.Payload, before)
 		out = append(out, f.encode(&protocol.Reply{Push: &protocol.Push{Channel: m.Channel, Pub: pub}})...)
-		before, known = m.Payload, true
+		before = m.Payload
 	}
 	return out
 }
@@ -45,13 +44,11 @@ func (f *form) whole(pub *protocol.Publication) {
 }
 
 // difference writes pub.Data as the difference to before, where that is known
-// and shorter.
-func (f *form) difference(pub *protocol.Publication, payload, before []byte, known bool) {
-	if known {
-		patch := fossil.Delta(f.data(before), f.data(payload), f.json)
-		if len(patch) < len(pub.Data) {
-			pub.Delta = true
-			pub.Data = patch
+// (not nil) and shorter.
+func (f *form) difference(pub *protocol.Publication, payload, before []byte) {
+	if before != nil {
+		if patch := fossil.Delta(f.data(before), f.data(payload), f.json); len(patch) < len(pub.Data) {
+			pub.Delta, pub.Data = true, patch
 		}
 	}
 	f.whole(pub)
@@ -59,14 +56,13 @@ func (f *form) difference(pub *protocol.Publication, payload, before []byte, kno
 
 // delta is what a subscription with differences knows of its client.
 type delta struct {
-	last []byte // the payload it got last
-	has  bool   // it got one
+	last []byte // the payload it got last; nil: none
 }
 
 // primed tells whether the client has the payload before the batch. The same
 // bytes are mostly the same slice; after a recovery they are equal.
 func (d *delta) primed(b *message.Batch) bool {
-	if !d.has || b.Before == nil || len(d.last) != len(b.Before) {
+	if d.last == nil || b.Before == nil || len(d.last) != len(b.Before) {
 		return false
 	}
 	return len(d.last) == 0 || &d.last[0] == &b.Before[0] || bytes.Equal(d.last, b.Before)
@@ -74,9 +70,9 @@ func (d *delta) primed(b *message.Batch) bool {
 
 // advance notes what the batch gives the client.
 func (d *delta) advance(messages []*message.Message) {
-	for i := len(messages) - 1; i >= 0; i-- {
-		if messages[i].Kind == message.Published {
-			d.last, d.has = messages[i].Payload, true
+	for _, m := range slices.Backward(messages) {
+		if m.Kind == message.Published {
+			d.last = m.Payload
 			return
 		}
 	}

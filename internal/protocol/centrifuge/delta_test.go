@@ -15,12 +15,12 @@ func TestADeltaNeedsItsBase(t *testing.T) {
 		before []byte
 		want   bool
 	}{
-		{"equal bytes", delta{last: []byte("abc"), has: true}, []byte("abc"), true},
-		{"as many other bytes", delta{last: []byte("abc"), has: true}, []byte("abd"), false},
-		{"longer", delta{last: []byte("abc"), has: true}, []byte("abcd"), false},
-		{"both empty", delta{has: true}, []byte{}, true},
+		{"equal bytes", delta{last: []byte("abc")}, []byte("abc"), true},
+		{"as many other bytes", delta{last: []byte("abc")}, []byte("abd"), false},
+		{"longer", delta{last: []byte("abc")}, []byte("abcd"), false},
+		{"both empty", delta{last: []byte{}}, []byte{}, true},
 		{"the client has nothing", delta{}, []byte{}, false},
-		{"what came before is not known", delta{has: true}, nil, false},
+		{"what came before is not known", delta{last: []byte{}}, nil, false},
 	} {
 		if got := c.client.primed(&message.Batch{Before: c.before}); got != c.want {
 			t.Errorf("%s: %v", c.what, got)

@@ -77,12 +77,6 @@ func (d *Door) unregister(secret string) {
 	delete(d.emulated, secret)
 }
 
-func (d *Door) find(secret string) *conn {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.emulated[secret]
-}
-
 // enqueue takes a frame of commands, to be handled behind those before it. It
 // does not block. A client that sends faster than they are handled is ended.
 func (c *conn) enqueue(frame []byte) {
@@ -183,7 +177,10 @@ func (d *Door) forwarded(data []byte) {
 }
 
 func (d *Door) enqueue(secret string, frame []byte) {
-	if c := d.find(secret); c != nil {
+	d.mu.Lock()
+	c := d.emulated[secret]
+	d.mu.Unlock()
+	if c != nil {
 		c.enqueue(frame)
 	}
 }

@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -19,6 +20,8 @@ import (
 type form struct {
 	json bool
 	op   ws.Op // the type of frames over WebSocket
+	// next reads one command of a frame, which is not empty.
+	next func(data []byte) (cmd *protocol.Command, rest []byte, err error)
 	// wrap puts the framing around one encoded reply.
 	wrap func(body []byte) []byte
 	// ping is an empty reply.
@@ -41,9 +44,9 @@ var (
 )
 
 func newForm(asJSON bool, wrap func([]byte) []byte) *form {
-	f := &form{json: asJSON, op: ws.Text, wrap: wrap}
+	f := &form{json: asJSON, op: ws.Text, next: nextJSON, wrap: wrap}
 	if !asJSON {
-		f.op = ws.Binary
+		f.op, f.next = ws.Binary, nextProtobuf
 	}
 	f.ping = f.encode(&protocol.Reply{})
 	for members := range 2 {
@@ -160,21 +163,8 @@ func jsonData(payload []byte) []byte {
 }
 
 func withoutLineEnds(b []byte) []byte {
-	clean := true
-	for _, c := range b {
-		if c == '\n' || c == '\r' {
-			clean = false
-			break
-		}
-	}
-	if clean {
+	if bytes.IndexByte(b, '\n') < 0 && bytes.IndexByte(b, '\r') < 0 {
 		return b
 	}
-	out := make([]byte, 0, len(b))
-	for _, c := range b {
-		if c != '\n' && c != '\r' {
-			out = append(out, c)
-		}
-	}
-	return out
+	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte{'\n'}, nil), []byte{'\r'}, nil)
 }

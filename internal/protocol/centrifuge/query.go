@@ -13,7 +13,7 @@ import (
 )
 
 // publish answers when the engine has the message (D4).
-func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequest) *errorReply {
+func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequest) error {
 	if req.Channel == "" || len(req.Data) == 0 {
 		return errBadRequest
 	}
@@ -25,48 +25,56 @@ func (c *conn) publish(ctx context.Context, id uint32, req *protocol.PublishRequ
 		p.By = &message.Publisher{ChanInfo: s.info}
 	}
 	if _, err := c.door.Gate.Publish(ctx, node.ClientActor(&c.Session), p); err != nil {
-		return errorReplyFor(err)
+		return err
 	}
 	c.reply(&protocol.Reply{Id: id, Publish: &protocol.PublishResult{}})
 	return nil
 }
 
-func (c *conn) presence(ctx context.Context, id uint32, req *protocol.PresenceRequest) *errorReply {
-	present, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), "")
+// presence answers who is in a channel, or with count how many are.
+func (c *conn) presence(ctx context.Context, id uint32, name string, count bool) error {
+	present, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(name), "")
 	if err != nil {
-		return errorReplyFor(err)
+		return err
+	}
+	if count {
+		result := &protocol.PresenceStatsResult{NumClients: uint32(present.Clients), NumUsers: uint32(present.Users)}
+		c.reply(&protocol.Reply{Id: id, PresenceStats: result})
+		return nil
 	}
 	list := make(map[string]*protocol.ClientInfo, len(present.Members))
 	for _, m := range present.Members {
-		list[m.Session] = c.form.clientInfo(&message.Publisher{User: m.User, Session: m.Session, ConnInfo: m.ConnInfo, ChanInfo: m.ChanInfo})
+		list[m.Session] = c.form.clientInfo(publisher(m))
 	}
 	c.sendQuery(&protocol.Reply{Id: id, Presence: &protocol.PresenceResult{Presence: list}})
-	return nil
-}
-
-func (c *conn) presenceStats(ctx context.Context, id uint32, req *protocol.PresenceStatsRequest) *errorReply {
-	present, err := c.door.Gate.Presence(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), "")
-	if err != nil {
-		return errorReplyFor(err)
-	}
-	result := &protocol.PresenceStatsResult{NumClients: uint32(present.Clients), NumUsers: uint32(present.Users)}
-	c.reply(&protocol.Reply{Id: id, PresenceStats: result})
 	return nil
 }
 
 // history answers a part of the log. A position that is not on its timeline
 // is an error; one that was trimmed away gets what is left, as the protocol's
 // clients expect who page through it.
-func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequest) *errorReply {
-	if channel.Check(req.Channel) != nil {
+func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequest) error {
+	if channel.Check(req.Channel) != nil || req.Since != nil && req.Reverse && req.Since.Offset == 0 {
 		return errBadRequest
 	}
-	if req.Since != nil && req.Reverse && req.Since.Offset == 0 {
-		return errBadRequest
+	q := engine.Query{Limit: int(req.Limit), Reverse: req.Reverse}
+	if q.Limit < 0 {
+		q.Limit = engine.All
 	}
-	page, refused := c.page(ctx, req)
-	if refused != nil {
-		return refused
+	if req.Since != nil {
+		var err error
+		if q.Since, err = c.since(ctx, req); err != nil {
+			return err
+		}
+	}
+	page, err := c.door.Gate.History(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), q)
+	switch {
+	case err != nil:
+		return err
+	case c.door.Gate.Rule(req.Channel).Log.Size == 0:
+		return errNotAvailable
+	case page.Gap == message.GapLost, q.Since != nil && q.Reverse && q.Since.Epoch != page.Top.Epoch:
+		return errUnrecoverable
 	}
 	c.sendQuery(&protocol.Reply{Id: id, History: &protocol.HistoryResult{
 		Publications: c.form.publications(page.Messages), Epoch: page.Top.Epoch, Offset: page.Top.Offset,
@@ -74,33 +82,9 @@ func (c *conn) history(ctx context.Context, id uint32, req *protocol.HistoryRequ
 	return nil
 }
 
-func (c *conn) page(ctx context.Context, req *protocol.HistoryRequest) (engine.Page, *errorReply) {
-	q := engine.Query{Limit: int(req.Limit), Reverse: req.Reverse}
-	if q.Limit < 0 {
-		q.Limit = engine.All
-	}
-	if req.Since != nil {
-		since, refused := c.since(ctx, req)
-		if refused != nil {
-			return engine.Page{}, refused
-		}
-		q.Since = since
-	}
-	page, err := c.door.Gate.History(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), q)
-	switch {
-	case err != nil:
-		return page, errorReplyFor(err)
-	case c.door.Gate.Rule(req.Channel).Log.Size == 0:
-		return page, errNotAvailable
-	case page.Gap == message.GapLost, q.Since != nil && q.Reverse && q.Since.Epoch != page.Top.Epoch:
-		return page, errUnrecoverable
-	}
-	return page, nil
-}
-
 // since is the position in a history request. Without an epoch it is one of
 // the present timeline, which has to be asked for first.
-func (c *conn) since(ctx context.Context, req *protocol.HistoryRequest) (*message.Position, *errorReply) {
+func (c *conn) since(ctx context.Context, req *protocol.HistoryRequest) (*message.Position, error) {
 	at := &message.Position{Epoch: strings.Clone(req.Since.Epoch), Offset: req.Since.Offset}
 	if len(at.Epoch) > message.MaxEpoch {
 		return nil, errUnrecoverable
@@ -108,7 +92,7 @@ func (c *conn) since(ctx context.Context, req *protocol.HistoryRequest) (*messag
 	if at.Epoch == "" {
 		now, err := c.door.Gate.History(ctx, node.ClientActor(&c.Session), strings.Clone(req.Channel), engine.Query{})
 		if err != nil {
-			return nil, errorReplyFor(err)
+			return nil, err
 		}
 		at.Epoch = now.Top.Epoch
 	}

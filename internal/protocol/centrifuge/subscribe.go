@@ -37,19 +37,17 @@ const flagReject = 1 << 1
 
 // subscribe answers a client's subscribe: what it missed comes with the
 // answer, all that follows behind it (D2, D3).
-func (c *conn) subscribe(ctx context.Context, id uint32, req *protocol.SubscribeRequest) *errorReply {
-	t, refused := c.terms(ctx, req)
-	if refused != nil {
-		return refused
+func (c *conn) subscribe(ctx context.Context, id uint32, req *protocol.SubscribeRequest) error {
+	t, err := c.terms(ctx, req)
+	if err != nil {
+		return err
 	}
 	s, err := c.join(ctx, req.Channel, t)
 	switch {
 	case errors.Is(err, session.ErrClosed):
 		return nil
-	case errors.Is(err, errTwice):
-		return errSubscribed
 	case err != nil:
-		return errorReplyFor(err)
+		return err
 	case s.joined.Gap != nil && req.Flag&flagReject != 0:
 		c.drop(s.sub)
 		return errUnrecoverable
@@ -60,7 +58,7 @@ func (c *conn) subscribe(ctx context.Context, id uint32, req *protocol.Subscribe
 }
 
 // terms checks what the client asks for, and that it may.
-func (c *conn) terms(ctx context.Context, req *protocol.SubscribeRequest) (t terms, refused *errorReply) {
+func (c *conn) terms(ctx context.Context, req *protocol.SubscribeRequest) (t terms, err error) {
 	if channel.Check(req.Channel) != nil || req.Delta != "" && req.Delta != "fossil" {
 		return t, errBadRequest
 	}
@@ -69,7 +67,6 @@ func (c *conn) terms(ctx context.Context, req *protocol.SubscribeRequest) (t ter
 	}
 	t = terms{positioned: req.Positioned, recoverable: req.Recoverable, joinLeave: req.JoinLeave, delta: req.Delta != "", since: position(req)}
 	if req.Tf != nil {
-		var err error
 		if t.filter, err = tagfilter.Compile(req.Tf); err != nil {
 			return t, errBadRequest
 		}
@@ -84,7 +81,7 @@ func (c *conn) terms(ctx context.Context, req *protocol.SubscribeRequest) (t ter
 }
 
 // mayJoin asks for permission: the subscription token's, else the rule's.
-func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *terms) *errorReply {
+func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *terms) error {
 	who := c.Who()
 	granted := req.Token != ""
 	if granted {
@@ -94,20 +91,17 @@ func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *t
 		}
 		t.info, t.expires, t.override, t.origin = g.Info, g.Expires, g.Override, byToken
 	}
-	if err := c.door.Gate.MaySubscribe(node.ClientActor(&c.Session), req.Channel, granted); err != nil {
-		return errorReplyFor(err)
-	}
-	return nil
+	return c.door.Gate.MaySubscribe(node.ClientActor(&c.Session), req.Channel, granted)
 }
 
 // tokenErrorReply is the answer to a subscription token that does not hold. The
 // connection itself is fine, so that one that is broken, or somebody else's,
 // costs only this channel.
-func tokenErrorReply(err error) *errorReply {
+func tokenErrorReply(err error) error {
 	if k := fault.KindOf(err); k == fault.BadToken || k == fault.TokenNeeded {
 		return errDenied
 	}
-	return errorReplyFor(err)
+	return err
 }
 
 // position is where the client wants to go on; nil when it does not.
@@ -121,9 +115,6 @@ func position(req *protocol.SubscribeRequest) *message.Position {
 	return &message.Position{Epoch: strings.Clone(req.Epoch), Offset: req.Offset}
 }
 
-// errTwice: there is a subscription to this channel.
-var errTwice = errors.New("subscribed twice")
-
 // started is a subscription that the client must still be told of.
 type started struct {
 	sub    *subscription
@@ -135,7 +126,7 @@ type started struct {
 func (c *conn) join(ctx context.Context, name string, t terms) (*started, error) {
 	s := c.newSubscription(c.door.Gate.Intern(name), &t)
 	if !c.add(s) {
-		return nil, errTwice
+		return nil, errSubscribed
 	}
 	return c.make(ctx, s, t)
 }
@@ -274,7 +265,7 @@ func (s *started) start() {
 }
 
 // unsubscribe answers the same whether there was a subscription or not.
-func (c *conn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) *errorReply {
+func (c *conn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) error {
 	if req.Channel == "" {
 		return errBadRequest
 	}
@@ -286,7 +277,7 @@ func (c *conn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) *errorRe
 }
 
 // subRefresh takes a new token for a subscription.
-func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefreshRequest) *errorReply {
+func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefreshRequest) error {
 	switch {
 	case req.Type != 0:
 		return errNotAvailable // keys of shared polls

@@ -100,8 +100,8 @@ func (s *subscription) Deliver(b *message.Batch) {
 // whether something is lost (D2, D10). The last message decides: timelines do
 // not come back.
 func (s *subscription) otherTimeline(b *message.Batch) bool {
-	for i := len(b.Messages) - 1; i >= 0; i-- {
-		if m := b.Messages[i]; m.Logged() {
+	for _, m := range slices.Backward(b.Messages) {
+		if m.Logged() {
 			return m.Epoch != s.epoch
 		}
 	}
@@ -166,7 +166,7 @@ func (c *conn) end(s *subscription, e unsubscribeMessage) {
 // still being made is undone by start.
 func (c *conn) drop(s *subscription) bool {
 	c.mu.Lock()
-	found, joined, live := c.subs.remove(s), s.joined, s.live
+	found, joined := c.subs.remove(s), s.joined
 	c.mu.Unlock()
 	if !found {
 		return false
@@ -175,13 +175,11 @@ func (c *conn) drop(s *subscription) bool {
 	if joined != nil {
 		c.Unsubscribe(joined)
 	}
-	if live {
-		s.announce(message.Leave, s.publisher())
-	}
+	s.left()
 	return true
 }
 
-// left notes that the session has ended, and the subscription with it.
+// left notes that the subscription has ended.
 func (s *subscription) left() {
 	s.over.Store(true)
 	s.conn.mu.Lock()
@@ -232,21 +230,18 @@ func (l *subscriptions) find(name string) *subscription {
 	if l.byName != nil {
 		return l.byName[name]
 	}
-	for _, s := range l.list {
-		if s.name == name {
-			return s
-		}
+	if i := slices.IndexFunc(l.list, func(s *subscription) bool { return s.name == name }); i >= 0 {
+		return l.list[i]
 	}
 	return nil
 }
 
 func (l *subscriptions) add(s *subscription) {
 	l.list = append(l.list, s)
-	if l.byName != nil {
+	switch {
+	case l.byName != nil:
 		l.byName[s.name] = s
-		return
-	}
-	if len(l.list) > longList {
+	case len(l.list) > longList:
 		l.byName = make(map[string]*subscription, 2*longList)
 		for _, s := range l.list {
 			l.byName[s.name] = s
