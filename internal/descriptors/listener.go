@@ -9,6 +9,7 @@
 package descriptors
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -65,7 +66,8 @@ type Listener struct {
 // Listen puts a Listener over another. Close closes both.
 func Listen(below net.Listener, log *slog.Logger) *Listener {
 	l := &Listener{Listener: below, log: log, limit: limit, count: count, open: os.Open}
-	l.overflow = &overflow{l: l, conns: make(chan net.Conn), closed: make(chan struct{})}
+	l.overflow = &overflow{l: l, conns: make(chan net.Conn)}
+	l.overflow.life, l.overflow.end = context.WithCancel(context.Background())
 	l.Refill()
 	return l
 }
@@ -96,11 +98,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 // Close closes the listener below and ends Overflow.
 func (l *Listener) Close() error {
 	err := l.Listener.Close()
-	l.overflow.once.Do(func() {
-		close(l.overflow.closed)
-		for l.giveUp() {
-		}
-	})
+	l.overflow.end()
+	for l.giveUp() {
+	}
 	return err
 }
 
@@ -160,7 +160,7 @@ func (l *Listener) hand(c net.Conn) {
 	l.Refused.Add(1)
 	select {
 	case l.overflow.conns <- c:
-	case <-l.overflow.closed:
+	case <-l.overflow.life.Done():
 		c.Close()
 	}
 }
@@ -220,24 +220,20 @@ func (l *Listener) acceptSoon() (net.Conn, error) {
 func (l *Listener) pause() {
 	select {
 	case <-time.After(retryEvery):
-	case <-l.overflow.closed:
+	case <-l.overflow.life.Done():
 	}
 }
 
 // giveUp closes a spare; false when none is left.
 func (l *Listener) giveUp() bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	n := len(l.spares)
-	var f *os.File
 	if n > 0 {
-		f, l.spares = l.spares[n-1], l.spares[:n-1]
+		l.spares[n-1].Close()
+		l.spares = l.spares[:n-1]
 	}
-	l.mu.Unlock()
-	if f == nil {
-		return false
-	}
-	f.Close()
-	return true
+	return n > 0
 }
 
 // Refill opens spares again in the place of those that were given up, as far as
@@ -245,7 +241,7 @@ func (l *Listener) giveUp() bool {
 func (l *Listener) Refill() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.spares) < spareCount && !l.overflow.ended() {
+	for len(l.spares) < spareCount && l.overflow.life.Err() == nil {
 		f, err := l.open(os.DevNull)
 		if err != nil {
 			return false
@@ -263,26 +259,17 @@ func exhausted(err error) bool {
 
 // overflow is the listener of the reserve's connections.
 type overflow struct {
-	l      *Listener
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once // closes closed
-}
-
-func (o *overflow) ended() bool {
-	select {
-	case <-o.closed:
-		return true
-	default:
-		return false
-	}
+	l     *Listener
+	conns chan net.Conn
+	life  context.Context // ends with Close
+	end   context.CancelFunc
 }
 
 func (o *overflow) Accept() (net.Conn, error) {
 	select {
 	case c := <-o.conns:
 		return c, nil
-	case <-o.closed:
+	case <-o.life.Done():
 		return nil, net.ErrClosed
 	}
 }

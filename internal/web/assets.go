@@ -33,6 +33,9 @@ var mimeTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
+// encodings tell how a file is compressed, by the end of its name.
+var encodings = map[string]string{".br": "br", ".gz": "gzip"}
+
 // loadAssets returns the assets of all pages and of the app by name, and one
 // hash over all of them. The hash is a directory in the URL, so that modules
 // import each other by relative names and still change address together.
@@ -51,9 +54,13 @@ func loadAssets() (assets map[string]*file, hash string) {
 			panic(err) // embedded: cannot be missing
 		}
 		for _, e := range entries {
-			body := mustRead(dir.files, path.Join(dir.name, e.Name()))
-			name, encoding := withoutEncoding(e.Name())
-			if encoding != "" {
+			body, err := fs.ReadFile(dir.files, path.Join(dir.name, e.Name()))
+			if err != nil {
+				panic(err) // embedded
+			}
+			name := e.Name()
+			if encoding := encodings[path.Ext(name)]; encoding != "" {
+				name = strings.TrimSuffix(name, path.Ext(name))
 				assets[name].encoded = append(assets[name].encoded, encoded{encoding, body}) // sorts behind what it encodes
 				continue
 			}
@@ -65,33 +72,4 @@ func loadAssets() (assets map[string]*file, hash string) {
 	return assets, hex.EncodeToString(sum.Sum(nil))[:hashLength]
 }
 
-// withoutEncoding tells how a file is compressed, by its name.
-func withoutEncoding(name string) (plain, encoding string) {
-	if plain, ok := strings.CutSuffix(name, ".br"); ok {
-		return plain, "br"
-	}
-	if plain, ok := strings.CutSuffix(name, ".gz"); ok {
-		return plain, "gzip"
-	}
-	return name, ""
-}
-
-func mustRead(files fs.FS, name string) []byte {
-	body, err := fs.ReadFile(files, name)
-	if err != nil {
-		panic(err)
-	}
-	return body
-}
-
-func isHash(s string) bool {
-	if len(s) != hashLength {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
+func isHash(s string) bool { return len(s) == hashLength && strings.Trim(s, "0123456789abcdef") == "" }

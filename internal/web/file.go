@@ -58,19 +58,6 @@ func isZero(weight string) bool {
 	return found && strings.Trim(value, "0.") == ""
 }
 
-func (f *file) immutable() *file {
-	g := *f
-	g.cache = cacheForever
-	return &g
-}
-
-// forOthers is the file as a script for pages of other sites.
-func (f *file) forOthers() *file {
-	g := *f
-	g.shared = true
-	return &g
-}
-
 // serve writes the file, or 304 when the client has it (RFC 9110, section
 // 13.1.2). Ranges are not offered: the files are a few kilobytes, and many
 // overlapping ranges of one would cost more than the whole.

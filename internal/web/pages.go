@@ -40,15 +40,9 @@ func renderPages(o Options, hash string, built bool) map[string]*file {
 	pages["/embed-demo"].policy = policy("'none'") + "; frame-src 'self'"
 	v.Embedded = true
 	pages["/embed"] = newFile(render("app.html", v), mimeHTML)
-	pages["/embed"].policy = policy(ancestors(o.Embedders))
+	// This site's own pages and those that may connect (CSP level 3, section 6.4.2).
+	pages["/embed"].policy = policy(strings.Join(append([]string{"'self'"}, o.Embedders...), " "))
 	return pages
-}
-
-// ancestors are the sources of frame-ancestors (CSP level 3, section 6.4.2):
-// this site's own pages and those that may connect.
-func ancestors(origins []string) string {
-	list := append([]string{"'self'"}, origins...)
-	return strings.Join(list, " ")
 }
 
 func render(name string, v any) []byte {

@@ -63,11 +63,15 @@ func New(o Options) *Handler {
 	built := assets["app.js"] != nil
 	h := &Handler{assets: assets, routes: renderPages(o, hash, built)}
 	if built {
-		h.routes["/embed.js"] = assets["embed.js"].forOthers()
+		embed := *assets["embed.js"]
+		embed.shared = true
+		h.routes["/embed.js"] = &embed
 		h.routes["/sw.js"] = assets["sw.js"] // its scope is the directory it lies in
 	}
 	for name, f := range assets {
-		h.routes[assetRoot+hash+"/"+name] = f.immutable()
+		own := *f
+		own.cache = cacheForever
+		h.routes[assetRoot+hash+"/"+name] = &own
 	}
 	h.routes["/favicon.ico"] = assets["mark.svg"]
 	return h
