@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"magpie/internal/channel"
+	"magpie/internal/message"
 	"magpie/internal/node"
 	"magpie/internal/session"
 )
@@ -58,13 +59,13 @@ func (b *boolean) or(otherwise bool) bool {
 
 type subscribeRequest struct {
 	target
-	Channel      string          `json:"channel"`
-	ExpireAt     int64           `json:"expire_at"`
-	Info         json.RawMessage `json:"info"`
-	B64Info      string          `json:"b64info"`
-	Data         json.RawMessage `json:"data"`
-	B64Data      string          `json:"b64data"`
-	RecoverSince *session.Since  `json:"recover_since"`
+	Channel      string            `json:"channel"`
+	ExpireAt     int64             `json:"expire_at"`
+	Info         json.RawMessage   `json:"info"`
+	B64Info      string            `json:"b64info"`
+	Data         json.RawMessage   `json:"data"`
+	B64Data      string            `json:"b64data"`
+	RecoverSince *message.Position `json:"recover_since"`
 	Override     struct {
 		Presence           *boolean `json:"presence"`
 		JoinLeave          *boolean `json:"join_leave"`

@@ -11,7 +11,6 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/message"
 	"magpie/internal/node"
-	"magpie/internal/session"
 )
 
 type channelRequest struct {
@@ -83,10 +82,10 @@ func (s *Server) presenceStats(ctx context.Context, q channelRequest) (any, erro
 }
 
 type historyRequest struct {
-	Channel string         `json:"channel"`
-	Limit   int            `json:"limit"`
-	Since   *session.Since `json:"since"`
-	Reverse bool           `json:"reverse"`
+	Channel string            `json:"channel"`
+	Limit   int               `json:"limit"`
+	Since   *message.Position `json:"since"`
+	Reverse bool              `json:"reverse"`
 }
 
 type historyResult struct {

@@ -12,8 +12,8 @@ import (
 // when the log is lost or when Redis rewinds (D10), so that an offset never
 // means two messages.
 type Position struct {
-	Epoch  string
-	Offset uint64
+	Epoch  string `json:"epoch"`
+	Offset uint64 `json:"offset"`
 }
 
 // MaxEpoch is the longest epoch that a position may carry, in bytes.

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -124,8 +125,8 @@ func (n *Peers) send(ctx context.Context, node string, h header, body []byte) (i
 
 // Signal takes what the engine received, for engine.Node. It does not block.
 func (n *Peers) Signal(data []byte) {
-	h, body, err := decode(data)
-	if err != nil {
+	h, body, ok := decode(data)
+	if !ok {
 		n.Metrics.Dropped.Add(1)
 		return
 	}
@@ -200,4 +201,43 @@ func (n *Peers) work(tasks []task) {
 		}
 		tasks = tasks[k:]
 	}
+}
+
+// header is the first line of every signal, as JSON; the body follows the
+// line end as it is. Nodes of different versions meet while a cluster is
+// updated: fields may be added, and a signal of another major version is
+// dropped and counted.
+type header struct {
+	Version int    `json:"v"`
+	Kind    string `json:"k"`
+	From    string `json:"from"`
+	// IDs are the questions that are asked or answered.
+	IDs []uint64 `json:"ids,omitempty"`
+	// More says that another part of the same answer follows.
+	More bool `json:"more,omitempty"`
+}
+
+const version = 1
+
+// The kinds that this package uses itself. Those of Handle have outside in
+// front, so that they never meet.
+const (
+	kindOrder    = "order"
+	kindChannels = "channels"
+	kindInfo     = "info"
+	kindAnswer   = "answer"
+	outside      = "x:"
+)
+
+func encode(h header, body []byte) []byte {
+	h.Version = version
+	line, _ := json.Marshal(h) // strings, numbers and a bool: cannot fail
+	return append(append(line, '\n'), body...)
+}
+
+// decode splits a signal. The body is a part of data.
+func decode(data []byte) (h header, body []byte, ok bool) {
+	line, body, ok := bytes.Cut(data, []byte{'\n'})
+	ok = ok && json.Unmarshal(line, &h) == nil && h.Version == version
+	return h, body, ok
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"magpie/internal/fault"
+	"magpie/internal/message"
 )
 
 // Link is a session's way to its client: one transport that speaks one
@@ -50,11 +51,5 @@ type ServerSubscription struct {
 	Recoverable bool
 	Positioned  bool
 	JoinLeave   bool
-	Since       *Since
-}
-
-// Since is a position that a server wants the client to recover from.
-type Since struct {
-	Epoch  string `json:"epoch"`
-	Offset uint64 `json:"offset"`
+	Since       *message.Position // what the client is to recover from
 }

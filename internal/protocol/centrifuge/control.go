@@ -8,7 +8,6 @@ import (
 
 	"magpie/internal/auth"
 	"magpie/internal/fault"
-	"magpie/internal/message"
 	"magpie/internal/node"
 	"magpie/internal/session"
 )
@@ -30,12 +29,9 @@ func (c *conn) SessionKey() string {
 // ServerSubscribe implements session.Controllable. Joining waits for the engine,
 // so it is done elsewhere; who is subscribed already stays as it is.
 func (c *conn) ServerSubscribe(name string, o session.ServerSubscription) {
-	t := terms{info: o.Info, data: o.Data, expires: o.Expires, origin: byServer | byOrder, recoverable: o.Recoverable, positioned: o.Positioned}
+	t := terms{info: o.Info, data: o.Data, expires: o.Expires, since: o.Since, origin: byServer | byOrder, recoverable: o.Recoverable, positioned: o.Positioned}
 	if o.JoinLeave {
 		t.override = auth.Override{JoinLeave: &o.JoinLeave}
-	}
-	if o.Since != nil {
-		t.since = &message.Position{Epoch: o.Since.Epoch, Offset: o.Since.Offset}
 	}
 	c.mu.Lock()
 	ready := c.connected && !c.gone

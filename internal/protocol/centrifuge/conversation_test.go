@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"magpie/internal/fault"
+	"magpie/internal/message"
 	"magpie/internal/node"
 	"magpie/internal/session"
 )
@@ -329,7 +330,7 @@ func TestAServerSteersASession(t *testing.T) {
 			if key := s.(node.Keyed).SessionKey(); key != c.session || w.stream == (key == "") {
 				t.Errorf("session %q", key)
 			}
-			s.ServerSubscribe("short:k", session.ServerSubscription{Data: []byte(`{"a":1}`), Since: &session.Since{Epoch: at.Epoch, Offset: 1}})
+			s.ServerSubscribe("short:k", session.ServerSubscription{Data: []byte(`{"a":1}`), Since: &message.Position{Epoch: at.Epoch, Offset: 1}})
 		})
 		c.hears(push("short:k", fmt.Sprintf(`"subscribe":{"recoverable":true,"positioned":true,"epoch":%q,"offset":1,"data":{"a":1}}`, at.Epoch)),
 			push("short:k", `"pub":{"data":2,"offset":2}`), push("short:k", `"join":"*"`))

@@ -375,7 +375,7 @@ func TestASubscriptionLeftWhileItIsMade(t *testing.T) {
 			e.publish("short:l", "2")
 			c := e.connected(ways[0])
 			e.steer(c.id, func(s session.Controllable) {
-				s.ServerSubscribe("short:l", session.ServerSubscription{Since: &session.Since{Epoch: at.Epoch, Offset: 1}})
+				s.ServerSubscribe("short:l", session.ServerSubscription{Since: &message.Position{Epoch: at.Epoch, Offset: 1}})
 			})
 			<-p.asked
 			leave(e, c)
