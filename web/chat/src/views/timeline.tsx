@@ -47,7 +47,10 @@ export class Timeline extends Component<Props> {
   #drawn: Drawn | null = null;
 
   override componentDidMount(): void {
-    this.#resizes = new ResizeObserver(() => { if (this.#scroll.at !== "reading") this.#toEnd(); });
+    this.#resizes = new ResizeObserver(() => {
+      if (this.#scroll.at !== "reading") this.#toEnd();
+      this.#fillAbove();
+    });
     this.#resizes.observe(this.#box.current!);
     this.#resizes.observe(this.#list.current!);
     this.#toEnd();
@@ -141,9 +144,12 @@ export class Timeline extends Component<Props> {
   };
 
   // Shows or loads what is above before the reader gets there. Also called after
-  // a page was loaded: at the very top there is no further scroll event.
+  // a page was loaded: at the very top there is no further scroll event. A list
+  // that is not shown, as in a closed window, has no height that says how much
+  // is missing: it loads nothing.
   #fillAbove(): void {
     const box = this.#box.current!;
+    if (box.clientHeight === 0) return;
     const total = this.props.room.items.length;
     const short = box.scrollHeight <= box.clientHeight; // it cannot be scrolled
     if (this.#scroll.at !== "reading" && !short) return;
