@@ -44,8 +44,11 @@ type Publication struct {
 	Binary  bool // see message.Message
 	// IdempotencyKey, when not empty, makes a repeat within the window answer
 	// the first result instead of publishing again (D4). The window is per
-	// channel and key.
+	// channel, owner and key.
 	IdempotencyKey string
+	// KeyOwner says whose key it is: those of different owners are apart.
+	// Servers are one owner, "", also where they publish in the engine's store.
+	KeyOwner string
 	// SkipLog hands the message to who listens now and keeps it out of the
 	// log: it has no offset and is delivered at most once (D9).
 	SkipLog bool

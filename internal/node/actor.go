@@ -33,6 +33,16 @@ func ClientActor(s *session.Session) Actor {
 // CallerActor is somebody who has no session: a server, or a user over HTTP.
 func CallerActor(who auth.Identity) Actor { return Actor{who: who} }
 
+// keyOwner says whose the actor's idempotency keys are. Nobody else's can be
+// told from them, nor used up: those of servers, of each user and of each guest
+// with a token are apart. Guests without a token are one.
+func (a *Actor) keyOwner() string {
+	if a.kind == callerActor && a.who.Kind == auth.Server {
+		return ""
+	}
+	return string(a.who.Kind) + ":" + a.who.User
+}
+
 // publisher is the stamp of a publication: what the server knows of who sent
 // it. Of what the door gives only ChanInfo is kept.
 func (a *Actor) publisher(given *message.Publisher) *message.Publisher {

@@ -95,7 +95,7 @@ func (g *Gate) Publish(ctx context.Context, a Actor, p engine.Publication) (engi
 	err := g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload)})
 	var res engine.Result
 	if err == nil {
-		p.By = a.publisher(p.By)
+		p.By, p.KeyOwner = a.publisher(p.By), a.keyOwner()
 		res, err = g.engine.Publish(ctx, p)
 	}
 	g.countPublished(err)
@@ -118,7 +118,7 @@ func (g *Gate) PublishAll(ctx context.Context, a Actor, all []engine.Publication
 	for i, p := range all {
 		outcomes[i].Err = g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload)})
 		if outcomes[i].Err == nil {
-			p.By = a.publisher(p.By)
+			p.By, p.KeyOwner = a.publisher(p.By), a.keyOwner()
 			admitted, at = append(admitted, p), append(at, i)
 		}
 	}

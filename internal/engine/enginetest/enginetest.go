@@ -55,6 +55,7 @@ var cases = []testCase{
 	{"D2 a position that is trimmed or lost is a gap, whatever the limit", 1, gaps},
 	{"a log forgets what is older than its age", 1, age},
 	{"D4 a repeat with the same key yields the first result", 1, idempotency},
+	{"D4 keys of different owners are apart", 1, idempotencyOwners},
 	{"D4 fifty repeats at once make one message", 1, idempotentRace},
 	{"D4 a key ends with its window", 1, idempotencyWindow},
 	{"D9 a channel without a log delivers and has no positions", 1, noLog},

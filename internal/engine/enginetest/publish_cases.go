@@ -163,6 +163,22 @@ func idempotency(f *fixture) {
 	}
 }
 
+// Y2, D4: one key of two owners is two keys, whatever stands in them.
+func idempotencyOwners(f *fixture) {
+	n := f.node()
+	owned := []struct{ owner, key string }{{"", "k"}, {"guest:", "k"}, {"user:a", "k"}, {"user:a", "k:k"}, {"user:a:k", "k"}, {"", "user:a:k"}}
+	for i, o := range owned {
+		p := engine.Publication{Channel: "chat", Payload: []byte{byte(i)}, KeyOwner: o.owner, IdempotencyKey: o.key}
+		first := n.publishAs(p)
+		if first.Duplicate || first.Position.Offset != n.top("chat").Offset {
+			f.Errorf("%q: answered with another owner's %+v", o, first)
+		}
+		if again := n.publishAs(p); !again.Duplicate || again.Position != first.Position {
+			f.Errorf("%q: a repeat got %+v, want %+v", o, again, first)
+		}
+	}
+}
+
 func idempotentRace(f *fixture) {
 	n := f.node()
 	results := make([]engine.Result, 50)

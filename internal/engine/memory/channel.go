@@ -28,10 +28,13 @@ type channelState struct {
 	epoch     string
 	top       uint64
 	log       log // what is kept of the messages up to top
-	results   map[string]remembered
+	results   map[ownedKey]remembered
 	outgoing  []*message.Message // published, not yet handed to the sink
 	draining  bool               // a goroutine hands them over
 }
+
+// ownedKey is an idempotency key and whose it is.
+type ownedKey struct{ owner, key string }
 
 // remembered is the first result of an idempotency key.
 type remembered struct {
@@ -65,13 +68,14 @@ func (c *channelState) touch() bool {
 
 func (c *channelState) publish(p engine.Publication, window time.Duration) (engine.Result, error) {
 	now := time.Now()
+	key := ownedKey{p.KeyOwner, p.IdempotencyKey}
 	var sum [sha256.Size]byte
 	if p.IdempotencyKey != "" {
 		sum = sha256.Sum256(p.Payload)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if first := c.results[p.IdempotencyKey]; now.Before(first.until) {
+	if first := c.results[key]; now.Before(first.until) {
 		if first.payload != sum {
 			return engine.Result{}, engine.ErrConflict
 		}
@@ -93,9 +97,9 @@ func (c *channelState) publish(p engine.Publication, window time.Duration) (engi
 	res := engine.Result{Position: m.Position}
 	if p.IdempotencyKey != "" {
 		if c.results == nil {
-			c.results = map[string]remembered{}
+			c.results = map[ownedKey]remembered{}
 		}
-		c.results[p.IdempotencyKey] = remembered{res, sum, now.Add(window)}
+		c.results[key] = remembered{res, sum, now.Add(window)}
 	}
 	return res, nil
 }

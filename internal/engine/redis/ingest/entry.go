@@ -124,7 +124,7 @@ func (s *stream) commands(entries []entry, items []item) rueidis.Commands {
 		size, age := s.Limits(ch)
 		keys := []string{s.name, of.Log(), of.Meta(), s.Names.Rejected()}
 		if it.key != "" {
-			keys = append(keys, of.Idempotency(it.key))
+			keys = append(keys, of.Idempotency("", it.key))
 		}
 		cmds[i] = s.Scripts.Ingest.Call(s.Redis.Client().B(), keys, s.Names.Prefix, e.id, it.refused,
 			of.Live(), s.Node, size, age, script.Millis(s.IdempotencyWindow), "", "", it.payload)

@@ -79,7 +79,7 @@ func (l *Logs) prepare(p engine.Publication) (publication, error) {
 	}
 	keys := []string{of.Log(), of.Meta()}
 	if p.IdempotencyKey != "" {
-		keys = append(keys, of.Idempotency(p.IdempotencyKey))
+		keys = append(keys, of.Idempotency(p.KeyOwner, p.IdempotencyKey))
 	}
 	args := []string{live, l.Node, size, age, script.Millis(l.IdempotencyWindow), via, meta, wire.String(p.Payload)}
 	return publication{script: true, build: func() rueidis.Completed { return l.Scripts.Publish.Call(l.Redis.Client().B(), keys, args...) }}, nil

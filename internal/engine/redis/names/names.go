@@ -53,8 +53,14 @@ func (c Channel) Lease() string { return c.of("lease") }
 // Presence is the key of who is there.
 func (c Channel) Presence() string { return c.of("presence") }
 
-// Idempotency is the key of an idempotency key's first result.
-func (c Channel) Idempotency(key string) string { return c.of("idem:" + key) }
+// Idempotency is the key of an idempotency key's first result. The length of
+// owner keeps those of different owners apart whatever they hold.
+func (c Channel) Idempotency(owner, key string) string {
+	if owner == "" {
+		return c.of("idem:" + key)
+	}
+	return c.of("idem-of:" + strconv.Itoa(len(owner)) + ":" + owner + ":" + key)
+}
 
 // inPubSub is a Pub/Sub name with its database, which is not said when it is 0.
 func (n Names) inPubSub(name string) string { return name + n.Database() }

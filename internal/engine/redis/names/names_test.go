@@ -50,7 +50,7 @@ func (n Names) keys() (list []string) {
 	ends, order := n.Notes()
 	list = append(list, n.Rejected(), n.Life(""), n.Function(), ends, order)
 	for _, w := range append([]string{"x}:log", "x}:idem:b", "{b}"}, words...) {
-		list = append(list, n.Ingest(w), n.Node(w+"-1"), n.Secret(w), n.Of("b").Idempotency(w))
+		list = append(list, n.Ingest(w), n.Node(w+"-1"), n.Secret(w), n.Of("b").Idempotency("", w), n.Of("b").Idempotency("a", w), n.Of("b").Idempotency("a:1", w))
 		if channel.Check(w) == nil {
 			of := n.Of(w)
 			list = append(list, of.Log(), of.Meta(), of.Lease(), of.Presence())
