@@ -6,6 +6,7 @@
 # make docs   make the generated pages again
 # make bench  all loads beside a floor and a peer, into docs/performance.md; about 30 minutes
 # make bench-hops  Go benchmarks of the hops that multiply
+# make hardening  all attacks at once beside ordinary clients, as docs/security.md has it; about 3 minutes
 # make deps   only what the tests need
 
 SHELL       := /bin/bash
@@ -24,7 +25,7 @@ BENCH       ?= .
 BENCH_ROUNDS ?= 5
 BENCH_FLAGS ?=
 
-.PHONY: run build web test test-core test-go test-chat test-browser test-sdk check docs deps bench bench-hops clean
+.PHONY: run build web test test-core test-go test-chat test-browser test-sdk check docs deps bench bench-hops hardening clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
@@ -85,6 +86,9 @@ bench: build
 
 bench-hops:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
+
+hardening: deps
+	$(GO) test -tags hardening -count=1 -timeout 10m -run '^TestHardening$$' -v ./test/attack/
 
 clean:
 	rm -rf bin

@@ -81,7 +81,6 @@ var single = map[string]method{
 	"unsubscribe":    with((*Server).unsubscribe),
 	"disconnect":     with((*Server).disconnect),
 	"refresh":        with((*Server).refresh),
-	"revoke":         with((*Server).revoke),
 	"presence":       with((*Server).presence),
 	"presence_stats": with((*Server).presenceStats),
 	"history":        with((*Server).history),

@@ -20,6 +20,7 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/metrics"
 	"magpie/internal/protocol/centrifuge"
+	"magpie/internal/transport/arrival"
 )
 
 // App is one running server.
@@ -95,7 +96,9 @@ func (a *App) Start(ctx context.Context) error {
 	l.started("sockets", a.transports.sockets.Close)
 	l.started("clients' sockets", a.transports.commands.Close)
 	l.started("streams", a.transports.streams.Close)
-	a.startServer()
+	if err := a.startServer(); err != nil {
+		return err
+	}
 	l.started("sessions", a.core.node.Drain)
 	l.started("new connections", a.closeListener)
 	l.started("balancers", a.waitForBalancers)
@@ -104,7 +107,7 @@ func (a *App) Start(ctx context.Context) error {
 }
 
 func (c *core) start(ctx context.Context) error {
-	return c.engine.Start(ctx, engine.Node{Sink: c.hub, Admit: c.gate.Admit, Signal: c.peers.Signal, Note: c.node.Note, Notes: c.node.Notes})
+	return c.engine.Start(ctx, engine.Node{Sink: c.hub, Admit: c.gate.Admit, Signal: c.peers.Signal})
 }
 
 // startWheel runs the clock that pings and deadlines hang on, and the trimmer.
@@ -127,10 +130,14 @@ func (a *App) startWheel() {
 
 // startServer serves requests. Its undoing waits for requests under way;
 // sessions have ended by then.
-func (a *App) startServer() {
+func (a *App) startServer() error {
+	connections, err := a.arrivals()
+	if err != nil {
+		return err
+	}
 	var serving sync.WaitGroup
 	overflow := a.newOverflow()
-	serving.Go(func() { a.serve(a.server, a.listener) })
+	serving.Go(func() { a.serve(a.server, connections) })
 	serving.Go(func() { a.serve(overflow, a.listener.Overflow()) })
 	a.lifecycle.started("requests", func(ctx context.Context) error {
 		var errs []error
@@ -145,6 +152,22 @@ func (a *App) startServer() {
 		serving.Wait()
 		return errors.Join(errs...)
 	})
+	return nil
+}
+
+// arrivals are the connections to serve: over plain HTTP those that have asked
+// something.
+func (a *App) arrivals() (net.Listener, error) {
+	if a.cfg.TLS() {
+		return a.listener, nil
+	}
+	l, err := arrival.Listen(a.listener, arrival.Config{
+		Wheel: a.transports.wheel, Within: a.server.ReadHeaderTimeout, MaxHead: maxHeader + 4<<10, Log: a.log, // as much as the library reads
+	})
+	if err == nil {
+		a.metrics.gauge("magpie_connections_waiting", "Connections that have not sent the whole head of a request yet.", func() float64 { return float64(l.Len()) })
+	}
+	return l, err
 }
 
 // waitForBalancers leaves the port open for drain_delay, so that whoever sends

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -154,5 +155,31 @@ func TestDrainUnderArrivals(t *testing.T) {
 	}
 	if k := silent.Load(); k > 0 {
 		t.Errorf("%d of %d clients heard no close code", k, came.Load())
+	}
+}
+
+// What a client sends in one piece with its handshake, or with the end of it,
+// is read whole, however much it is.
+func TestFramesBehindTheHandshake(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t)
+	witness := n.Dial("channel=a")
+	const frames = 200
+	text := n.Handshake("/websocket?channel=a", "X-Long: "+strings.Repeat("x", 5000))
+	for i := range frames {
+		message := fmt.Sprintf("%100d", i)
+		text += string([]byte{0x81, 0x80 | byte(len(message)), 0, 0, 0, 0}) + message
+	}
+	for i, cut := range []int{0, 100, 5000} {
+		c := n.Connect()
+		io.WriteString(c, text[:cut])
+		if cut > 0 {
+			kit.Eventually(t, "the beginning is there", func() bool { return measure(t, n, "magpie_connections_waiting") == 1 })
+		}
+		io.WriteString(c, text[cut:])
+		if got := witness.Wait(frames * (i + 1)); len(got) != frames*(i+1) || strings.TrimSpace(got[len(got)-1]) != fmt.Sprint(frames-1) {
+			t.Fatalf("cut at %d: %d frames, the last is %s", cut, len(got), got[len(got)-1])
+		}
+		c.Close()
 	}
 }

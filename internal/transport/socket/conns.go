@@ -82,14 +82,15 @@ const headTimeout = 5 * time.Second
 // Close.
 var ErrClosed = errors.New("connection closed")
 
-// Add writes head to nc, whose deadlines end then, and makes c the connection
-// over it; nobody reads it yet. It blocks for as long as a write of some hundred
+// Add writes head, if there is one, to nc, whose deadlines end then, and makes c
+// the connection over it; nobody reads it yet. It blocks for as long as a write of some hundred
 // bytes takes. After an error nc is closed.
 func (s *Conns[C]) Add(c C, nc net.Conn, head []byte) error {
 	if err := s.writeHead(nc, head); err != nil {
 		nc.Close()
 		return err
 	}
+	nc = below(nc)
 	slot := c.Slot()
 	slot.Net = nc
 	if !s.portable {
@@ -109,6 +110,9 @@ func (s *Conns[C]) Add(c C, nc net.Conn, head []byte) error {
 func (s *Conns[C]) writeHead(nc net.Conn, head []byte) error {
 	if s.Closing() {
 		return ErrClosed
+	}
+	if len(head) == 0 {
+		return nil
 	}
 	nc.SetDeadline(time.Now().Add(headTimeout))
 	if _, err := nc.Write(head); err != nil {
@@ -151,6 +155,18 @@ func (s *Conns[C]) Drop(c C) {
 	s.Pause(c)
 	c.Slot().close()
 	s.Release()
+}
+
+// Take takes c out and leaves its socket open, which is the caller's then; false
+// when c was dropped or taken before. It does not block. A poller's reading must
+// not go on: Take is for the reader itself.
+func (s *Conns[C]) Take(c C) bool {
+	if !s.of(c).remove(c) {
+		return false
+	}
+	s.Pause(c)
+	s.Release()
+	return true
 }
 
 // Len is the number of connections whose socket is open.
