@@ -176,7 +176,7 @@ func (r refusal) Error() string {
 	switch {
 	case r.code == "bad_key":
 		return r.text + "; give the right --api-key (MAGPIE_API_KEY)"
-	case r.code == "bad_token", r.code == "token_expired":
+	case r.code == "bad_token", r.code == "token_expired", r.code == "token_revoked":
 		return r.text + "; give a good --token (MAGPIE_TOKEN)"
 	case r.status == http.StatusUnauthorized:
 		return "the server asks who you are: give " + r.ways

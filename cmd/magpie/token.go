@@ -67,7 +67,7 @@ func (c *command) tokenNew() *cobra.Command {
 }
 
 func (c *command) printToken(cfg *config.Config, d auth.Draft) error {
-	a, err := app.NewAuthorizer(cfg, nil)
+	a, err := app.NewAuthorizer(cfg, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (c *command) tokenCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		a, err := app.NewAuthorizer(cfg, nil)
+		a, err := app.NewAuthorizer(cfg, nil, nil)
 		if err != nil {
 			return err
 		}

@@ -67,6 +67,7 @@ var codes = map[fault.Kind]Code{
 	fault.TokenNeeded:  CodeForbidden,
 	fault.BadToken:     CodeForbidden,
 	fault.TokenExpired: CodeForbidden,
+	fault.Revoked:      CodeForbidden,
 	fault.Unavailable:  CodeInternal,
 	fault.Shutdown:     CodeInternal,
 }

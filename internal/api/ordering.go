@@ -1,11 +1,15 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
+	"magpie/internal/auth"
 	"magpie/internal/channel"
 	"magpie/internal/message"
 	"magpie/internal/node"
@@ -39,7 +43,12 @@ func (t target) order(a node.Action) (node.Order, error) {
 }
 
 func (s *Server) order(ctx context.Context, o node.Order) (any, error) {
-	if err := s.Peers.Order(ctx, o); err != nil {
+	return done(s.Peers.Order(ctx, o))
+}
+
+// done is the result of what only does something.
+func done(err error) (any, error) {
+	if err != nil {
 		return nil, err
 	}
 	return nothing{}, nil
@@ -154,6 +163,7 @@ func (s *Server) unsubscribe(ctx context.Context, q unsubscribeRequest) (any, er
 
 type disconnectRequest struct {
 	target
+	BlockTTL   int64    `json:"block_ttl"` // seconds
 	Whitelist  []string `json:"whitelist"`
 	Disconnect *struct {
 		Code   uint32 `json:"code"`
@@ -176,7 +186,51 @@ func (s *Server) disconnect(ctx context.Context, q disconnectRequest) (any, erro
 		}
 		o.Code, o.Reason = d.Code, d.Reason
 	}
-	return s.order(ctx, o)
+	switch {
+	case q.BlockTTL == 0:
+		return s.order(ctx, o)
+	case q.BlockTTL < 0 || q.BlockTTL > maxRevoked:
+		return nil, bad(fmt.Sprintf("block_ttl is 1 to %d seconds", maxRevoked))
+	case len(q.Whitelist) > 0:
+		return nil, bad("block_ttl keeps a user away with all sessions: leave whitelist out")
+	}
+	return done(s.Peers.KeepAway(ctx, o, time.Now().Add(time.Duration(q.BlockTTL)*time.Second)))
+}
+
+type revokeRequest struct {
+	target
+	JTI      string `json:"jti"`
+	ExpireAt int64  `json:"expire_at"`
+}
+
+const (
+	// defaultRevoked is how long tokens are refused when the caller does not say,
+	// maxRevoked the longest. Both are in seconds.
+	defaultRevoked = 30 * 24 * 60 * 60
+	maxRevoked     = 366 * 24 * 60 * 60
+)
+
+func (s *Server) revoke(ctx context.Context, q revokeRequest) (any, error) {
+	given := 0
+	for _, name := range []string{q.User, q.Client, q.Session, q.JTI} {
+		if name != "" {
+			given++
+		}
+		if len(name) > auth.MaxID || strings.ContainsFunc(name, unicode.IsControl) {
+			return nil, bad(fmt.Sprintf("names have at most %d bytes and no control characters", auth.MaxID))
+		}
+	}
+	now := time.Now().Unix()
+	ends := cmp.Or(q.ExpireAt, now+defaultRevoked)
+	switch {
+	case given != 1:
+		return nil, bad("say whose tokens: one of user, client, session and jti")
+	case ends <= now:
+		return nil, bad("expire_at lies in the past: those tokens have ended")
+	case ends > now+maxRevoked:
+		return nil, bad(fmt.Sprintf("expire_at lies more than %d days ahead", maxRevoked/24/60/60))
+	}
+	return done(s.Peers.Revoke(ctx, node.Revocation{User: q.User, ID: q.JTI, Client: q.Client, Session: q.Session}, time.Unix(ends, 0)))
 }
 
 type refreshRequest struct {

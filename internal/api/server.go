@@ -81,6 +81,7 @@ var single = map[string]method{
 	"unsubscribe":    with((*Server).unsubscribe),
 	"disconnect":     with((*Server).disconnect),
 	"refresh":        with((*Server).refresh),
+	"revoke":         with((*Server).revoke),
 	"presence":       with((*Server).presence),
 	"presence_stats": with((*Server).presenceStats),
 	"history":        with((*Server).history),

@@ -107,7 +107,7 @@ func (a *App) Start(ctx context.Context) error {
 }
 
 func (c *core) start(ctx context.Context) error {
-	return c.engine.Start(ctx, engine.Node{Sink: c.hub, Admit: c.gate.Admit, Signal: c.peers.Signal})
+	return c.engine.Start(ctx, engine.Node{Sink: c.hub, Admit: c.gate.Admit, Signal: c.peers.Signal, Note: c.node.Note, Notes: c.node.Notes})
 }
 
 // startWheel runs the clock that pings and deadlines hang on, and the trimmer.

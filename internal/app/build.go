@@ -34,14 +34,15 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 	if c.engine, err = newEngine(cfg, log, m); err != nil {
 		return c, err
 	}
-	if c.auth, err = NewAuthorizer(cfg, log); err != nil {
+	revoked := new(auth.Revocations)
+	if c.auth, err = NewAuthorizer(cfg, log, revoked); err != nil {
 		return c, err
 	}
 	limits := limitsOf(cfg)
 	c.hub = hub.New(hub.Config{Engine: c.engine, Rules: cfg.Rules, Coalesce: cfg.Times.Coalesce})
-	c.node = node.New(c.hub, limits)
+	c.node = node.New(c.hub, limits, revoked)
 	c.gate = node.NewGate(node.GateConfig{Engine: c.engine, Hub: c.hub, Auth: c.auth, Rules: cfg.Rules, Limits: limits, Node: c.node})
-	c.peers = node.NewPeers(node.PeersConfig{Bus: c.engine, Node: c.node, Hub: c.hub, Log: log, Name: cfg.Node})
+	c.peers = node.NewPeers(node.PeersConfig{Bus: c.engine, Notes: c.engine, Node: c.node, Hub: c.hub, Log: log, Name: cfg.Node})
 	return c, nil
 }
 
@@ -68,12 +69,13 @@ func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine
 
 // NewAuthorizer returns what checks tokens and keys by the settings. Close ends
 // the fetches of key sets that it starts. log, which may be nil, hears of them and
-// of well-signed tokens that are refused.
-func NewAuthorizer(cfg *config.Config, log *slog.Logger) (*auth.Authorizer, error) {
+// of well-signed tokens that are refused; revoked, which may be nil, are others
+// that are.
+func NewAuthorizer(cfg *config.Config, log *slog.Logger, revoked *auth.Revocations) (*auth.Authorizer, error) {
 	c := auth.Config{
 		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
 		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer,
-		Keys: cfg.APIKeys, Personal: cfg.Personal, Log: log,
+		Keys: cfg.APIKeys, Personal: cfg.Personal, Revoked: revoked, Log: log,
 	}
 	if cfg.TokenJWKS != "" {
 		var err error

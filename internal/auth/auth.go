@@ -37,6 +37,8 @@ type Config struct {
 	Keys []string
 	// Personal is the prefix of users' own channels, such as "user:"; "" for none.
 	Personal string
+	// Revoked are tokens and users that are refused; nil: none.
+	Revoked *Revocations
 	// Log is told of well-signed tokens that are refused; nil: nobody is.
 	Log *slog.Logger
 }
@@ -50,7 +52,8 @@ type Authorizer struct {
 	audience, issuer string
 	keys             [][sha256.Size]byte
 	personal         string
-	guests           bool                                   // some rule lets guests do something
+	guests           bool // some rule lets guests do something
+	revoked          *Revocations
 	guestKeys        atomic.Pointer[jwt.VerificationKeySet] // the first signs
 	log              *slog.Logger
 	logged           atomic.Int64 // when a refused token was, in Unix nanoseconds
@@ -62,6 +65,9 @@ func New(c Config) *Authorizer {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &Authorizer{log: c.Log, rules: c.Rules, jwks: c.JWKS, audience: c.Audience, issuer: c.Issuer, personal: c.Personal, guests: len(c.Rules.ForGuests()) > 0}
+	if a.revoked = c.Revoked; a.revoked == nil {
+		a.revoked = new(Revocations)
+	}
 	var guestKeys jwt.VerificationKeySet
 	for _, s := range c.Secrets {
 		a.secrets = append(a.secrets, tokenkey.Secret(s))

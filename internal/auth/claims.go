@@ -20,7 +20,7 @@ import (
 
 // claims are what tokens of both kinds hold, in the names that Centrifuge
 // clients' backends use already (RFC 7519 section 4.1 and the Centrifuge
-// protocol's own).
+// protocol's own). It is large because they are many.
 type claims struct {
 	Subject   string           `json:"sub"`
 	Issuer    string           `json:"iss"`
@@ -28,6 +28,7 @@ type claims struct {
 	Expires   *numericDate     `json:"exp"`
 	NotBefore *numericDate     `json:"nbf"`
 	IssuedAt  *numericDate     `json:"iat"`
+	ID        string           `json:"jti"`
 
 	// ExpireAt is when the session or subscription ends, if that is not exp; 0: never.
 	ExpireAt *numericDate    `json:"expire_at"`
@@ -45,6 +46,8 @@ type claims struct {
 
 	// Client bound tokens to a connection in an early version of the protocol.
 	Client json.RawMessage `json:"client"`
+
+	proof *Proof // of the token that held the claims
 }
 
 type subClaims struct {
@@ -168,7 +171,7 @@ func (c *claims) identity() (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	id := Identity{Kind: User, User: c.Subject, Info: jsonOrBytes(c.Info, c.B64Info), Meta: jsonOrBytes(c.Meta, nil), Expires: ends}
+	id := Identity{Kind: User, User: c.Subject, Info: jsonOrBytes(c.Info, c.B64Info), Meta: jsonOrBytes(c.Meta, nil), Expires: ends, Proof: c.proof}
 	if c.Subject == "" {
 		id.Kind = Guest
 	}

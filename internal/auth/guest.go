@@ -53,7 +53,8 @@ var guestParser = jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.Wit
 
 type guestClaims struct {
 	jwt.RegisteredClaims
-	Name string `json:"name"`
+	Name  string `json:"name"`
+	proof *Proof // of the token that held the claims
 }
 
 // SetGuestKey says with which key guests' tokens are signed; all nodes need
@@ -134,7 +135,8 @@ func (a *Authorizer) readGuest(token string) (*guestClaims, error) {
 	case err != nil || !strings.HasPrefix(g.Subject, guestPrefix):
 		return nil, badToken("", "this guest token is not of this server; ask for a new one")
 	}
-	return &g, nil
+	g.proof = proofOf(token, g.ID, nil)
+	return &g, a.revoked.Check(g.Subject, g.proof)
 }
 
 // isGuest tells whether the token's header says that it is a guest's, without
@@ -161,7 +163,7 @@ func (a *Authorizer) guest(token string) (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("write a guest's info: %w", err)
 	}
-	return Identity{Kind: Guest, User: g.Subject, Info: info, Expires: g.ExpiresAt.Time}, nil
+	return Identity{Kind: Guest, User: g.Subject, Info: info, Expires: g.ExpiresAt.Time, Proof: g.proof}, nil
 }
 
 func checkGuestName(name string) error {

@@ -26,6 +26,7 @@ type Identity struct {
 	Info    []byte    // the token's info claim as JSON, or what b64info holds; nil for none
 	Meta    []byte    // the token's meta claim as JSON: for servers' eyes, never sent to clients
 	Expires time.Time // when the session ends unless it is refreshed; zero: never
+	Proof   *Proof    // of the token; nil without one
 
 	// Channels and Subs are what the token subscribes its session to: the
 	// server's word, so no rule is asked (doors call SubscribeGranted). Subs
@@ -56,7 +57,8 @@ type Override struct {
 // waits for nothing but a key set that has never been fetched or lacks the
 // token's key, at most 3 s and no longer than ctx.
 //
-// The error is a fault: TokenExpired for a good token that has ended,
+// The error is a fault: TokenExpired for a good token that has ended, Revoked
+// for one that a server took back, Forbidden for a user who is kept away,
 // Unavailable when the keys cannot be had now, TokenNeeded for no token where
 // one is needed, and BadToken for all that will never pass.
 func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, error) {

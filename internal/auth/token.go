@@ -57,7 +57,11 @@ func (a *Authorizer) read(ctx context.Context, token string) (*claims, error) {
 	if fault.KindOf(err) == fault.BadToken {
 		a.logRefused(c, err)
 	}
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	c.proof = proofOf(token, c.ID, c.IssuedAt)
+	return c, a.revoked.Check(c.Subject, c.proof)
 }
 
 // logEvery is how often a refused token is in the log at most.

@@ -357,6 +357,10 @@ func TestWhatATokenCarries(t *testing.T) {
 			"plain": {},
 		},
 	}
+	if id.Proof == nil {
+		t.Error("nothing is kept of the token")
+	}
+	want.Proof = id.Proof
 	if !reflect.DeepEqual(id, want) {
 		t.Errorf("got  %+v\nwant %+v", id, want)
 	}

@@ -151,6 +151,11 @@ type Node struct {
 	// Signal takes what another node, or this one, sent with Bus.Send. nil: no
 	// node sends anything.
 	Signal func(data []byte)
+	// Note takes notes that are kept for all nodes, each once or more; Notes
+	// returns those that this node knows and that have not ended, for an engine
+	// whose data was lost. nil: the node has no use for any.
+	Note  func([]Note)
+	Notes func() []Note
 }
 
 // Engine is shared state with one implementation per back end. All methods
@@ -172,6 +177,7 @@ type Engine interface {
 	Presence
 	Bus
 	Secrets
+	Notes
 }
 
 // Publisher takes messages.
@@ -266,4 +272,25 @@ type Secrets interface {
 	// Should another node have been first, its secret holds, and changed is
 	// told; changed must not block. It may wait some seconds for another node.
 	Secret(ctx context.Context, name string, fresh []byte, changed func(secret []byte)) ([]byte, error)
+}
+
+// Note is a short text that all nodes know until it ends.
+type Note struct {
+	Text string `json:"text"`
+	Ends int64  `json:"ends"` // Unix seconds
+}
+
+// MaxNotes is how many notes there may be at once: 100,000 take some 15 MB on
+// each node.
+const MaxNotes = 100_000
+
+// ErrManyNotes: there are MaxNotes already.
+var ErrManyNotes = fault.Newf(fault.Limit, "%d marks are the most; they end by themselves: let new ones end sooner", MaxNotes)
+
+// Notes keeps what all nodes must know for a while.
+type Notes interface {
+	// Keep keeps notes until they end and hands them to Node.Note of every node
+	// within a second, of those that start later before Start returns. When the
+	// engine's data is lost, a node that knows them puts them back.
+	Keep(context.Context, []Note) error
 }

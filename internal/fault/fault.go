@@ -43,6 +43,7 @@ const (
 	TokenNeeded  Kind = "token_needed"
 	BadToken     Kind = "bad_token"
 	TokenExpired Kind = "token_expired"
+	Revoked      Kind = "token_revoked" // a server took it back before its end
 	BadKey       Kind = "bad_key"
 	Forbidden    Kind = "forbidden"
 )

@@ -16,6 +16,7 @@ const (
 	ReasonUnavailable Reason = "unavailable" // the engine could not do what the client asked
 	ReasonForbidden   Reason = "forbidden"   // may not do what it did
 	ReasonExpired     Reason = "expired"     // its token ended
+	ReasonRevoked     Reason = "revoked"     // a server took its token back
 	ReasonError       Reason = "error"       // a defect of ours
 	ReasonWrongDoor   Reason = "wrong_door"  // it speaks the protocol of another door
 	ReasonFlood       Reason = "flood"       // too many frames at once

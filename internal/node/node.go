@@ -53,6 +53,7 @@ func (m *Metrics) countClosed(r fault.Reason) {
 type Node struct {
 	Metrics Metrics
 	limits  Limits
+	revoked *auth.Revocations
 	shared  session.Shared
 
 	mu       sync.Mutex // guards what follows; memory only
@@ -62,9 +63,10 @@ type Node struct {
 	empty    chan struct{}                 // closed when draining and the last session is gone
 }
 
-// New returns a node without sessions.
-func New(h *hub.Hub, l Limits) *Node {
-	n := &Node{limits: l, sessions: map[*session.Session]struct{}{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
+// New returns a node without sessions. revoked is what it tells the authorizer of
+// its doors.
+func New(h *hub.Hub, l Limits, revoked *auth.Revocations) *Node {
+	n := &Node{limits: l, revoked: revoked, sessions: map[*session.Session]struct{}{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
 	n.shared.Hub, n.shared.Outbox, n.shared.Subscriptions = h, l.Outbox, l.Subscriptions
 	n.shared.Closed = n.forget
 	return n
@@ -74,14 +76,17 @@ func New(h *hub.Hub, l Limits) *Node {
 func (n *Node) Flushed() *metrics.Counter { return &n.shared.Flushed }
 
 // Open makes s a session of this node. What is sent before Session.Attach waits
-// in the outbox. It fails while the node drains, and when its user has as many
-// sessions as the limits allow.
+// in the outbox. It fails while the node drains, when its user has as many
+// sessions as the limits allow, and when its token was revoked meanwhile.
 func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity) error {
 	s.Open(&n.shared, link, who)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.draining {
 		return engine.ErrClosed
+	}
+	if err := n.revoked.Check(who.User, who.Proof); err != nil {
+		return err
 	}
 	if err := n.checkUserLocked(who.User); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"magpie/internal/auth"
+	"magpie/internal/engine"
 	"magpie/internal/fault"
 	"magpie/internal/session"
 )
@@ -21,6 +23,7 @@ const (
 	Unsubscribe Action = "unsubscribe"
 	Disconnect  Action = "disconnect"
 	Refresh     Action = "refresh"
+	Revoke      Action = "revoke" // ends no sessions but those that its notes mark
 )
 
 // Order controls all sessions that fit every one of User, Client and Session
@@ -39,6 +42,9 @@ type Order struct {
 	Reason       string                      `json:"reason,omitempty"`
 	Expired      bool                        `json:"expired,omitempty"`   // Refresh
 	ExpireAt     int64                       `json:"expire_at,omitempty"` // Refresh: Unix seconds, 0: never
+
+	// Notes are marks for all nodes to know first; see Revoke.
+	Notes []engine.Note `json:"notes,omitempty"`
 }
 
 // Keyed is a session.Link whose client knows its session by a second, secret
@@ -62,7 +68,7 @@ var (
 // its sessions: when they were told, that is; what a session does about it
 // may take longer. It finds out nothing about whether there were any.
 func (n *Peers) Order(ctx context.Context, o Order) error {
-	if o.User == "" && o.Client == "" && o.Session == "" {
+	if o.nobody() && len(o.Notes) == 0 {
 		return ErrTarget
 	}
 	body, err := json.Marshal(o)
@@ -73,16 +79,22 @@ func (n *Peers) Order(ctx context.Context, o Order) error {
 	if err != nil {
 		return err
 	}
+	if err := n.keep(ctx, o.Notes); err != nil {
+		return err
+	}
 	if a.missing > 0 {
 		return fmt.Errorf("%s: %w: %d of %d nodes are silent", o.Action, ErrPartial, a.missing, a.reached)
 	}
 	return nil
 }
 
+func (o *Order) nobody() bool { return o.User == "" && o.Client == "" && o.Session == "" }
+
 // applyOrders applies orders in one walk over the sessions that may be meant, each
 // session's in the order in which they came, and confirms them.
 func (n *Peers) applyOrders(tasks []task) {
 	var b orders
+	var marks []auth.Mark
 	confirm := map[string][]uint64{}
 	for i, t := range tasks {
 		var o Order
@@ -91,15 +103,18 @@ func (n *Peers) applyOrders(tasks []task) {
 			continue
 		}
 		b.add(i, &o)
+		marks = append(marks, marksOf(o.Notes)...)
 		n.Metrics.Orders.Add(1)
 		confirm[t.From] = append(confirm[t.From], t.IDs...)
 	}
+	n.Node.revoked.Add(marks...) // who opens a session from here on is refused
 	b.each(n.Node, func(s *session.Session) bool {
 		for _, e := range b.find(s) {
 			apply(e.order, s)
 		}
 		return n.life.Err() == nil
 	})
+	n.Node.endMarked(marks)
 	for to, ids := range confirm {
 		n.answer(to, ids, nil, false)
 	}

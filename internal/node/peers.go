@@ -17,10 +17,11 @@ import (
 
 // PeersConfig is what NewPeers needs.
 type PeersConfig struct {
-	Bus  engine.Bus
-	Node *Node
-	Hub  *hub.Hub
-	Log  *slog.Logger
+	Bus   engine.Bus
+	Notes engine.Notes
+	Node  *Node
+	Hub   *hub.Hub
+	Log   *slog.Logger
 	// Name is what people call this node; empty: its id.
 	Name string
 	// Timeout is how long a question waits for the answers of all nodes. 0
@@ -133,7 +134,7 @@ func (n *Peers) Signal(data []byte) {
 	switch h.Kind {
 	case kindAnswer:
 		n.answered(h, body)
-	case kindOrder, kindChannels, kindInfo:
+	case kindOrder, kindChannels, kindInfo, kindTokens:
 		n.enqueue(task{h, bytes.Clone(body)})
 	default:
 		n.mu.Lock()
@@ -195,6 +196,9 @@ func (n *Peers) work(tasks []task) {
 		case tasks[0].Kind == kindChannels:
 			n.answerChannels(tasks[0])
 			k = 1
+		case tasks[0].Kind == kindTokens:
+			n.answerTokens(tasks[0])
+			k = 1
 		default:
 			n.answerInfo(tasks[0])
 			k = 1
@@ -225,6 +229,7 @@ const (
 	kindOrder    = "order"
 	kindChannels = "channels"
 	kindInfo     = "info"
+	kindTokens   = "tokens"
 	kindAnswer   = "answer"
 	outside      = "x:"
 )

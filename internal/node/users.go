@@ -12,11 +12,15 @@ import (
 
 // Identify says who is behind an open session from now on: doors whose clients
 // show their token after the handshake open it as a guest's. It fails when that
-// user has as many sessions as the limits allow; the session stays whose it was.
+// user has as many sessions as the limits allow, or when the token was revoked
+// meanwhile; the session stays whose it was.
 // When the identity expires is for the door to watch.
 func (n *Node) Identify(s *session.Session, who auth.Identity) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err := n.revoked.Check(who.User, who.Proof); err != nil {
+		return err
+	}
 	before := s.Who().User
 	_, open := n.sessions[s]
 	if open && before != who.User {

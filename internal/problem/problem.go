@@ -57,6 +57,7 @@ var table = map[fault.Kind]row{
 	fault.TokenNeeded:  {http.StatusUnauthorized, "", "WWW-Authenticate", "Bearer"},
 	fault.BadToken:     {http.StatusUnauthorized, "", "WWW-Authenticate", "Bearer"},
 	fault.TokenExpired: {http.StatusUnauthorized, "", "WWW-Authenticate", "Bearer"},
+	fault.Revoked:      {http.StatusUnauthorized, "", "WWW-Authenticate", "Bearer"},
 	fault.BadKey:       {status: http.StatusUnauthorized},
 	fault.Forbidden:    {status: http.StatusForbidden},
 	fault.Unavailable:  {status: http.StatusServiceUnavailable},

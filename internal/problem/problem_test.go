@@ -70,6 +70,7 @@ func TestHeaders(t *testing.T) {
 		{fault.Fault{Kind: fault.TokenNeeded}, "WWW-Authenticate", "Bearer"},
 		{fault.Fault{Kind: fault.BadToken}, "WWW-Authenticate", "Bearer"},
 		{fault.Fault{Kind: fault.TokenExpired}, "WWW-Authenticate", "Bearer"},
+		{fault.Fault{Kind: fault.Revoked}, "WWW-Authenticate", "Bearer"},
 		{fault.Fault{Kind: fault.BadKey}, "", ""}, // a key is no bearer token
 		{fault.Fault{Kind: fault.Forbidden}, "", ""},
 		{fault.Fault{Kind: fault.Unavailable}, "", ""},

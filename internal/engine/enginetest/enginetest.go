@@ -71,6 +71,8 @@ var cases = []testCase{
 	{"joins and leaves reach the other node", 2, joinsAcrossNodes},
 	{"a secret is kept", 1, secret},
 	{"all nodes keep one secret", 2, secretAcrossNodes},
+	{"a note is handed to its node", 1, noteSelf},
+	{"notes reach every node, and those that start later", 2, notes},
 	{"two nodes see one timeline", 2, twoNodes},
 	{"D4 a key holds on every node", 2, idempotencyAcrossNodes},
 	{"presence is one set over nodes", 2, presenceAcrossNodes},

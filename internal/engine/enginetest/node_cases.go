@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"magpie/internal/engine"
 	"magpie/internal/message"
@@ -168,6 +169,47 @@ func (n *Node) send(node, data string) int {
 func (n *Node) waitSignals(want ...string) {
 	n.t.Helper()
 	n.Sink.WaitFor(n.t, func() bool { return slices.Equal(n.Sink.Signals(), want) })
+}
+
+func noteSelf(f *fixture) {
+	n := f.node()
+	n.keep("a b", time.Hour)
+	n.waitNotes("a b")
+}
+
+func notes(f *fixture) {
+	a, b := f.node(), f.node()
+	a.keep("one", time.Hour)
+	b.keep("two", time.Hour)
+	b.keep("over", -time.Second)
+	a.waitNotes("one", "two", "over")
+	b.waitNotes("one", "two", "over")
+	a.keep("three", time.Hour) // what has ended is taken out
+	late := f.node()
+	if got := late.notes(); !slices.Equal(got, []string{"one", "three", "two"}) {
+		f.Errorf("a node that starts later knows %q", got)
+	}
+}
+
+func (n *Node) keep(text string, left time.Duration) {
+	n.t.Helper()
+	ask(n, "keep", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, n.Keep(ctx, []engine.Note{{Text: text, Ends: time.Now().Add(left).Unix()}})
+	})
+}
+
+func (n *Node) notes() (texts []string) {
+	for _, note := range n.Sink.Notes() {
+		texts = append(texts, note.Text)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+func (n *Node) waitNotes(want ...string) {
+	n.t.Helper()
+	slices.Sort(want)
+	n.Sink.WaitFor(n.t, func() bool { return slices.Equal(n.notes(), want) })
 }
 
 func secret(f *fixture) {

@@ -22,18 +22,19 @@ type Recorder struct {
 	members  map[string][]engine.Member
 	messages map[string][]*message.Message
 	signals  []string
+	notes    map[string]int64
 	rechecks int
 }
 
 // NewRecorder returns an empty recorder.
 func NewRecorder() *Recorder {
 	return &Recorder{changed: make(chan struct{}), channels: map[string]bool{}, members: map[string][]engine.Member{},
-		messages: map[string][]*message.Message{}}
+		messages: map[string][]*message.Message{}, notes: map[string]int64{}}
 }
 
 // Node is an engine.Node whose sink r is, and which admits everything.
 func (r *Recorder) Node() engine.Node {
-	return engine.Node{Sink: r, Signal: r.signal, Admit: func(engine.Publication) error { return nil }}
+	return engine.Node{Sink: r, Signal: r.signal, Note: r.note, Notes: r.Notes, Admit: func(engine.Publication) error { return nil }}
 }
 
 func (r *Recorder) update(f func()) {
@@ -68,6 +69,24 @@ func (r *Recorder) ReceiveInline(m *message.Message) { r.Receive(m) }
 
 // Recheck implements engine.Sink.
 func (r *Recorder) Recheck(...string) { r.update(func() { r.rechecks++ }) }
+
+func (r *Recorder) note(list []engine.Note) {
+	r.update(func() {
+		for _, n := range list {
+			r.notes[n.Text] = n.Ends
+		}
+	})
+}
+
+// Notes returns the notes that came so far, in no order.
+func (r *Recorder) Notes() (list []engine.Note) {
+	return look(r, func() (list []engine.Note) {
+		for text, ends := range r.notes {
+			list = append(list, engine.Note{Text: text, Ends: ends})
+		}
+		return list
+	})
+}
 
 func (r *Recorder) signal(data []byte) {
 	r.update(func() { r.signals = append(r.signals, string(data)) })

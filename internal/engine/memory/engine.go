@@ -214,6 +214,17 @@ func (e *Engine) Secret(_ context.Context, name string, fresh []byte, _ func([]b
 	return bytes.Clone(e.secrets[name]), nil
 }
 
+// Keep implements engine.Notes. The node's own memory is all there is.
+func (e *Engine) Keep(_ context.Context, notes []engine.Note) error {
+	if err := e.Ready(); err != nil {
+		return fmt.Errorf("keep notes: %w", err)
+	}
+	if e.node.Note != nil {
+		e.node.Note(notes)
+	}
+	return nil
+}
+
 // channel returns the named channel's state, made on first use.
 func (e *Engine) channel(name string) (*channelState, error) {
 	e.mu.RLock()

@@ -18,7 +18,7 @@
 //
 // Its goroutines, which Start starts and Close ends and waits for: two for each
 // master (subscribe), the appender (plain), the writer and the lease of presence,
-// the keeper of the Redis Function (script), that of the secrets (secrets.go), the upkeep (upkeep.go), one per
+// the keeper of the Redis Function (script), those of the secrets (secrets.go) and of the notes (notes.go), the upkeep (upkeep.go), one per
 // ingested stream (ingest), and in a cluster who looks after the slots (topology).
 package redis
 
@@ -58,6 +58,7 @@ type Engine struct {
 	engine.Live
 	engine.Presence
 	*secrets // set by New
+	*notes   // set by New
 
 	// set by New
 	cfg     Config
@@ -110,6 +111,7 @@ func New(c Config) (*Engine, error) {
 	e.env.Scripts = script.New(e.env.Redis)
 	e.library = script.NewLibrary(e.env)
 	e.secrets = newSecrets(e.env)
+	e.notes = newNotes(e.env)
 	return e, nil
 }
 
@@ -144,7 +146,7 @@ func (e *Engine) build(node engine.Node) {
 	if node.Signal == nil {
 		node.Signal = func([]byte) {}
 	}
-	e.sink, e.admit = node.Sink, node.Admit
+	e.sink, e.admit, e.notes.node = node.Sink, node.Admit, node
 	m, logs := e.cfg.Metrics, log.New(e.env)
 	e.presence = presence.New(presence.Config{Env: e.env, Sink: node.Sink, Rewritten: m.PresenceRewrites})
 	e.plain = plain.New(plain.Config{
@@ -154,7 +156,7 @@ func (e *Engine) build(node engine.Node) {
 		Env: e.env, Patterns: e.cfg.Ingest.Channels, Logs: logs, Plain: e.plain, Sink: node.Sink, Admit: e.admitPlain, Signal: node.Signal,
 		Events: subscribe.Events{
 			Dropped: m.PlainDropped, Skipped: m.EnvelopeSkipped, Lost: m.SubscriberLost, RoundTrip: m.ProbeRoundTrip,
-			Returned: e.library.Check, Rewound: e.rewound,
+			Returned: e.returned, Rewound: e.rewound,
 		},
 	})
 	e.ingest = ingest.New(ingest.Config{Env: e.env, Streams: e.cfg.Ingest.Streams, Admit: e.admitPlain, Ingested: m.Ingested})
@@ -172,10 +174,16 @@ func (e *Engine) admitPlain(p engine.Publication) error {
 	return e.admit(p)
 }
 
+// returned is called when a master is there again, perhaps another one.
+func (e *Engine) returned() {
+	e.library.Check()
+	e.notes.check()
+}
+
 // rewound is called when Redis is not what it was: what it knows of this node
 // may be gone, or old.
 func (e *Engine) rewound() {
-	e.library.Check()
+	e.returned()
 	e.secrets.check()
 	e.presence.Rewrite()
 }
@@ -201,6 +209,10 @@ func (e *Engine) start(ctx context.Context) error {
 	if err := e.subscriptions.WaitUntilProven(ctx); err != nil {
 		return err
 	}
+	if err := e.notes.first(ctx); err != nil {
+		return err
+	}
+	e.life.running.Go(func() { e.notes.run(e.life.ctx) })
 	if bus := r.Topology.Home(e.env.Names.Bus("")); bus != nil {
 		if others := diagnose.Neighbours(ctx, bus.Client, e.env.Names); len(others) > 0 {
 			e.cfg.Log.Warn("another Magpie uses this Redis: a plain PUBLISH reaches both, whatever the database", "redis", r.Addr, "others", others)

@@ -37,6 +37,7 @@ var errorReplies = map[fault.Kind]*errorReply{
 	fault.TokenExpired: errTokenExpired,
 	fault.TokenNeeded:  errUnauthorized,
 	fault.BadToken:     errUnauthorized,
+	fault.Revoked:      errUnauthorized,
 	fault.BadKey:       errUnauthorized,
 	fault.Forbidden:    errDenied,
 	fault.BadChannel:   errBadRequest,
@@ -76,8 +77,10 @@ var (
 	closeNoPong       = closeMessage{3012, "no pong", fault.ReasonNoPong}
 	closeTooMany      = closeMessage{3013, "too many requests", fault.ReasonFlood}
 	closeToken        = closeMessage{3500, "invalid token", fault.ReasonToken}
+	closeRevoked      = closeMessage{3500, "invalid token: it was revoked", fault.ReasonRevoked}
 	closeBadRequest   = closeMessage{3501, "bad request", fault.ReasonProtocol}
 	closeStale        = closeMessage{3502, "stale", fault.ReasonStale}
+	closeKicked       = closeMessage{forceNoReconnect, "force disconnect", fault.ReasonKicked}
 	closeChannels     = closeMessage{3505, "channel limit", fault.ReasonForbidden}
 	closeForbidden    = closeMessage{3507, "permission denied", fault.ReasonForbidden}
 	closeErrors       = closeMessage{3509, "too many errors", fault.ReasonFlood}
@@ -105,6 +108,8 @@ var closeMessages = map[fault.Reason]closeMessage{
 	fault.ReasonUnavailable: closeError,
 	fault.ReasonForbidden:   closeForbidden,
 	fault.ReasonExpired:     closeExpired,
+	fault.ReasonRevoked:     closeRevoked,
+	fault.ReasonKicked:      closeKicked,
 	fault.ReasonError:       closeError,
 	fault.ReasonFlood:       closeTooMany,
 	fault.ReasonToken:       closeToken,

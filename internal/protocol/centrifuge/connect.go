@@ -22,16 +22,16 @@ import (
 // subscribes it to by itself.
 func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) error {
 	who, err := c.door.Access.Auth.Identify(ctx, cmp.Or(req.Token, c.token))
+	if err == nil {
+		err = c.door.Node.Identify(&c.Session, who)
+	}
 	switch fault.KindOf(err) {
 	case "":
-	case fault.TokenExpired, fault.Unavailable:
+	case fault.TokenExpired, fault.Unavailable, fault.TooMany:
 		return err // it may try again on this connection
 	default:
 		c.closeWith(tokenRefused(err))
 		return nil
-	}
-	if err := c.door.Node.Identify(&c.Session, who); err != nil {
-		return err
 	}
 	c.token = ""
 	started, err := c.serverSide(ctx, who, req.Subs)
@@ -147,6 +147,9 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 		return errBadRequest
 	}
 	who, err := c.door.Access.Auth.Identify(ctx, req.Token)
+	if err == nil && who.User == c.Who().User {
+		err = c.door.Node.Identify(&c.Session, who)
+	}
 	switch {
 	case fault.KindOf(err) == fault.TokenExpired:
 		c.closeWith(closeExpired) // a client stops for good at any error; from this it comes back with a new token
@@ -160,7 +163,6 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 		c.closeWith(closeToken)
 		return nil
 	}
-	_ = c.door.Node.Identify(&c.Session, who) // the same user
 	c.endUngranted(who)
 	c.mu.Lock()
 	c.setEndLocked(who.Expires)
@@ -175,8 +177,12 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 // tokenRefused is closeToken with the reason behind it, as far as a close frame
 // holds it: "invalid token" alone helps nobody who forgot exp.
 func tokenRefused(err error) closeMessage {
-	m := closeToken
-	text := m.text + ": " + fault.Of(err).Sentence()
+	m, text := closeToken, fault.Of(err).Sentence()
+	if fault.KindOf(err) == fault.Forbidden { // the token is good, and its user kept away
+		m = closeKicked
+	} else {
+		text = m.text + ": " + text
+	}
 	m.text = strings.ToValidUTF8(text[:min(len(text), maxCloseText)], "") // cut between two characters
 	return m
 }

@@ -360,7 +360,7 @@ func TestReasonsHaveTheirCodes(t *testing.T) {
 		fault.ReasonClient: 3000, fault.ReasonShutdown: 3001, fault.ReasonError: 3004, fault.ReasonUnavailable: 3004,
 		fault.ReasonExpired: 3005, fault.ReasonSlow: 3008, fault.ReasonGap: 3010, fault.ReasonNoPong: 3012,
 		fault.ReasonFlood: 3013, fault.ReasonToken: 3500, fault.ReasonProtocol: 3501, fault.ReasonStale: 3502,
-		fault.ReasonForbidden: 3507, "some other": 3004,
+		fault.ReasonForbidden: 3507, fault.ReasonRevoked: 3500, fault.ReasonKicked: 3503, "some other": 3004,
 	} {
 		for _, w := range []way{ways[0], ways[2]} {
 			c := e.connected(w)

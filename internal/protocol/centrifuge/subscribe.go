@@ -98,7 +98,7 @@ func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *t
 // connection itself is fine, so that one that is broken, or somebody else's,
 // costs only this channel.
 func tokenErrorReply(err error) error {
-	if k := fault.KindOf(err); k == fault.BadToken || k == fault.TokenNeeded {
+	if k := fault.KindOf(err); k == fault.BadToken || k == fault.TokenNeeded || k == fault.Revoked {
 		return errDenied
 	}
 	return err

@@ -22,6 +22,7 @@ var closeMessages = map[fault.Reason]closeMessage{
 	fault.ReasonUnavailable: {4004, "not published: Redis does not answer; connect and send again"},
 	fault.ReasonFlood:       {4006, "too many frames at once"},
 	fault.ReasonExpired:     {4501, "token expired; get a new one"},
+	fault.ReasonRevoked:     {codeKicked, "token revoked; get a new one"},
 	fault.ReasonProtocol:    {1002, "not the WebSocket protocol"},
 	fault.ReasonWrongDoor:   {4503, "this is the raw door; Centrifuge clients connect to /connection/websocket"},
 	fault.ReasonForbidden:   {4504, "you may not publish here"},
@@ -60,7 +61,7 @@ func serverCloseMessage(code uint32, reason string) *closeMessage {
 // frame of its was not published.
 func publishFailed(k fault.Kind) fault.Reason {
 	switch k {
-	case fault.TokenNeeded, fault.BadToken, fault.TokenExpired, fault.Forbidden:
+	case fault.TokenNeeded, fault.BadToken, fault.TokenExpired, fault.Revoked, fault.Forbidden:
 		return fault.ReasonForbidden
 	case fault.TooBig:
 		return fault.ReasonTooBig

@@ -17,6 +17,7 @@ import (
 // has been told by an event of its own.
 var closeEvents = map[fault.Reason]struct{ name, message string }{
 	fault.ReasonExpired:  {"token_expired", "The token of this stream has expired; open a new stream with a new token."},
+	fault.ReasonRevoked:  {"token_revoked", "A server took the token of this stream back; open a new stream with a new token."},
 	fault.ReasonSlow:     {"slow", "More waited for this client than its outbox holds; it comes back with the last event's id."},
 	fault.ReasonShutdown: {"shutdown", "This node is shutting down; another one takes the stream when it comes back."},
 	fault.ReasonFlood:    {"flood", "An event stream's client has nothing to send."},

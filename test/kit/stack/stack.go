@@ -77,13 +77,16 @@ func New(t testing.TB, o Options) *Stack {
 		o.Bus = s.Engine
 	}
 	o.Auth.Rules = rules
+	if o.Auth.Revoked == nil {
+		o.Auth.Revoked = new(auth.Revocations)
+	}
 	s.Access.Auth = auth.New(o.Auth)
 	s.Hub = hub.New(hub.Config{Engine: s.Engine, Rules: rules, LeaveAfter: o.LeaveAfter, Coalesce: o.Coalesce})
-	s.Node = node.New(s.Hub, o.Limits)
+	s.Node = node.New(s.Hub, o.Limits, o.Auth.Revoked)
 	s.Gate = node.NewGate(node.GateConfig{Engine: s.Engine, Hub: s.Hub, Auth: s.Access.Auth, Rules: rules, Limits: o.Limits, Node: s.Node})
-	s.Peers = node.NewPeers(node.PeersConfig{Bus: o.Bus, Node: s.Node, Hub: s.Hub, Log: log, Name: o.Name, Timeout: o.Timeout})
+	s.Peers = node.NewPeers(node.PeersConfig{Bus: o.Bus, Notes: s.Engine, Node: s.Node, Hub: s.Hub, Log: log, Name: o.Name, Timeout: o.Timeout})
 	t.Cleanup(s.close)
-	if err := s.Engine.Start(context.Background(), engine.Node{Sink: s.Hub, Admit: s.Gate.Admit, Signal: s.Peers.Signal}); err != nil {
+	if err := s.Engine.Start(context.Background(), engine.Node{Sink: s.Hub, Admit: s.Gate.Admit, Signal: s.Peers.Signal, Note: s.Node.Note, Notes: s.Node.Notes}); err != nil {
 		t.Fatal(err)
 	}
 	return s

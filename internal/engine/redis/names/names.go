@@ -131,6 +131,16 @@ func (n Names) Bus(node string) string {
 	return n.inPubSub(n.Of(tag).of(what))
 }
 
+// Notes are the keys of what all nodes must know for a while: by their end, and
+// in the order in which they came. Where names are sharded both lie in one slot.
+func (n Names) Notes() (ends, order string) {
+	tag := ""
+	if n.Sharded {
+		tag = "notes"
+	}
+	return n.Of(tag).of("notes"), n.Of(tag).of("notes-order")
+}
+
 // Reserved tells whether a name belongs to Redis or to a Magpie in Pub/Sub. Such
 // a channel has no plain name: a client that listens to it must neither read
 // keyspace events nor end our own subscriptions, and a pattern such as * must

@@ -47,7 +47,8 @@ func (n Names) pubsub() (list []string) {
 }
 
 func (n Names) keys() (list []string) {
-	list = append(list, n.Rejected(), n.Life(""), n.Function())
+	ends, order := n.Notes()
+	list = append(list, n.Rejected(), n.Life(""), n.Function(), ends, order)
 	for _, w := range append([]string{"x}:log", "x}:idem:b", "{b}"}, words...) {
 		list = append(list, n.Ingest(w), n.Node(w+"-1"), n.Secret(w), n.Of("b").Idempotency("", w), n.Of("b").Idempotency("a", w), n.Of("b").Idempotency("a:1", w))
 		if channel.Check(w) == nil {

@@ -50,6 +50,9 @@ func next[T any](r *Reply, as func(*rueidis.RedisMessage) (T, error)) (piece T) 
 	return piece
 }
 
+// More tells whether there is another piece to read.
+func (r *Reply) More() bool { return r.err == nil && len(r.list) > 0 }
+
 // Text reads a string.
 func (r *Reply) Text() string { return next(r, (*rueidis.RedisMessage).ToString) }
 

@@ -59,13 +59,15 @@ var (
 	publishing = slices.Concat(appending, []string{"idempotency"})
 )
 
-// Scripts are all programs, as one topology wants them.
+// Scripts are all programs, as one topology wants them. There are many because
+// each is one thing that happens at once.
 type Scripts struct {
 	redis *topology.Redis
 
 	Publish, Read, Positions, Remove              *Script // of logs
 	Plain, PlainTake, PlainRelease                *Script // of plain PUBLISHes, and of a channel's lease
 	Ingest, IngestJoin, IngestTake, IngestRelease *Script // of streams, and of a stream's lease
+	Keep, News                                    *Script // of notes
 	Probe, Signal, Listeners                      *Script
 }
 
@@ -85,6 +87,7 @@ func New(r *topology.Redis) *Scripts {
 		Plain: program(appending, "plain"), PlainTake: program([]string{"base"}, "plain_take"), PlainRelease: program(nil, "plain_release"),
 		Ingest: program(publishing, "ingest"), IngestJoin: program(nil, "ingest_join"), IngestTake: program(nil, "ingest_take"), IngestRelease: program(nil, "ingest_release"),
 		Probe: program(timeline, "probe"), Signal: program(nil, "signal"), Listeners: program(nil, "listeners"),
+		Keep: program([]string{"base"}, "keep"), News: program([]string{"base"}, "news"),
 	}
 }
 

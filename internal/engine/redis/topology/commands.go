@@ -13,7 +13,7 @@ import (
 var (
 	needed = []string{
 		"EVALSHA", "PUBSUB", "TIME", "GET", "SET", "DEL", "EXISTS", "PEXPIRE", "PTTL", "HGET", "HSET", "HMGET", "HGETALL", "HDEL",
-		"XADD", "XRANGE", "XREVRANGE", "XTRIM",
+		"XADD", "XRANGE", "XREVRANGE", "XTRIM", "ZADD", "ZCARD", "ZRANGEBYSCORE", "ZREM", "ZREVRANGE", "ZSCORE",
 	}
 	neededAlone     = []string{"PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE"}
 	neededInCluster = []string{"SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE", "SUBSCRIBE"}

@@ -1,0 +1,106 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"magpie/internal/engine"
+	"magpie/test/kit/redistest"
+)
+
+// note is a note that ends in an hour.
+func note(text string) engine.Note {
+	return engine.Note{Text: text, Ends: time.Now().Add(time.Hour).Unix()}
+}
+
+func (n *node) keep(texts ...string) error {
+	var list []engine.Note
+	for _, text := range texts {
+		list = append(list, note(text))
+	}
+	return n.Keep(n.t.Context(), list)
+}
+
+func (n *node) waitNotes(what string, want ...string) {
+	n.t.Helper()
+	eventually(n.t, what, 10*time.Second, func() bool {
+		var got []string
+		for _, note := range n.sink.Notes() {
+			got = append(got, note.Text)
+		}
+		slices.Sort(got)
+		return slices.Equal(got, want)
+	})
+}
+
+// What one node was told all nodes know, also when Redis has lost its data, was
+// away, or went on with older data; and so do nodes that start after that.
+func TestNotesArePutBack(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, nil), startNode(t, server, nil)
+	if err := a.keep("one"); err != nil {
+		t.Fatal(err)
+	}
+	b.waitNotes("the other node knows", "one")
+	for i, lose := range []func(){
+		func() { server.Do("FLUSHALL") },
+		func() { server.Kill(); server.Restart() },
+		func() {
+			// Older data with the clock far ahead: new places come before those that were read.
+			server.Do("EVAL", "redis.call('FLUSHALL') redis.call('ZADD', KEYS[1], 9e9, 'old') redis.call('ZADD', KEYS[2], 1, 'old')", "2", "magpie:{}:notes", "magpie:{}:notes-order")
+		},
+	} {
+		lose()
+		eventually(t, fmt.Sprintf("loss %d: the note is back", i), 10*time.Second, func() bool {
+			return server.Do("ZSCORE", "magpie:{}:notes", "one") != ""
+		})
+	}
+	for _, n := range []*node{a, b, startNode(t, server, nil)} {
+		n.waitNotes("all notes, also what Redis had", "old", "one")
+	}
+}
+
+// Notes that ended make room, and there are only so many. Putting back what is
+// there takes none.
+func TestNotesAreBounded(t *testing.T) {
+	server := redistest.Start(t)
+	n := startNode(t, server, nil)
+	ends := time.Now().Add(time.Hour).Unix()
+	fill := fmt.Sprintf("for i = 1, %d do redis.call('ZADD', KEYS[1], ARGV[1], 'n' .. i) redis.call('ZADD', KEYS[2], i, 'n' .. i) end", engine.MaxNotes-1)
+	server.Do("EVAL", fill, "2", "magpie:{}:notes", "magpie:{}:notes-order", fmt.Sprint(ends))
+	if err := n.keep("last"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.keep("one too many"); !errors.Is(err, engine.ErrManyNotes) {
+		t.Errorf("one too many: %v", err)
+	}
+	if err := n.keep("last", "n1"); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	server.Do("ZADD", "magpie:{}:notes", "1", "n1")
+	if err := n.keep("in its place"); err != nil {
+		t.Errorf("when one has ended: %v", err)
+	}
+	if got := server.Do("ZSCORE", "magpie:{}:notes-order", "n1"); got != "" {
+		t.Errorf("what has ended is still there: %q", got)
+	}
+}
+
+// The later end of one text holds.
+func TestANoteIsProlonged(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server, nil), startNode(t, server, nil)
+	n := note("one")
+	for _, end := range []int64{n.Ends, n.Ends + 10, n.Ends - 10} {
+		if err := a.Keep(t.Context(), []engine.Note{{Text: "one", Ends: end}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the later end", 10*time.Second, func() bool {
+		all := b.sink.Notes()
+		return len(all) == 1 && all[0].Ends == n.Ends+10
+	})
+}
