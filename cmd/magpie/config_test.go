@@ -123,6 +123,10 @@ func TestUsageProblemsHaveTheirExitCode(t *testing.T) {
 		{[]string{"pub", "chat", "x", "--api-kee", "k"}, "did you mean --api-key?"},
 		{[]string{"pub", "chat", "x", "--url", "localhost:8080"}, "write http://host:port"},
 		{[]string{"sub"}, "magpie sub CHANNEL"},
+		{[]string{"revoke"}, "one of --user"},
+		{[]string{"revoke", "--user", "a", "--jti", "b"}, "one of --user"},
+		{[]string{"revoke", "--user", "a", "--ttl", "0s"}, "for 1s to 366d"},
+		{[]string{"revoke", "a"}, `takes no "a"`},
 		{[]string{"sub", "a", "b", "--since", "e.1"}, "name only that one"},
 		{[]string{"sub", "a", "--since", "1"}, "write EPOCH.OFFSET"},
 	} {

@@ -113,7 +113,7 @@ func (c *command) root() *cobra.Command {
 	root.Annotations = map[string]string{helpSettings: "addr,redis,token-secret,api-key,rules"}
 	root.Flags().SortFlags = false
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serve, c.pubCommand(), c.subCommand(), c.tokenCommand(), c.configCommand(), c.doctorCommand(), c.benchCommand(), c.versionCommand())
+	root.AddCommand(serve, c.pubCommand(), c.subCommand(), c.revokeCommand(), c.tokenCommand(), c.configCommand(), c.doctorCommand(), c.benchCommand(), c.versionCommand())
 	return root
 }
 

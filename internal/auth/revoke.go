@@ -94,10 +94,11 @@ type markKey struct {
 // pruneEvery is how often ended marks are looked for, in seconds.
 const pruneEvery = 60
 
-// Add takes marks in. Of two of one name the later time and the later end hold.
-func (r *Revocations) Add(marks ...Mark) {
+// Add takes marks in and returns those that refuse more than was refused before.
+// Of two of one name the later time and the later end hold.
+func (r *Revocations) Add(marks ...Mark) (news []Mark) {
 	if len(marks) == 0 {
-		return
+		return nil
 	}
 	now := time.Now().Unix()
 	r.mu.Lock()
@@ -109,8 +110,9 @@ func (r *Revocations) Add(marks ...Mark) {
 		key := markKey{m.Kind, m.Name}
 		had := r.marks[key]
 		m.Issued, m.Ends = max(m.Issued, had.Issued), max(m.Ends, had.Ends)
-		if m.Ends > now {
+		if m != had && m.Ends > now {
 			r.marks[key] = m
+			news = append(news, m)
 		}
 	}
 	if now >= r.pruned+pruneEvery {
@@ -122,6 +124,7 @@ func (r *Revocations) Add(marks ...Mark) {
 		}
 	}
 	r.some.Store(len(r.marks) > 0)
+	return news
 }
 
 // All returns the marks that have not ended.

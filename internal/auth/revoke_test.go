@@ -91,7 +91,12 @@ func TestMarksOfOneName(t *testing.T) {
 	want := auth.Mark{Kind: auth.MarkUser, Name: "42", Issued: now - 50, Ends: now + 1000}
 	for _, order := range [][]auth.Mark{{long, late}, {late, long}} {
 		_, list := revocable()
-		list.Add(order...)
+		if news := list.Add(order...); len(news) == 0 || news[len(news)-1] != want {
+			t.Errorf("news: %v", news)
+		}
+		if news := list.Add(order...); len(news) > 0 {
+			t.Errorf("again: %v", news)
+		}
 		if all := list.All(); len(all) != 1 || all[0] != want {
 			t.Errorf("%v", all)
 		}

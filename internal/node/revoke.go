@@ -111,12 +111,9 @@ func (n *Peers) answerTokens(t task) {
 	n.answer(t.From, t.IDs, body, false)
 }
 
-// Note takes marks that the engine keeps, for engine.Node.
-func (n *Node) Note(notes []engine.Note) {
-	marks := marksOf(notes)
-	n.revoked.Add(marks...)
-	n.endMarked(marks)
-}
+// Note takes marks that the engine keeps, for engine.Node. Those that an order
+// brought before cost no walk over the sessions.
+func (n *Node) Note(notes []engine.Note) { n.endMarked(n.revoked.Add(marksOf(notes)...)) }
 
 // Notes returns all marks, for engine.Node.
 func (n *Node) Notes() (list []engine.Note) {

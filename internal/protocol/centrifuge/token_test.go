@@ -4,8 +4,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
+
+	"magpie/internal/node"
 )
 
 // A token may come with the handshake, for clients that can set headers and
@@ -65,5 +68,35 @@ func TestARefreshedTokenEndsWhatItNoLongerGrants(t *testing.T) {
 				t.Fatalf("%v instead of %s", r, name)
 			}
 		}
+	})
+}
+
+// Y6: a session stands on the token that it showed last. When that is revoked it
+// ends, and with a revoked token none is refreshed; the one before is of no matter.
+func TestASessionEndsWithItsLastToken(t *testing.T) {
+	everyWay(t, func(t *testing.T, e *endpoint, w way) {
+		revoke := func(id string) {
+			t.Helper()
+			if err := e.Peers.Revoke(t.Context(), node.Revocation{ID: id}, time.Now().Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refresh := func(c *client, id string) {
+			c.say(`{"id":2,"refresh":{"token":"` + token(map[string]any{"sub": "42", "jti": w.name + id}) + `"}}`)
+		}
+		connect := `{"id":1,"connect":{"token":"` + token(map[string]any{"sub": "42", "jti": w.name + "first"}) + `"}}`
+		a, b := e.connected(w, connect), e.connected(w, connect)
+		refresh(a, "second")
+		a.hears(`{"id":2,"refresh":"*"}`)
+		revoke(w.name + "first")
+		b.ends(3500)
+		a.say(`{"id":3,"subscribe":{"channel":"users:x"}}`)
+		a.hears(`{"id":3,"subscribe":"*"}`)
+		revoke(w.name + "third")
+		refresh(a, "third")
+		a.ends(3500)
+		c := e.connected(w, `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42", "jti": w.name + "second"})+`"}}`)
+		revoke(w.name + "second")
+		c.ends(3500)
 	})
 }
