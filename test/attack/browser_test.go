@@ -1,6 +1,9 @@
 package attack
 
 import (
+	"context"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -136,5 +139,48 @@ func TestStrangersWriteNoLog(t *testing.T) {
 	_, after := n.Get("/metrics")
 	if a, b := strings.Count(before, "\n"), strings.Count(after, "\n"); b > a+5 || strings.Contains(after, "evil") {
 		t.Errorf("%d lines of measures became %d", a, b)
+	}
+}
+
+// Y3, S7: whoever follows a link, or loads a picture, sends a GET. It changes
+// nothing at any door, whatever it says and whatever method it claims to be.
+func TestGETPublishesNothing(t *testing.T) {
+	t.Parallel()
+	const key = "0123456789abcdef0123456789abcdef"
+	n := kit.Start(t, "--api-key", key)
+	witness := n.Dial("channel=a")
+	command := url.QueryEscape
+	for _, path := range []string{
+		"/connection/sse?cf_connect=" + command(`{"id":1,"connect":{}}`+"\n"+`{"id":2,"publish":{"channel":"a","data":"bad"}}`),
+		"/connection/sse?cf_connect=" + command(`{"id":1,"publish":{"channel":"a","data":"bad"}}`),
+		"/connection/sse?cf_connect=" + command(`{"id":1,"connect":{}}`) + "&data=bad",
+		"/connection/http_stream?cf_connect=" + command(`{"id":1,"connect":{}}`+"\n"+`{"id":2,"publish":{"channel":"a","data":"bad"}}`),
+		"/emulation?data=bad", "/publish/a?data=bad", "/publish/a?payload=bad", "/sse?channel=a&data=bad", "/sse?channel=a&message=bad",
+		"/api/publish?channel=a&data=bad", "/api/publish?channel=a&data=bad&key=" + key, "/guest", "/history/a?data=bad",
+	} {
+		for _, headers := range [][]string{{"Content-Length: 0"}, {"X-HTTP-Method-Override: POST"}, {"X-HTTP-Method: POST", "X-Method-Override: POST"}, {"X-API-Key: " + key}} {
+			req, _ := http.NewRequest("GET", n.URL(path), nil)
+			for _, h := range headers {
+				name, v, _ := strings.Cut(h, ": ")
+				req.Header.Set(name, v)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			res, err := http.DefaultTransport.RoundTrip(req.WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(path, "/connection/sse") && !strings.HasSuffix(path, "=bad") && res.StatusCode != 400 {
+				t.Errorf("%s: %d", path, res.StatusCode)
+			}
+			cancel()
+			res.Body.Close()
+		}
+	}
+	n.Publish("a", "good")
+	if got := witness.Wait(1); len(got) != 1 || got[0] != "good" {
+		t.Errorf("%q were published", got)
+	}
+	if _, page := n.Get("/history/a"); strings.Contains(page, "bad") {
+		t.Error(page)
 	}
 }

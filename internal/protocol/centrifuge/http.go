@@ -46,10 +46,17 @@ func (d *Door) serveEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	first := q.Get("cf_connect")
-	if first == "" || !utf8.ValidString(first) {
-		return problem.New(http.StatusBadRequest, "bad_request", "Give the connect command as JSON in ?cf_connect=.")
+	if !utf8.ValidString(first) || !connects([]byte(first)) {
+		return problem.New(http.StatusBadRequest, "bad_request", "Give the connect command as JSON in ?cf_connect=, and no other command: those are for POST /emulation.")
 	}
 	return d.stream(w, r, jsonEvents, "text/event-stream", []byte(first))
+}
+
+// connects tells whether this is one connect command and nothing more. Whoever
+// follows a link sends a GET: it must not publish.
+func connects(data []byte) bool {
+	cmd, rest, err := nextJSON(data)
+	return err == nil && cmd.Connect != nil && len(rest) == 0
 }
 
 // stream begins one emulated session, which may go on after it has returned.
