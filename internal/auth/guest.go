@@ -170,10 +170,49 @@ func checkGuestName(name string) error {
 	if n := utf8.RuneCountInString(name); n > maxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name || n == 0 {
 		return fault.Newf(fault.BadName, "name not allowed: a name has 1 to %d characters and no space at its ends", maxName)
 	}
-	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return fault.New(fault.BadName, "name not allowed: a name has no control characters and no invisible ones")
+	if strings.Contains(name, "  ") || invisible(name) {
+		return fault.New(fault.BadName, "name not allowed: a name has no control characters, no invisible ones, and one space between words")
+	}
+	if !readable(name) {
+		return fault.Newf(fault.BadName, "name not allowed: it begins with a mark, or more than %d marks stand on one character", maxMarks)
 	}
 	return nil
+}
+
+// maxMarks is how many combining marks one character may carry. Thai, Hebrew and
+// Tibetan need up to four.
+const maxMarks = 4
+
+// blank has the characters that count as printable and show nothing: fillers of
+// Hangul, the empty Braille pattern, the grapheme joiner, two vowels of Khmer.
+const blank = "\u3164\u115f\u1160\uffa0\u2800\u034f\u17b4\u17b5"
+
+// invisible tells whether a name has something that nobody sees. Selectors of a
+// glyph are of that kind, but for the one that makes an emoji of a symbol.
+func invisible(name string) bool {
+	var before rune
+	for _, r := range name {
+		emoji := r == '\ufe0f' && unicode.IsSymbol(before)
+		if !unicode.IsPrint(r) || strings.ContainsRune(blank, r) || unicode.Is(unicode.Variation_Selector, r) && !emoji {
+			return true
+		}
+		before = r
+	}
+	return false
+}
+
+// readable tells whether marks stand where a script has them, and not in towers
+// that reach into the lines above.
+func readable(name string) bool {
+	marks := maxMarks // none at the beginning
+	for _, r := range name {
+		if !unicode.IsMark(r) {
+			marks = 0
+		} else if marks++; marks > maxMarks {
+			return false
+		}
+	}
+	return true
 }
 
 func guestColor(user string) int { return int(hash(user) % colors) }

@@ -149,3 +149,24 @@ func TestGuestsOutliveAChangeOfTheKey(t *testing.T) {
 		t.Error("still signed with the old key")
 	}
 }
+
+// Y4, J5: names that show nothing, or reach into the lines above, are refused;
+// those of any language are not.
+func TestGuestsNamesCanBeSeen(t *testing.T) {
+	a := guestHouse(t, channel.Anyone)
+	for _, good := range []string{"Ann Lee", "Zoë", "Zoe\u0308", "王芳", "한국", "ที่รัก", "शक्ति", "שָׁלוֹם", "Nguye\u0302\u0303n", "བསྒྲུབས", "❤\ufe0f Ann", "👋", "O'Neil-Ng (2)"} {
+		if _, err := a.NewGuest("", good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for what, bad := range map[string]string{
+		"a filler": "\u3164", "fillers": "Ann\uffa0", "a vowel that is none": "\u1160a", "another": "a\u115f", "Braille": "\u2800",
+		"a joiner of graphemes": "An\u034fn", "Khmer": "a\u17b5", "a selector": "Ann\ufe0f", "another selector": "An\U000e0101n", "a selector first": "\ufe0fAnn",
+		"zero width": "An\u200bn", "right to left": "\u202eAnn", "a mark first": "\u0301Ann", "a tower": "A" + strings.Repeat("\u0301", 5), "two spaces": "Ann  Lee",
+		"another space": "Ann\u00a0Lee", "a tag": "Ann\U000e0041",
+	} {
+		if _, err := a.NewGuest("", bad); fault.KindOf(err) != fault.BadName {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

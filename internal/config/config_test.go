@@ -485,6 +485,23 @@ func TestRulesThatNeverHold(t *testing.T) {
 	}
 }
 
+// Y5: keys that sign for other applications too.
+func TestAKeySetWithoutAnAudienceIsTold(t *testing.T) {
+	for _, x := range []struct {
+		args []string
+		told int
+	}{
+		{[]string{"--token-jwks", "https://id.example.com/jwks"}, 1},
+		{[]string{"--token-jwks", "https://id.example.com/jwks", "--token-audience", "chat"}, 0},
+		{[]string{"--token-secret", secret}, 0},
+		{nil, 0},
+	} {
+		if w := mustLoad(t, "", nil, x.args).Warnings(); len(w) != x.told || x.told == 1 && !strings.Contains(w[0].String(), "set token_audience") {
+			t.Errorf("%v: %v", x.args, w)
+		}
+	}
+}
+
 // The name that a node makes up at its start is nobody's setting.
 func TestShowLeavesTheRandomNameOut(t *testing.T) {
 	var out bytes.Buffer

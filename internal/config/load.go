@@ -114,6 +114,9 @@ func (l *loader) finish() {
 		l.useless("reads from Redis and there is none; set redis (--redis, MAGPIE_REDIS), or leave it out", "ingest.streams", "ingest.channels")
 	}
 	l.problems = append(l.problems, c.buildRules()...)
+	if c.TokenJWKS != "" && c.TokenAudience == "" {
+		c.warnings.addf("token_audience", "whoever has keys in token_jwks also signs tokens for other applications, and all of them are let in; set token_audience to the aud of the tokens that are for this server")
+	}
 	c.ruleTexts = nil
 }
 
