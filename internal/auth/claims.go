@@ -200,7 +200,7 @@ func (c *claims) grant() (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	return Grant{Channel: *c.Channel, Info: jsonOrBytes(c.Info, c.B64Info), Expires: ends, Override: c.Override.override()}, nil
+	return Grant{Channel: *c.Channel, Info: jsonOrBytes(c.Info, c.B64Info), Expires: ends, Proof: c.proof, Override: c.Override.override()}, nil
 }
 
 func checkChannel(claim, name string) error {

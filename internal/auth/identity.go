@@ -93,6 +93,7 @@ type Grant struct {
 	Channel  string
 	Info     []byte    // stamped on the session in this channel; nil for none
 	Expires  time.Time // when the subscription ends unless it is refreshed; zero: never
+	Proof    *Proof    // of the token
 	Override Override
 }
 

@@ -140,7 +140,7 @@ func marksOf(notes []engine.Note) (list []auth.Mark) {
 	return list
 }
 
-// endMarked closes the sessions that are marked. The marks are in the list
+// endMarked closes the sessions that are marked, and ends their subscriptions that are. The marks are in the list
 // already; these say where to look.
 func (n *Node) endMarked(marks []auth.Mark) {
 	byUser := func(m auth.Mark) bool { return m.Kind == auth.MarkUser || m.Kind == auth.MarkAway }
@@ -153,6 +153,16 @@ func (n *Node) endMarked(marks []auth.Mark) {
 	}
 }
 
+// Granted is a session.Link whose client has subscriptions by tokens of their own.
+type Granted interface {
+	// EndRevoked ends those whose token is refused. It does not block.
+	EndRevoked(refused func(*auth.Proof) bool)
+}
+
+// Revoked tells whether a token of a user is refused: whoever keeps what it gave
+// asks again when it is registered, as a mark may have come meanwhile.
+func (n *Node) Revoked(user string, p *auth.Proof) bool { return n.revoked.Check(user, p) != nil }
+
 func (n *Node) endIfMarked(s *session.Session) bool {
 	who := s.Who()
 	switch err := n.revoked.Check(who.User, who.Proof); {
@@ -160,6 +170,10 @@ func (n *Node) endIfMarked(s *session.Session) bool {
 		s.Close(fault.ReasonRevoked)
 	case err != nil:
 		s.Close(fault.ReasonKicked)
+	default:
+		if l, ok := s.Link().(Granted); ok {
+			l.EndRevoked(func(p *auth.Proof) bool { return n.Revoked(who.User, p) })
+		}
 	}
 	return true
 }

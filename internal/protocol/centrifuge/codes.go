@@ -133,6 +133,7 @@ type unsubscribeMessage struct {
 
 var (
 	unsubscribeServer       = unsubscribeMessage{2000, "server unsubscribe"}
+	unsubscribeRevoked      = unsubscribeMessage{2000, "token revoked"}
 	unsubscribeInsufficient = unsubscribeMessage{2500, "insufficient state"}
 	unsubscribeExpired      = unsubscribeMessage{2501, "subscription expired"}
 )

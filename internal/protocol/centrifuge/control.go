@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/centrifugal/protocol"
@@ -15,6 +16,7 @@ import (
 var (
 	_ session.Controllable = (*conn)(nil)
 	_ node.Keyed           = (*conn)(nil)
+	_ node.Granted         = (*conn)(nil)
 )
 
 // SessionKey implements node.Keyed: clients over HTTP know the name of their
@@ -25,6 +27,21 @@ func (c *conn) SessionKey() string {
 	}
 	return c.emulated.secret
 }
+
+// EndRevoked implements node.Granted.
+func (c *conn) EndRevoked(refused func(*auth.Proof) bool) {
+	c.mu.Lock()
+	all := slices.Clone(c.subs.list)
+	all = slices.DeleteFunc(all, func(s *subscription) bool { return s.proof == nil || !refused(s.proof) })
+	c.mu.Unlock()
+	for _, s := range all {
+		c.end(s, unsubscribeRevoked)
+	}
+}
+
+// revoked tells whether a subscription token was revoked before the node could
+// find what it gave.
+func (c *conn) revoked(p *auth.Proof) bool { return p != nil && c.door.Node.Revoked(c.Who().User, p) }
 
 // ServerSubscribe implements session.Controllable. Joining waits for the engine,
 // so it is done elsewhere; who is subscribed already stays as it is.

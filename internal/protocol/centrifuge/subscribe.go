@@ -22,6 +22,7 @@ import (
 type terms struct {
 	info, data []byte
 	expires    time.Time
+	proof      *auth.Proof // of the subscription token
 	override   auth.Override
 	origin     uint8 // of byServer, byToken, byOrder: who asked for it, and with what
 
@@ -89,7 +90,7 @@ func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *t
 		if err != nil {
 			return tokenErrorReply(err)
 		}
-		t.info, t.expires, t.override, t.origin = g.Info, g.Expires, g.Override, byToken
+		t.info, t.expires, t.proof, t.override, t.origin = g.Info, g.Expires, g.Proof, g.Override, byToken
 	}
 	return c.door.Gate.MaySubscribe(node.ClientActor(&c.Session), req.Channel, granted)
 }
@@ -128,6 +129,10 @@ func (c *conn) join(ctx context.Context, name string, t terms) (*started, error)
 	if !c.add(s) {
 		return nil, errSubscribed
 	}
+	if c.revoked(t.proof) {
+		c.drop(s)
+		return nil, errDenied
+	}
 	return c.make(ctx, s, t)
 }
 
@@ -157,7 +162,7 @@ func (c *conn) make(ctx context.Context, s *subscription, t terms) (*started, er
 
 func (c *conn) newSubscription(name string, t *terms) *subscription {
 	rule := c.door.Gate.Rule(name)
-	s := &subscription{conn: c, name: name, info: t.info, filter: t.filter}
+	s := &subscription{conn: c, name: name, info: t.info, filter: t.filter, proof: t.proof}
 	if rule.Log.Size > 0 {
 		if t.recoverable || override(t.override.Recover, rule.Recover) {
 			s.flags |= recoverable | positioned
@@ -295,6 +300,13 @@ func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefre
 		return errExpired
 	case err != nil:
 		return tokenErrorReply(err)
+	}
+	c.mu.Lock()
+	s.proof = grant.Proof
+	c.mu.Unlock()
+	if c.revoked(grant.Proof) {
+		c.end(s, unsubscribeRevoked)
+		return errDenied
 	}
 	s.setExpiry(grant.Expires)
 	result := &protocol.SubRefreshResult{}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/centrifugal/protocol"
 
+	"magpie/internal/auth"
 	"magpie/internal/engine"
 	"magpie/internal/hub"
 	"magpie/internal/message"
@@ -31,6 +32,7 @@ type subscription struct {
 	live    bool
 	pending *unsubscribeMessage // the server ended it before it was live
 	expires int64               // when it ends, grace included; 0: never
+	proof   *auth.Proof         // of its own token; nil without one
 }
 
 const (

@@ -1,6 +1,7 @@
 package centrifuge_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -75,12 +76,7 @@ func TestARefreshedTokenEndsWhatItNoLongerGrants(t *testing.T) {
 // ends, and with a revoked token none is refreshed; the one before is of no matter.
 func TestASessionEndsWithItsLastToken(t *testing.T) {
 	everyWay(t, func(t *testing.T, e *endpoint, w way) {
-		revoke := func(id string) {
-			t.Helper()
-			if err := e.Peers.Revoke(t.Context(), node.Revocation{ID: id}, time.Now().Add(time.Hour)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		revoke := func(id string) { e.revoke(t, id) }
 		refresh := func(c *client, id string) {
 			c.say(`{"id":2,"refresh":{"token":"` + token(map[string]any{"sub": "42", "jti": w.name + id}) + `"}}`)
 		}
@@ -99,4 +95,53 @@ func TestASessionEndsWithItsLastToken(t *testing.T) {
 		revoke(w.name + "second")
 		c.ends(3500)
 	})
+}
+
+// Y6: a subscription stands on its own token, also on a connection whose token
+// is good. It ends when the last one is revoked, and that makes no other.
+func TestASubscriptionEndsWithItsLastToken(t *testing.T) {
+	everyWay(t, func(t *testing.T, e *endpoint, w way) {
+		grant := func(channel, id string) string {
+			return `{"channel":"` + channel + `","token":"` + token(map[string]any{"sub": "42", "channel": channel, "jti": w.name + id}) + `"}}`
+		}
+		revoke := func(id string) { e.revoke(t, w.name+id) }
+		c := e.connected(w, `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42"})+`"}}`)
+		c.say(`{"id":2,"subscribe":`+grant("$a", "a"), `{"id":3,"subscribe":`+grant("$b", "b"), `{"id":4,"sub_refresh":`+grant("$b", "c"))
+		c.hears(`{"id":2,"subscribe":"*"}`, `{"id":3,"subscribe":"*"}`, `{"id":4,"sub_refresh":"*"}`)
+		revoke("b")
+		revoke("a")
+		c.hears(push("$a", `"unsubscribe":{"code":2000,"reason":"token revoked"}`))
+		e.publish("$b", "1")
+		c.hears(push("$b", `"pub":{"data":1,"offset":1}`))
+		c.say(`{"id":5,"subscribe":`+grant("$a", "a"), `{"id":6,"sub_refresh":`+grant("$b", "b"))
+		c.hears(`{"id":5,"error":{"code":103,"message":"permission denied"}}`, `{"id":6,"error":{"code":103,"message":"permission denied"}}`)
+		revoke("c")
+		c.hears(push("$b", `"unsubscribe":{"code":2000,"reason":"token revoked"}`))
+	})
+}
+
+// A token that is revoked while it makes a subscription makes none that stays.
+func TestNoSubscriptionSlipsPastARevocation(t *testing.T) {
+	e := listen(t)
+	c := e.connected(ways[0], `{"id":1,"connect":{"token":"`+token(map[string]any{"sub": "42"})+`"}}`)
+	for i := range 100 {
+		id := fmt.Sprint("slip", i)
+		done := make(chan struct{})
+		go func() { defer close(done); e.revoke(t, id) }()
+		c.say(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"$s","token":"%s"}}`, i+2, token(map[string]any{"sub": "42", "channel": "$s", "jti": id})))
+		<-done
+		if r := c.reply(); r.Error == nil {
+			c.hears(push("$s", `"unsubscribe":{"code":2000,"reason":"token revoked"}`))
+		} else if r.Error.Code != 103 {
+			t.Fatalf("%v", r)
+		}
+	}
+}
+
+// revoke revokes the tokens with this jti.
+func (e *endpoint) revoke(t *testing.T, id string) {
+	t.Helper()
+	if err := e.Peers.Revoke(t.Context(), node.Revocation{ID: id}, time.Now().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
 }
