@@ -87,7 +87,11 @@ func (e *examination) address(ctx context.Context, cfg *config.Config) {
 	case err == nil && status == http.StatusOK:
 		e.ok("address: a server is up at %s and ready", url)
 	case err == nil && status == http.StatusServiceUnavailable:
-		e.wrong("address: a server is up at %s and says that it is not ready; open %s/readyz to read why", url, url)
+		why := url
+		if cfg.Internal != "" {
+			why = "http://" + cfg.Internal
+		}
+		e.wrong("address: a server is up at %s and says that it is not ready; open %s/readyz to read why", url, why)
 	default:
 		e.wrong("address: another program than Magpie listens on %s; stop it, or choose another address with --addr (MAGPIE_ADDR)", cfg.Addr)
 	}

@@ -136,6 +136,9 @@ func (s *serving) announce() {
 	guests := cmp.Or(strings.Join(s.cfg.Rules.ForGuests(), " "), "nothing")
 	s.log.Info("serving", "version", build.Version(), "addr", s.app.Addr(), "node", s.cfg.Node, "engine", engine,
 		"open_to_guests", guests)
+	if s.cfg.Internal != "" {
+		s.log.Info("metrics, reasons and profiles", "internal_addr", s.cfg.Internal)
+	}
 	for _, w := range s.cfg.Warnings() {
 		s.log.Warn(w.Text, "setting", w.Source)
 	}

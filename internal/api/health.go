@@ -22,6 +22,25 @@ func (h *Health) Routes() []door.Route {
 	return []door.Route{door.Local("GET", "/livez", h.live), door.Local("GET", "/readyz", h.ready)}
 }
 
+// Public are the health checks for strangers: whether the node is ready, and not
+// why it is not.
+func (h *Health) Public() *PublicHealth { return &PublicHealth{h} }
+
+// PublicHealth is a Health without its reasons.
+type PublicHealth struct{ h *Health }
+
+// Routes are the paths of the health checks.
+func (p *PublicHealth) Routes() []door.Route {
+	return []door.Route{door.Local("GET", "/livez", p.h.live), door.Local("GET", "/readyz", p.ready)}
+}
+
+func (p *PublicHealth) ready(w http.ResponseWriter, r *http.Request) error {
+	if p.h.State() != nil {
+		return notReady("This node is not ready. Why is to be read at its internal_addr and in its log.")
+	}
+	return p.h.ready(w, r)
+}
+
 // Drain makes the node not ready for good.
 func (h *Health) Drain() { h.draining.Store(true) }
 

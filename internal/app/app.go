@@ -39,6 +39,7 @@ type App struct {
 	cert       *certificate // nil without TLS
 
 	listener  *descriptors.Listener // from Start on
+	internal  net.Listener          // from Start on; nil without internal_addr
 	failed    chan error
 	lifecycle lifecycle
 }
@@ -80,6 +81,9 @@ func (a *App) Start(ctx context.Context) error {
 	a.metrics.counter("magpie_connections_refused_total", "Connections that were refused because file descriptors were used up.", &a.listener.Refused)
 	l := &a.lifecycle
 	l.started("listener", a.closeListener)
+	if err := a.startInternal(ctx); err != nil {
+		return err
+	}
 	a.startWheel()
 	l.started("engine", a.core.engine.Close)
 	if err := a.core.start(ctx); err != nil {

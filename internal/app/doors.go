@@ -74,13 +74,13 @@ func (a *App) newServer() *http.Server {
 	server := a.newServerAPI()
 	a.metrics.calls(server, c.peers)
 	return &http.Server{
-		Handler: handler(a.log, &a.health, newPages(a.cfg),
+		Handler: handler(a.log, a.health.Draining, newPages(a.cfg), append(a.publicRoutes(),
 			raw.New(raw.Config{Node: c.node, Gate: c.gate, Access: access, Sockets: t.sockets}),
 			sse.New(sse.Config{Node: c.node, Gate: c.gate, Access: access, Streams: t.streams, Wheel: t.wheel, Heartbeat: a.cfg.Times.PingInterval}),
 			a.centrifuge,
 			api.New(api.Config{Gate: c.gate, Access: access}),
-			server, a.metrics,
-		),
+			server,
+		)...),
 		ReadHeaderTimeout: 5 * time.Second, // slow headers (slowloris)
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,

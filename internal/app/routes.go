@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"magpie/internal/api"
 	"magpie/internal/door"
 )
 
@@ -13,8 +12,8 @@ import (
 type routed interface{ Routes() []door.Route }
 
 // handler answers all paths: those of the doors, and pages for the rest.
-func handler(log *slog.Logger, health *api.Health, pages http.Handler, doors ...routed) http.Handler {
-	return bound(router(log, pages, append(doors, health)...), health.Draining)
+func handler(log *slog.Logger, draining func() bool, pages http.Handler, doors ...routed) http.Handler {
+	return bound(router(log, pages, doors...), draining)
 }
 
 func router(log *slog.Logger, rest http.Handler, doors ...routed) *door.Router {

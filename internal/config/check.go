@@ -68,6 +68,15 @@ func checkAddr(s string) (string, error) {
 	return s, nil
 }
 
+// checkInternal is checkAddr for a listener that is this machine's unless it says
+// otherwise.
+func checkInternal(s string) (string, error) {
+	if s, err := checkAddr(s); err != nil || !strings.HasPrefix(s, ":") {
+		return s, err
+	}
+	return "localhost" + s, nil
+}
+
 // RedactURL puts a mark in the place of a URL's password, so that it can be
 // logged. What cannot be read as a URL is hidden in full.
 func RedactURL(s string) string {

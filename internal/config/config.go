@@ -21,7 +21,11 @@ import (
 // not change afterwards and may be read by any goroutine. It has many fields
 // because there are many settings.
 type Config struct {
-	Addr   string // host:port to listen on; port 0 asks the system for one
+	Addr string // host:port to listen on; port 0 asks the system for one
+	// Internal is host:port of the listener for those who run the node; empty: none.
+	Internal      string
+	PublicMetrics bool // whether /metrics is on Addr, too, where there is Internal
+
 	Redis  string // URL; empty means the embedded engine. Holds a password.
 	Prefix string // of every key and channel of ours in Redis
 	Node   string // this server's name among the nodes, unique

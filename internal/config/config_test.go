@@ -502,6 +502,20 @@ func TestAKeySetWithoutAnAudienceIsTold(t *testing.T) {
 	}
 }
 
+// The internal listener is this machine's unless it says otherwise.
+func TestInternalAddress(t *testing.T) {
+	for given, want := range map[string]string{"": "", ":9090": "localhost:9090", "0.0.0.0:9090": "0.0.0.0:9090", "[::]:9090": "[::]:9090", "10.0.0.5:9090": "10.0.0.5:9090"} {
+		if got := mustLoad(t, "", nil, []string{"--internal-addr", given}).Internal; got != want {
+			t.Errorf("%q: %q", given, got)
+		}
+	}
+	for _, args := range [][]string{{"--internal-addr", "9090"}, {"--internal-addr", "localhost:8080"}, {"--public-metrics"}} {
+		if _, err := load(t, "", nil, args); err == nil {
+			t.Errorf("%v passed", args)
+		}
+	}
+}
+
 // The name that a node makes up at its start is nobody's setting.
 func TestShowLeavesTheRandomNameOut(t *testing.T) {
 	var out bytes.Buffer

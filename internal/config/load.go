@@ -110,6 +110,7 @@ func (l *loader) finish() {
 	l.checkTLS()
 	l.readKeys()
 	l.checkAccess()
+	l.checkInternal()
 	if c.Redis == "" && !l.broken["redis"] {
 		l.useless("reads from Redis and there is none; set redis (--redis, MAGPIE_REDIS), or leave it out", "ingest.streams", "ingest.channels")
 	}
@@ -118,6 +119,16 @@ func (l *loader) finish() {
 		c.warnings.addf("token_audience", "whoever has keys in token_jwks also signs tokens for other applications, and all of them are let in; set token_audience to the aud of the tokens that are for this server")
 	}
 	c.ruleTexts = nil
+}
+
+func (l *loader) checkInternal() {
+	c := l.config
+	if c.Internal == "" && c.PublicMetrics {
+		l.problems.addf(c.from["public_metrics"], "/metrics is at addr anyway while there is no internal_addr; set internal_addr (--internal-addr, MAGPIE_INTERNAL_ADDR), or leave public_metrics out")
+	}
+	if c.Internal == c.Addr && !strings.HasSuffix(c.Addr, ":0") && !l.broken["internal_addr"] {
+		l.problems.addf(c.from["internal_addr"], "internal_addr and addr are both %s; give each a port of its own", c.Addr)
+	}
 }
 
 // checkOutbox makes sure that an outbox can hold the longest message in every

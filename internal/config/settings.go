@@ -24,6 +24,10 @@ func (s *setting) env() string {
 var settings = []*setting{
 	{"addr", "localhost:8080", text(func(c *Config) *string { return &c.Addr }, checkAddr),
 		"Address to listen on, host:port. Use :8080 to be reached from other machines; port 0 asks the system for a free one."},
+	{"internal_addr", "", text(func(c *Config) *string { return &c.Internal }, optional(checkInternal)),
+		"Address of a second listener, for those who run the server and not for clients: /metrics, /readyz with its reasons, and profiles under /debug/pprof/. Without a host, as in :9090, only this machine reaches it. /readyz at addr then says yes or no and nothing more. Empty: there is none, and all but the profiles is at addr."},
+	{"public_metrics", "false", boolean(func(c *Config) *bool { return &c.PublicMetrics }),
+		"With internal_addr: have /metrics at addr as well."},
 	{"redis", "", one("URL", func(c *Config) *string { return &c.Redis }, anyText, RedactURL),
 		"URL of the Redis that the nodes share, such as redis://user:password@host:6379/0, rediss:// for TLS or unix:///path; or of a cluster, as redis+cluster://host,host,host. Empty: everything stays in this process."},
 	{"prefix", DefaultPrefix, text(func(c *Config) *string { return &c.Prefix }, matching(prefixForm, "cannot begin a key; write 1 to 64 letters, digits and . _ - :, with a letter or digit first")),
