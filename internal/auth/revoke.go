@@ -95,7 +95,8 @@ type markKey struct {
 const pruneEvery = 60
 
 // Add takes marks in and returns those that refuse more than was refused before.
-// Of two of one name the later time and the later end hold.
+// The last end of a mark holds, so that a user who is kept away can be let in
+// again; of two of MarkUser, which differ in their time, the later ones of both.
 func (r *Revocations) Add(marks ...Mark) (news []Mark) {
 	if len(marks) == 0 {
 		return nil
@@ -109,8 +110,13 @@ func (r *Revocations) Add(marks ...Mark) (news []Mark) {
 	for _, m := range marks {
 		key := markKey{m.Kind, m.Name}
 		had := r.marks[key]
-		m.Issued, m.Ends = max(m.Issued, had.Issued), max(m.Ends, had.Ends)
-		if m != had && m.Ends > now {
+		if m.Kind == MarkUser {
+			m.Issued, m.Ends = max(m.Issued, had.Issued), max(m.Ends, had.Ends)
+		}
+		switch {
+		case m.Ends <= now:
+			delete(r.marks, key)
+		case m != had:
 			r.marks[key] = m
 			news = append(news, m)
 		}

@@ -84,7 +84,8 @@ func TestWhoIsKeptAwayIsToldHowLong(t *testing.T) {
 	})
 }
 
-// Of two marks of one name the later time and the later end hold.
+// Of two marks of one user the later time and the later end hold, of one mark its
+// last end: a user who is kept away can be let in again.
 func TestMarksOfOneName(t *testing.T) {
 	now := time.Now().Unix()
 	long, late := auth.Mark{Kind: auth.MarkUser, Name: "42", Issued: now - 100, Ends: now + 1000}, auth.Mark{Kind: auth.MarkUser, Name: "42", Issued: now - 50, Ends: now + 10}
@@ -99,6 +100,14 @@ func TestMarksOfOneName(t *testing.T) {
 		}
 		if all := list.All(); len(all) != 1 || all[0] != want {
 			t.Errorf("%v", all)
+		}
+		away := auth.Mark{Kind: auth.MarkAway, Name: "7"}
+		for _, left := range []int64{1000, 2000, 500, 0} {
+			away.Ends = now + left
+			list.Add(away)
+			if err := list.Check("7", nil); (err != nil) != (left > 0) {
+				t.Errorf("to end in %d s: %v", left, err)
+			}
 		}
 	}
 }

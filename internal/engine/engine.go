@@ -289,8 +289,9 @@ var ErrManyNotes = fault.Newf(fault.Limit, "%d marks are the most; they end by t
 
 // Notes keeps what all nodes must know for a while.
 type Notes interface {
-	// Keep keeps notes until they end and hands them to Node.Note of every node
-	// within a second, of those that start later before Start returns. When the
+	// Keep keeps notes until they end, those that are there with their new end,
+	// and hands them to Node.Note of every node
+	// within a second, of nodes that start later before Start returns. When the
 	// engine's data is lost, a node that knows them puts them back.
 	Keep(context.Context, []Note) error
 }

@@ -181,7 +181,7 @@ func notes(f *fixture) {
 	a, b := f.node(), f.node()
 	a.keep("one", time.Hour)
 	b.keep("two", time.Hour)
-	b.keep("over", -time.Second)
+	b.keep("over", -2*time.Hour)
 	a.waitNotes("one", "two", "over")
 	b.waitNotes("one", "two", "over")
 	a.keep("three", time.Hour) // what has ended is taken out

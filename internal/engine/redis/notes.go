@@ -32,10 +32,13 @@ type notes struct {
 func newNotes(e script.Env) *notes { return &notes{Env: e, kick: make(chan struct{}, 1)} }
 
 // Keep implements engine.Notes.
-func (n *notes) Keep(ctx context.Context, list []engine.Note) error {
+func (n *notes) Keep(ctx context.Context, list []engine.Note) error { return n.keep(ctx, list, "set") }
+
+// keep keeps notes; how is set, or add for those alone that are not there.
+func (n *notes) keep(ctx context.Context, list []engine.Note, how string) error {
 	ends, order := n.Names.Notes()
 	for part := range slices.Chunk(list, notesPage) {
-		args := []string{strconv.Itoa(engine.MaxNotes)}
+		args := []string{how, strconv.Itoa(engine.MaxNotes)}
 		for _, note := range part {
 			args = append(args, strconv.FormatInt(note.Ends, 10), note.Text)
 		}
@@ -96,7 +99,7 @@ func (n *notes) putBack(ctx context.Context) error {
 	if n.node.Notes == nil {
 		return nil
 	}
-	return n.Keep(ctx, n.node.Notes())
+	return n.keep(ctx, n.node.Notes(), "add")
 }
 
 // read hands on the notes behind the last one that was read.

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"magpie/internal/engine"
+	"magpie/internal/engine/enginetest"
 	"magpie/test/kit/redistest"
 )
 
@@ -92,8 +94,9 @@ func TestNotesAreBounded(t *testing.T) {
 	}
 }
 
-// The later end of one text holds.
-func TestANoteIsProlonged(t *testing.T) {
+// The last end of one text holds, on all nodes; a node that puts back what it
+// knows does not change it.
+func TestTheLastEndHolds(t *testing.T) {
 	server := redistest.Start(t)
 	a, b := startNode(t, server, nil), startNode(t, server, nil)
 	n := note("one")
@@ -101,9 +104,40 @@ func TestANoteIsProlonged(t *testing.T) {
 		if err := a.Keep(t.Context(), []engine.Note{{Text: "one", Ends: end}}); err != nil {
 			t.Fatal(err)
 		}
+		eventually(t, "the last end", 10*time.Second, func() bool {
+			all := b.sink.Notes()
+			return len(all) == 1 && all[0].Ends == end
+		})
 	}
-	eventually(t, "the later end", 10*time.Second, func() bool {
-		all := b.sink.Notes()
-		return len(all) == 1 && all[0].Ends == n.Ends+10
-	})
+	if err := a.notes.keep(t.Context(), []engine.Note{n}, "add"); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Do("ZSCORE", "magpie:{}:notes", "one"); got != fmt.Sprint(n.Ends-10) {
+		t.Errorf("it ends at %s", got)
+	}
+}
+
+// A node that was cut off puts back what is gone, and not what was ended
+// meanwhile.
+func TestWhatWasEndedIsNotPutBack(t *testing.T) {
+	server := redistest.Start(t)
+	stale := []engine.Note{note("one"), note("gone")}
+	e := newEngine(t, server, nil)
+	as := enginetest.NewRecorder().Node()
+	as.Notes = func() []engine.Note { return stale }
+	if err := e.Start(t.Context(), as); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close(context.Background()) })
+	ended := time.Now().Add(-time.Minute).Unix()
+	for _, n := range []engine.Note{{Text: "one", Ends: ended}, note("another")} {
+		if err := e.Keep(t.Context(), []engine.Note{n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.notes.check()
+	eventually(t, "what is gone is back", 10*time.Second, func() bool { return server.Do("ZSCORE", "magpie:{}:notes", "gone") != "" })
+	if got := server.Do("ZSCORE", "magpie:{}:notes", "one"); got != fmt.Sprint(ended) {
+		t.Errorf("what was ended ends at %q", got)
+	}
 }
