@@ -97,6 +97,8 @@ func TestBrokenRules(t *testing.T) {
 		"empty match":                   func(r *channel.Rule) { r.Match = "" },
 		"size":                          func(r *channel.Rule) { r.Log.Size = -1 },
 		"huge size":                     func(r *channel.Rule) { r.Log.Size = channel.MaxLog + 1 },
+		"bytes":                         func(r *channel.Rule) { r.Log.Bytes = -1 },
+		"huge bytes":                    func(r *channel.Rule) { r.Log.Bytes = channel.MaxLogBytes + 1 },
 		"age":                           func(r *channel.Rule) { r.Log.Age = time.Millisecond },
 		"subscribe":                     func(r *channel.Rule) { r.Subscribe = "everybody" },
 		"publish":                       func(r *channel.Rule) { r.Publish = "everybody" },

@@ -23,8 +23,9 @@ const (
 // Log says what a channel's log keeps. Size 0 means no log: messages are
 // delivered at most once (D9).
 type Log struct {
-	Size int           // messages
-	Age  time.Duration // older messages are dropped
+	Size  int           // messages
+	Age   time.Duration // older messages are dropped
+	Bytes int           // of payloads, publishers and tags together; the newest message stays whatever it has; 0: no bound
 }
 
 // JoinLeave says which subscribers are told who comes and goes.
@@ -60,12 +61,18 @@ type Rule struct {
 	Members   Allowed
 }
 
+// defaultBytes is what a thousand messages of 4 KB have. Chat messages and
+// notifications are shorter, so for them the number decides; of the largest
+// messages, which would be 64 MB, a log holds the newest 64. A Redis of 1 GB has room for
+// 250 logs that are full.
+const defaultBytes = 4 << 20
+
 // Default is the rule for channels that no other rule matches. allowed says who
 // may do everything in them: Anyone in open mode, Users otherwise.
 func Default(allowed Allowed) Rule {
 	return Rule{
 		Match:     "*",
-		Log:       Log{Size: 1000, Age: 24 * time.Hour},
+		Log:       Log{Size: 1000, Age: 24 * time.Hour, Bytes: defaultBytes},
 		Presence:  true,
 		JoinLeave: JoinLeaveOff,
 		Delta:     true,
@@ -140,6 +147,9 @@ func (r Rule) check() error {
 	if r.Log.Size < 0 || r.Log.Size > MaxLog {
 		errs = append(errs, fmt.Errorf("log size %d is outside 0 to %d messages", r.Log.Size, MaxLog))
 	}
+	if r.Log.Bytes < 0 || r.Log.Bytes > MaxLogBytes {
+		errs = append(errs, fmt.Errorf("log bytes %d are outside 0 (no bound) to %d", r.Log.Bytes, MaxLogBytes))
+	}
 	if r.Log.Size > 0 && r.Log.Age < time.Second {
 		errs = append(errs, fmt.Errorf("log age %s is under 1s; leave the log out with size 0", r.Log.Age))
 	}
@@ -162,3 +172,7 @@ func (r Rule) check() error {
 // MaxLog is the longest log a rule may ask for, in messages: a reader that
 // missed all of it must still be served from one node's memory.
 const MaxLog = 1_000_000
+
+// MaxLogBytes is the largest bound of a log in bytes: 1 TB. Scripts count in
+// whole numbers up to 2^53.
+const MaxLogBytes = 1 << 40

@@ -57,8 +57,8 @@ func showRules(c *Config) (texts []string) {
 }
 
 func formatRule(r channel.Rule) string {
-	return fmt.Sprintf("{match: %q, log: {size: %d, age: %s}, recover: %t, delta: %t, presence: %t, join_leave: %s, subscribe: %s, publish: %s, history: %s, members: %s}",
-		r.Match, r.Log.Size, FormatDuration(r.Log.Age), r.Recover, r.Delta, r.Presence, r.JoinLeave, r.Subscribe, r.Publish, r.History, r.Members)
+	return fmt.Sprintf("{match: %q, log: {size: %d, bytes: %s, age: %s}, recover: %t, delta: %t, presence: %t, join_leave: %s, subscribe: %s, publish: %s, history: %s, members: %s}",
+		r.Match, r.Log.Size, formatSize(r.Log.Bytes), FormatDuration(r.Log.Age), r.Recover, r.Delta, r.Presence, r.JoinLeave, r.Subscribe, r.Publish, r.History, r.Members)
 }
 
 // buildRules fills in what the rules leave out and reports what is wrong in
@@ -155,13 +155,13 @@ func (r *ruleReader) mapping(path string, n *yaml.Node) {
 	}
 }
 
-var ruleKeys = []string{"match", "log", "log.size", "log.age", "recover", "delta", "presence", "join_leave", "subscribe", "publish", "history", "members"}
+var ruleKeys = []string{"match", "log", "log.size", "log.bytes", "log.age", "recover", "delta", "presence", "join_leave", "subscribe", "publish", "history", "members"}
 
 // field keeps one value. What cannot be read stays at the default's value, so
 // that check does not complain of it a second time.
 func (r *ruleReader) field(key, s string) {
 	to := map[string]any{
-		"match": &r.rule.Match, "log.size": &r.rule.Log.Size, "log.age": &r.rule.Log.Age,
+		"match": &r.rule.Match, "log.size": &r.rule.Log.Size, "log.bytes": &r.rule.Log.Bytes, "log.age": &r.rule.Log.Age,
 		"recover": &r.rule.Recover, "delta": &r.rule.Delta, "presence": &r.rule.Presence, "join_leave": &r.rule.JoinLeave,
 		"subscribe": &r.rule.Subscribe, "publish": &r.rule.Publish, "history": &r.rule.History, "members": &r.rule.Members,
 	}[key]
@@ -170,7 +170,11 @@ func (r *ruleReader) field(key, s string) {
 	case *string:
 		*to = s
 	case *int:
-		err = keep(to, parseMessages, s)
+		parse := parseMessages
+		if key == "log.bytes" {
+			parse = parseSize
+		}
+		err = keep(to, parse, s)
 	case *time.Duration:
 		err = keep(to, ParseDuration, s)
 	case *bool:

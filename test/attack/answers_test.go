@@ -97,7 +97,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 // a bound in the bytes that are sent; the next page begins where one ends.
 func TestPagesHaveABoundInBytes(t *testing.T) {
 	t.Parallel()
-	n := kit.Start(t)
+	n := kit.Start(t, "--rules", `[{"match":"big","log":{"bytes":"64MB"}}]`)
 	const messages = 300
 	payload := strings.Repeat("\x01", 60<<10)
 	for range messages {

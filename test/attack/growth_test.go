@@ -2,6 +2,7 @@ package attack
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,4 +54,53 @@ func mustPublish(t *testing.T, n *kit.Node, payload, who string) string {
 		t.Errorf("%.12s…: %d %s", who, status, body)
 	}
 	return body
+}
+
+// R6: whoever floods channels with the largest messages fills their logs, and not
+// Redis, whichever way they come: others go on publishing. Without the bound of
+// log.bytes 64 MB are full after a second.
+func TestLogsDoNotFillRedis(t *testing.T) {
+	t.Parallel()
+	const messages, bound = 300, 4 << 20
+	r := redistest.Start(t, "--maxmemory", "64mb", "--maxmemory-policy", "noeviction")
+	n := kit.Start(t, "--redis", r.URL, "--ingest-streams", "stream")
+	number := func(args ...string) int {
+		v, _ := strconv.Atoi(r.Do(args...))
+		return v
+	}
+	payload := strings.Repeat("x", 60_000)
+	plain := n.Dial("channel=plain") // it is listened to
+	for _, way := range []struct {
+		channel string
+		publish func(i int, payload string)
+	}{
+		{"http", func(i int, payload string) {
+			if status, body := n.Post("/publish/http", payload, fmt.Sprintf("Idempotency-Key: %d", i)); status != 200 {
+				t.Fatalf("message %d: %d %s", i, status, body)
+			}
+		}},
+		{"fcall", func(_ int, payload string) { r.Do("FCALL", "magpie_publish", "1", "fcall", payload) }},
+		{"plain", func(_ int, payload string) { r.Do("PUBLISH", "plain", payload) }},
+		{"stream", func(_ int, payload string) { r.Do("XADD", "stream", "MAXLEN", "100", "*", "payload", payload) }},
+	} {
+		for i := range messages {
+			way.publish(i, payload)
+		}
+		way.publish(messages, "last")
+		key := "magpie:{" + way.channel + "}:log"
+		kit.Eventually(t, "the last is in the log of "+way.channel, func() bool { return strings.HasSuffix(r.Do("XREVRANGE", key, "+", "-", "COUNT", "1"), "last") })
+		held, size := number("XLEN", key), number("MEMORY", "USAGE", key, "SAMPLES", "0")
+		if held < bound*7/8/60_000-1 || size > bound*5/4 {
+			t.Errorf("%s: %d messages are held, in %d bytes", way.channel, held, size)
+		}
+	}
+	plain.Close()
+	r.Do("DEL", "stream")
+	if _, used, _ := strings.Cut(r.Do("INFO", "memory"), "used_memory_dataset:"); len(used) > 0 {
+		text, _, _ := strings.Cut(used, "\r")
+		if data, err := strconv.Atoi(text); err != nil || data > 4*bound*5/4+4<<20 {
+			t.Errorf("Redis holds %d bytes, %v", data, err)
+		}
+	}
+	n.Publish("others", "still here")
 }

@@ -18,7 +18,7 @@ import (
 // the moment. Who missed little comes back all the same.
 func TestResumesThatReadNothing(t *testing.T) {
 	t.Parallel()
-	n := kit.Start(t)
+	n := kit.Start(t, "--rules", `[{"match":"big","log":{"bytes":"64MB"}}]`)
 	payload := strings.Repeat("x", 60<<10)
 	for range 600 {
 		n.Publish("big", payload)

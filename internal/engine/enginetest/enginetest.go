@@ -54,6 +54,8 @@ var cases = []testCase{
 	{"an empty channel has a position that recovers", 1, emptyChannel},
 	{"D2 a position that is trimmed or lost is a gap, whatever the limit", 1, gaps},
 	{"a log forgets what is older than its age", 1, age},
+	{"R6 a log is bounded in bytes", 1, logBytes},
+	{"R6 a log in bytes is bounded whatever is in it", 1, logBytesMixed},
 	{"D4 a repeat with the same key yields the first result", 1, idempotency},
 	{"D4 keys of different owners are apart", 1, idempotencyOwners},
 	{"D4 fifty repeats at once make one message", 1, idempotentRace},
@@ -86,8 +88,11 @@ type testCase struct {
 	run   func(*fixture)
 }
 
-// testRules: channels "short…" keep 5 messages, "brief…" one second, "none…"
-// nothing, all others the default.
+// lightBytes bound the log of channels "light…", which keep 50 messages.
+const lightBytes = 8000
+
+// testRules: channels "short…" keep 5 messages, "brief…" one second, "light…"
+// lightBytes bytes, "none…" nothing, all others the default.
 func testRules(t *testing.T) *channel.Rules {
 	t.Helper()
 	rule := func(match string, size int, age time.Duration) channel.Rule {
@@ -95,8 +100,10 @@ func testRules(t *testing.T) *channel.Rules {
 		r.Match, r.Log = match, channel.Log{Size: size, Age: age}
 		return r
 	}
+	light := rule("light*", 50, time.Hour)
+	light.Log.Bytes = lightBytes
 	rules, err := channel.NewRules([]channel.Rule{
-		rule("short*", 5, time.Hour), rule("brief*", 100, time.Second), rule("none*", 0, 0),
+		rule("short*", 5, time.Hour), rule("brief*", 100, time.Second), rule("none*", 0, 0), light,
 	}, channel.Default(channel.Anyone))
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"magpie/internal/engine"
@@ -159,5 +160,69 @@ func positions(f *fixture) {
 	}
 	if tops, err = n.Positions(f.Context(), nil); err != nil || len(tops) != 0 {
 		f.Errorf("no channels: %v %v", tops, err)
+	}
+}
+
+// light publishes a message of so many bytes to "light" and checks what the log
+// then holds: the newest message, no more than the bound, and no less than it
+// must; all sizes are those of what was published. It returns those of what is held.
+func (n *Node) light(f *fixture, sizes []int) []int {
+	f.Helper()
+	n.publishAs(engine.Publication{Channel: "light", Payload: make([]byte, sizes[len(sizes)-1])})
+	var held []int
+	sum := 0
+	for _, m := range n.history("light", engine.Query{Limit: engine.All}).Messages {
+		held, sum = append(held, len(m.Payload)), sum+len(m.Payload)
+	}
+	if len(held) == 0 || !slices.Equal(held, sizes[len(sizes)-len(held):]) {
+		f.Fatalf("of %v the log holds %v", sizes, held)
+	}
+	if len(held) > 1 && sum > lightBytes || len(held) > 50 {
+		f.Fatalf("the log holds %d messages of %d bytes", len(held), sum)
+	}
+	if next := len(sizes) - len(held) - 1; next >= 0 && len(held) < 50 && sum+sizes[next] <= lightBytes*7/8-slices.Max(sizes) {
+		f.Fatalf("the log holds no more than %v of %v", held, sizes)
+	}
+	return held
+}
+
+// logBytes: a log that is full by its bytes drops whole messages, the oldest
+// first; the newest stays though it alone is over the bound; the number bounds it
+// as well.
+func logBytes(f *fixture) {
+	n := f.node()
+	var sizes, held []int
+	publish := func(count, size int) {
+		for range count {
+			sizes = append(sizes, size)
+			held = n.light(f, sizes)
+		}
+	}
+	publish(30, 999)
+	if len(held) < 7 || len(held) > 8 {
+		f.Errorf("of 999 bytes each it holds %d", len(held))
+	}
+	publish(2, lightBytes+1)
+	if len(held) != 1 {
+		f.Errorf("it holds %v", held)
+	}
+	publish(60, 1)
+	if len(held) != 50 {
+		f.Errorf("of one byte each it holds %d", len(held))
+	}
+	top := n.top("light")
+	page := n.history("light", engine.Query{Since: &message.Position{Epoch: top.Epoch, Offset: 3}, Limit: engine.All})
+	if page.Gap != message.GapTrimmed {
+		f.Errorf("since a message that was dropped: gap %q", page.Gap)
+	}
+}
+
+func logBytesMixed(f *fixture) {
+	n := f.node()
+	dice := rand.New(rand.NewPCG(1, 2))
+	var sizes []int
+	for range 400 {
+		sizes = append(sizes, []int{0, 1, 40, 500, 1000, 3000, lightBytes, 2 * lightBytes}[min(dice.IntN(10), dice.IntN(8))%8])
+		n.light(f, sizes)
 	}
 }

@@ -107,7 +107,7 @@ func (c *channelState) publish(p engine.Publication, window time.Duration) (engi
 // trimLocked drops what the rule does not keep any more and returns how many
 // messages are kept.
 func (c *channelState) trimLocked(now time.Time) (kept int) {
-	return c.log.trim(c.keep.Size, now.Add(-c.keep.Age).UnixMilli())
+	return c.log.trim(c.keep, now.Add(-c.keep.Age).UnixMilli())
 }
 
 // maxInline is how many messages one publisher delivers for itself and others.

@@ -1,6 +1,9 @@
 package memory
 
-import "magpie/internal/message"
+import (
+	"magpie/internal/channel"
+	"magpie/internal/message"
+)
 
 // log keeps one channel's messages, oldest first, offsets without a hole. Its
 // methods are called one at a time, under channelState.mu.
@@ -11,9 +14,9 @@ type log interface {
 	// those before it when reverse. There are as many: the caller knows what is
 	// kept.
 	read(i, count int, reverse bool) ([]*message.Message, error)
-	// trim drops all but the newest size messages, and what was published before
-	// oldest (Unix milliseconds). It returns how many are kept.
-	trim(size int, oldest int64) (kept int)
+	// trim drops all but the newest messages that keep allows, and what was
+	// published before oldest (Unix milliseconds). It returns how many are kept.
+	trim(keep channel.Log, oldest int64) (kept int)
 }
 
 // ring is a log in memory that grows with what it holds.
@@ -21,6 +24,19 @@ type ring struct {
 	slots []*message.Message // its length is zero or a power of two
 	start int
 	count int
+	bytes int // of what it holds, as weight says
+}
+
+// weight is what counts of a message in bytes.
+func weight(m *message.Message) int {
+	n := len(m.Payload)
+	if m.By != nil {
+		n += len(m.By.User) + len(m.By.Session) + len(m.By.ConnInfo) + len(m.By.ChanInfo)
+	}
+	for key, value := range m.Tags {
+		n += len(key) + len(value)
+	}
+	return n
 }
 
 func newRing() log { return &ring{} }
@@ -36,6 +52,7 @@ func (r *ring) append(m *message.Message) error {
 		r.slots, r.start = bigger, 0
 	}
 	r.count++
+	r.bytes += weight(m)
 	*r.slot(r.count - 1) = m
 	return nil
 }
@@ -51,8 +68,10 @@ func (r *ring) read(i, count int, reverse bool) ([]*message.Message, error) {
 	return list, nil
 }
 
-func (r *ring) trim(size int, oldest int64) int {
-	for r.count > 0 && (r.count > size || (*r.slot(0)).Time < oldest) {
+func (r *ring) trim(keep channel.Log, oldest int64) int {
+	tooBig := func() bool { return keep.Bytes > 0 && r.bytes > keep.Bytes && r.count > 1 }
+	for r.count > 0 && (r.count > keep.Size || tooBig() || (*r.slot(0)).Time < oldest) {
+		r.bytes -= weight(*r.slot(0))
 		*r.slot(0) = nil
 		r.start++
 		r.count--

@@ -102,7 +102,7 @@ func TestARingIsAList(t *testing.T) {
 		for len(list) > size || len(list) > 0 && list[0].Time < oldest {
 			list = list[1:]
 		}
-		if kept := r.trim(size, oldest); kept != len(list) {
+		if kept := r.trim(channel.Log{Size: size}, oldest); kept != len(list) {
 			t.Fatalf("%d: %d kept, want %d", i, kept, len(list))
 		}
 		for _, from := range []int{0, len(list) / 2} {

@@ -23,7 +23,7 @@ func (o other) append(token string, seq int, payload string) {
 	o.n.t.Helper()
 	of := o.n.env.Names.Of(o.ch)
 	reply := o.n.env.Scripts.Plain.Eval(o.n.t.Context(), o.n.env.Redis.Client(), []string{of.Log(), of.Meta(), of.Lease()},
-		of.Live(), "x", "1000", "3600000", payload, "other", token, strconv.Itoa(seq), "60000")
+		of.Live(), "x", "1000", "3600000", "0", payload, "other", token, strconv.Itoa(seq), "60000")
 	r := script.ReplyOf(reply, 3)
 	if code := r.Number(); code != 1 {
 		o.n.t.Fatalf("append: %d %v", code, r.Err())

@@ -121,13 +121,13 @@ func (s *stream) commands(entries []entry, items []item) rueidis.Commands {
 			ch = "-" // its keys are named and never used
 		}
 		of := s.Names.Of(ch)
-		size, age := s.Limits(ch)
+		size, age, bytes := s.Limits(ch)
 		keys := []string{s.name, of.Log(), of.Meta(), s.Names.Rejected()}
 		if it.key != "" {
 			keys = append(keys, of.Idempotency("", it.key))
 		}
 		cmds[i] = s.Scripts.Ingest.Call(s.Redis.Client().B(), keys, s.Names.Prefix, e.id, it.refused,
-			of.Live(), s.Node, size, age, script.Millis(s.IdempotencyWindow), "", "", it.payload)
+			of.Live(), s.Node, size, age, bytes, script.Millis(s.IdempotencyWindow), "", "", it.payload)
 	}
 	return cmds
 }

@@ -166,7 +166,7 @@ func (l *Logs) readPage(ctx context.Context, name string, q engine.Query) (engin
 // readCall is what the script read wants for q.
 func (l *Logs) readCall(name string, q engine.Query) (keys, args []string) {
 	of := l.Names.Of(name)
-	_, age := l.Limits(name)
+	_, age, _ := l.Limits(name)
 	return []string{of.Log(), of.Meta()}, append([]string{l.Node, age}, since(q)...)
 }
 

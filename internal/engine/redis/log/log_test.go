@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"magpie/internal/channel"
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/parttest"
 	"magpie/internal/message"
@@ -347,5 +349,100 @@ func TestB21AnIdempotencyKeyDoesNotOutliveItsWindow(t *testing.T) {
 	}
 	if ttl, _ := strconv.Atoi(server.Do("TTL", "magpie:{chat}:idem:k")); ttl < 1 || ttl > 60 {
 		t.Errorf("lives for %d s, the window is a minute", ttl)
+	}
+}
+
+// R6: a log that a version without a bound wrote, in whole or in between, or that was
+// written under another bound, is within the bound with the next message, and
+// holds what has room there.
+func TestABoundInBytesOnALogThatIsThere(t *testing.T) {
+	server := redistest.Start(t)
+	bounded := func(bytes int) *node {
+		env := parttest.Connect(t, server.URL, "node")
+		rule := channel.Default(channel.Anyone)
+		rule.Log = channel.Log{Size: 20_000, Age: time.Hour, Bytes: bytes}
+		rules, err := channel.NewRules(nil, rule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env.Rules = rules
+		return &node{New(env), t}
+	}
+	before, low, mid, high := bounded(0), bounded(3000), bounded(8000), bounded(36_000)
+	hundred, thousand := strings.Repeat("x", 100), strings.Repeat("x", 1000)
+	publish := func(n *node, payload string, count int) {
+		all := make([]engine.Publication, count)
+		for i := range all {
+			all[i] = engine.Publication{Channel: "chat", Payload: []byte(payload)}
+		}
+		for _, o := range n.PublishAll(t.Context(), all) {
+			if o.Err != nil {
+				t.Fatal(o.Err)
+			}
+		}
+	}
+	remove := func() {
+		if err := mid.Remove(t.Context(), "chat"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		what        string
+		do          func()
+		least, most int // messages that are held then
+	}{
+		{"an old log", func() { publish(before, thousand, 30); publish(mid, thousand, 1) }, 7, 8},
+		{"it goes on", func() { publish(mid, thousand, 20) }, 7, 8},
+		{"a lower bound", func() { publish(low, thousand, 1) }, 2, 3},
+		{"a higher one", func() { publish(high, thousand, 20) }, 22, 23},
+		{"an old node in between", func() { publish(before, thousand, 2); publish(mid, thousand, 1) }, 7, 8},
+		{"again and again", func() {
+			for range 9 {
+				publish(before, thousand, 1)
+				publish(mid, thousand, 1)
+			}
+		}, 7, 8},
+		{"after remove", func() {
+			remove()
+			publish(mid, thousand, 5)
+		}, 5, 5},
+		{"somebody else's entries", func() { server.Do("XADD", "magpie:{chat}:log", "900-1", "a", "b"); publish(mid, thousand, 6) }, 6, 6},
+		{"and on", func() { publish(mid, thousand, 9) }, 7, 8},
+		{"from short ones to long ones", func() {
+			remove()
+			publish(mid, "x", 300)
+			publish(mid, thousand, 20)
+		}, 7, 8},
+		{"old ones that are long, and short ones", func() {
+			remove()
+			publish(before, thousand, 30)
+			publish(mid, "", 1)
+		}, 7, 9},
+		{"under a bound by which they are long", func() {
+			remove()
+			publish(high, "x", 8001)
+			publish(mid, "", 1)
+		}, 7000, 8001},
+		{"a much lower bound", func() {
+			remove()
+			publish(high, hundred, 357)
+			publish(low, hundred, 1)
+		}, 26, 30},
+		{"an old one that leaves room", func() {
+			remove()
+			publish(before, strings.Repeat("x", 6000), 2)
+			publish(before, thousand, 3)
+			publish(mid, thousand, 1)
+		}, 4, 4},
+		{"very many short ones", func() {
+			remove()
+			publish(before, "four", 10_000)
+			publish(high, "four", 1)
+		}, 7500, 9000},
+	} {
+		step.do()
+		if held := len(mid.log("chat")); held < step.least || held > step.most {
+			t.Errorf("%s: %d messages are held, want %d to %d", step.what, held, step.least, step.most)
+		}
 	}
 }

@@ -88,7 +88,7 @@ func (q *positions) send(ctx context.Context, batches [][]int) ([]rueidis.RedisR
 			keys, args := make([]string, 0, 2*len(batch)), []string{q.Node}
 			for _, i := range batch {
 				of := q.Names.Of(q.channels[i])
-				_, age := q.Limits(q.channels[i])
+				_, age, _ := q.Limits(q.channels[i])
 				keys, args = append(keys, of.Log(), of.Meta()), append(args, age)
 			}
 			cmds[k] = q.Scripts.Positions.Call(q.Redis.Client().B(), keys, args...)

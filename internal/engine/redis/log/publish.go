@@ -73,7 +73,7 @@ func (l *Logs) prepare(p engine.Publication) (publication, error) {
 		text := wire.EncodeUnlogged(p.Kind, time.Now().UnixMilli(), via, meta, wire.String(p.Payload))
 		return publication{build: func() rueidis.Completed { return l.unlogged(live, text) }}, nil
 	}
-	size, age := l.Limits(p.Channel)
+	size, age, bytes := l.Limits(p.Channel)
 	if p.SkipLog {
 		size = "0"
 	}
@@ -81,7 +81,7 @@ func (l *Logs) prepare(p engine.Publication) (publication, error) {
 	if p.IdempotencyKey != "" {
 		keys = append(keys, of.Idempotency(p.KeyOwner, p.IdempotencyKey))
 	}
-	args := []string{live, l.Node, size, age, script.Millis(l.IdempotencyWindow), via, meta, wire.String(p.Payload)}
+	args := []string{live, l.Node, size, age, bytes, script.Millis(l.IdempotencyWindow), via, meta, wire.String(p.Payload)}
 	return publication{script: true, build: func() rueidis.Completed { return l.Scripts.Publish.Call(l.Redis.Client().B(), keys, args...) }}, nil
 }
 
@@ -179,7 +179,7 @@ func (l *Logs) Remove(ctx context.Context, name string) error {
 	if !l.Logged(name) {
 		return l.Redis.Gate(name)
 	}
-	_, age := l.Limits(name)
+	_, age, _ := l.Limits(name)
 	of := l.Names.Of(name)
 	if _, err := l.Scripts.Eval(ctx, l.Scripts.Remove, []string{of.Log(), of.Meta()}, of.Live(), l.Node, age); err != nil {
 		return fmt.Errorf("remove %q: %w", name, err)

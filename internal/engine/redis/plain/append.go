@@ -226,9 +226,9 @@ func (a *Appender) commands(ops []op) rueidis.Commands {
 		of := a.Names.Of(ch)
 		switch op.kind {
 		case opAppend:
-			size, age := a.Limits(ch)
+			size, age, bytes := a.Limits(ch)
 			cmds[i] = a.Scripts.Plain.Call(b(), []string{of.Log(), of.Meta(), of.Lease()},
-				of.Live(), a.Node, size, age, op.entry.payload,
+				of.Live(), a.Node, size, age, bytes, op.entry.payload,
 				a.Node, op.token, strconv.FormatUint(op.seq, 10), script.Millis(leaseTime))
 		case opTake:
 			cmds[i] = a.Scripts.PlainTake.Call(b(), []string{of.Lease(), of.Meta()}, of.Live(), a.Node, op.token, script.Millis(leaseTime), op.words, script.Millis(op.age))

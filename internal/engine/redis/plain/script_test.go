@@ -28,7 +28,7 @@ type other struct {
 func (o other) append(token string, seq int, payload string) string {
 	of := o.Names.Of("chat")
 	return o.result(o.Scripts.Plain.Eval(o.t.Context(), o.Redis.Client(), []string{of.Log(), of.Meta(), of.Lease()},
-		of.Live(), "x", "1000", "3600000", payload, "other-87654321", token, strconv.Itoa(seq), "60000"))
+		of.Live(), "x", "1000", "3600000", "0", payload, "other-87654321", token, strconv.Itoa(seq), "60000"))
 }
 
 func (o other) take(token, words string) string {

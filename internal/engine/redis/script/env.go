@@ -27,8 +27,9 @@ type Env struct {
 // Logged tells whether a channel keeps a log.
 func (e *Env) Logged(ch string) bool { return e.Rules.For(ch).Log.Size > 0 }
 
-// Limits are the size and the age of a channel's log, as scripts take them.
-func (e *Env) Limits(ch string) (size, age string) {
+// Limits are the size, the age and the bytes of a channel's log, as scripts
+// take them.
+func (e *Env) Limits(ch string) (size, age, bytes string) {
 	log := e.Rules.For(ch).Log
-	return strconv.Itoa(log.Size), Millis(log.Age)
+	return strconv.Itoa(log.Size), Millis(log.Age), strconv.Itoa(log.Bytes)
 }

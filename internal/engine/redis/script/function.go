@@ -20,7 +20,7 @@ import (
 
 // libraryVersion grows when the library's meaning changes. A node leaves a
 // newer library alone, so that an upgrade may go node by node.
-const libraryVersion = 2
+const libraryVersion = 3
 
 // libraryRetry is long: FCALL is for publishers, not for delivery.
 const libraryRetry = 30 * time.Second
@@ -59,12 +59,12 @@ func NewLibrary(e Env) *Library {
 	return &Library{Env: e, text: write(e, settings), settings: settings, kick: make(chan struct{}, 1)}
 }
 
-// settingsOf is what the function has to know, as JSON: rules are glob, size
-// and age of a log, the first that matches holds.
+// settingsOf is what the function has to know, as JSON: rules are glob, size,
+// age and bytes of a log, the first that matches holds.
 func settingsOf(e Env) string {
-	rules := [][3]any{}
+	rules := [][4]any{}
 	for _, r := range e.Rules.All() {
-		rules = append(rules, [3]any{r.Match, r.Log.Size, r.Log.Age.Milliseconds()})
+		rules = append(rules, [4]any{r.Match, r.Log.Size, r.Log.Age.Milliseconds(), r.Log.Bytes})
 	}
 	text, err := json.Marshal(map[string]any{
 		"database": e.Names.Database(), "max_payload": e.MaxPayload, "window": e.IdempotencyWindow.Milliseconds(), "rules": rules,

@@ -55,7 +55,7 @@ const guard = "if #KEYS == 0 then return 0 end\n"
 var (
 	timeline   = []string{"base", "timeline"}
 	reading    = slices.Concat(timeline, []string{"log"})
-	appending  = slices.Concat(reading, []string{"append"})
+	appending  = slices.Concat(reading, []string{"bytes", "append"})
 	publishing = slices.Concat(appending, []string{"idempotency"})
 )
 

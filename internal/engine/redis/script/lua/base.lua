@@ -1,6 +1,6 @@
 -- What all scripts and the Redis Function begin with.
 -- c is one channel: log, meta (its keys), live (its Pub/Sub channel), size,
--- age (of its log, ms), nonce; a publication adds via, by, payload, idem, window.
+-- age (of its log, ms), bytes (of its log, 0: no bound), nonce; a publication adds via, by, payload, idem, window.
 
 local week = 604800000
 
@@ -12,7 +12,7 @@ local function now()
 end
 
 local function push(list, ...)
-  for _, v in ipairs({...}) do list[#list + 1] = v end
+  for i = 1, select('#', ...) do list[#list + 1] = (select(i, ...)) end
 end
 
 local function failed(reply) return type(reply) == 'table' and reply.err end

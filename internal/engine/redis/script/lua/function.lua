@@ -69,7 +69,7 @@ redis.register_function(name, function(keys, args)
   local base = prefix .. ':{' .. channel .. '}:'
   local done = publish({
     log = base .. 'log', meta = base .. 'meta', live = base .. 'live' .. s.database, idem = key and key ~= '' and base .. 'idem:' .. key or nil,
-    nonce = 'fcall', size = rule[2], age = rule[3], window = whole(s.window), via = 'fcall', by = '', payload = payload,
+    nonce = 'fcall', size = rule[2], age = rule[3], bytes = rule[4] or 0, window = whole(s.window), via = 'fcall', by = '', payload = payload,
   })
   if failed(done) then return done end
   return {done[1], done[2]}

@@ -25,6 +25,6 @@ local function publish(c)
   if c.idem then
     redis.call('SET', c.idem, done[2] .. ' ' .. whole(done[1]) .. ' ' .. sum, 'PX', c.window)
   end
-  if c.size == 0 then redis.call(PUBLISH, c.live, envelope(c, 0, '-', now())) end
+  if c.size == 0 then redis.call(PUBLISH, c.live, envelope(c, '0', '-', whole(now()))) end
   return done
 end

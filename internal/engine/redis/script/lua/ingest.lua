@@ -28,7 +28,7 @@ end
 if reason == '' then
   local done = publish({
     log = KEYS[2], meta = KEYS[3], idem = KEYS[5], live = ARGV[4], nonce = ARGV[5], size = tonumber(ARGV[6]),
-    age = tonumber(ARGV[7]), window = ARGV[8], via = 'xadd', by = '', payload = ARGV[11],
+    age = tonumber(ARGV[7]), bytes = tonumber(ARGV[8]), window = ARGV[9], via = 'xadd', by = '', payload = ARGV[12],
   })
   if not failed(done) then
     redis.call('XACK', stream, group, entry)
@@ -37,6 +37,6 @@ if reason == '' then
   if string.sub(done.err, 1, 8) ~= 'CONFLICT' then return done end
   reason = done.err
 end
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'stream', stream, 'id', entry, 'reason', reason, 'payload', ARGV[11])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'stream', stream, 'id', entry, 'reason', reason, 'payload', ARGV[12])
 redis.call('XACK', stream, group, entry)
 return 2

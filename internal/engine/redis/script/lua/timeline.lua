@@ -45,10 +45,10 @@ end
 -- identity reads who the log is. Where there is none, or where Redis is not
 -- the one that wrote it, a new epoch begins; nothing is written here.
 local function identity(c, rid)
-  local m = redis.call('HMGET', c.meta, 'e', 'o', 'r', 'h', 'x', 'k', 'a')
+  local m = redis.call('HMGET', c.meta, 'e', 'o', 'r', 'h', 'x', 'k', 'a', 'b')
   local id = {
     epoch = m[1], top = tonumber(m[2] or '0'), rid = m[3] or '', history = m[4] or '',
-    logged = tonumber(m[5] or '0'), kept = tonumber(m[6] or '0'), age = tonumber(m[7] or '0'),
+    logged = tonumber(m[5] or '0'), kept = tonumber(m[6] or '0'), age = tonumber(m[7] or '0'), weight = m[8],
   }
   if id.epoch and (rid == '' or rid == id.rid) then return id end
   id.new = true
