@@ -63,6 +63,7 @@ func (m *measures) watch(c *core, health *api.Health) {
 	m.counter("magpie_sessions_refused_total", "Connections refused because their user had max_user_sessions on this node.", &n.Metrics.Refused)
 	m.counter("magpie_session_flushers_total", "Times the kernel did not take a frame at once.", n.Flushed())
 	m.gauge("magpie_sessions", "Open sessions.", func() float64 { return float64(n.Metrics.Sessions.Value()) })
+	m.gauge("magpie_marks", "Revoked tokens and users kept away that this node knows of.", func() float64 { return float64(n.Marks()) })
 	m.gauge("magpie_channels", "Channels this node listens to.", func() float64 { return float64(h.Metrics.Channels.Value()) })
 	m.gauge("magpie_subscriptions", "Subscriptions of all sessions.", func() float64 { return float64(h.Metrics.Subscriptions.Value()) })
 	m.gauge("magpie_ready", "1 while the node can deliver.", func() float64 {

@@ -123,6 +123,9 @@ func (n *Node) Notes() (list []engine.Note) {
 	return list
 }
 
+// Marks is how many marks this node knows.
+func (n *Node) Marks() int { return len(n.revoked.All()) }
+
 func notesOf(marks []auth.Mark, ends time.Time) (list []engine.Note) {
 	for _, m := range marks {
 		list = append(list, engine.Note{Text: m.Text(), Ends: ends.Unix()})

@@ -143,6 +143,9 @@ func TestARevokedTokenComesBack(t *testing.T) {
 	}
 	nodes = append(nodes, revokers(t, r, 1)...)
 	check()
+	if got := measure(t, nodes[2], "magpie_marks"); got != 2 {
+		t.Errorf("the node that started later knows %v marks", got)
+	}
 	r.Do("FLUSHALL")
 	check()
 	kit.Eventually(t, "the nodes put back what was revoked", func() bool { return r.Do("ZCARD", "magpie:{}:notes") == "2" })
