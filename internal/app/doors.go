@@ -9,6 +9,7 @@ import (
 	"magpie/internal/build"
 	"magpie/internal/config"
 	"magpie/internal/door"
+	"magpie/internal/fault"
 	"magpie/internal/problem"
 	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/protocol/raw"
@@ -64,23 +65,23 @@ const maxHeader = 16 << 10
 // newServer builds the doors and the server that they answer on.
 func (a *App) newServer() *http.Server {
 	c, t := &a.core, &a.transports
-	access := door.Access{Auth: c.auth, Origins: a.origins()}
+	access := door.Access{Auth: c.auth, Origins: door.Origins{Allowed: a.cfg.AllowedOrigins}}
 	a.centrifuge = centrifuge.New(centrifuge.Config{
 		Node: c.node, Gate: c.gate, Access: access, Sockets: t.commands, Streams: t.streams, Wheel: t.wheel, Peers: c.peers,
 		Log: a.log, Version: "Magpie " + build.Version(),
 		Ping: a.cfg.Times.PingInterval, Pong: t.pong, Personal: a.cfg.PersonalSubscribe,
 	})
 	a.metrics.clients(a.centrifuge)
-	server := a.newServerAPI()
+	server := a.newServerAPI(access)
 	a.metrics.calls(server, c.peers)
 	return &http.Server{
-		Handler: handler(a.log, a.health.Draining, newPages(a.cfg), append(a.publicRoutes(),
+		Handler: bound(a.ownNamesOnly(router(a.log, newPages(a.cfg), append(a.publicRoutes(),
 			raw.New(raw.Config{Node: c.node, Gate: c.gate, Access: access, Sockets: t.sockets}),
 			sse.New(sse.Config{Node: c.node, Gate: c.gate, Access: access, Streams: t.streams, Wheel: t.wheel, Heartbeat: a.cfg.Times.PingInterval}),
 			a.centrifuge,
 			api.New(api.Config{Gate: c.gate, Access: access}),
 			server,
-		)...),
+		)...)), a.health.Draining),
 		ReadHeaderTimeout: 5 * time.Second, // slow headers (slowloris)
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -88,20 +89,23 @@ func (a *App) newServer() *http.Server {
 	}
 }
 
-// origins says whose pages may come. Open only because the address is this
-// machine's: then it must stay so.
-func (a *App) origins() door.Origins {
-	return door.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: a.cfg.OpenMode() && !a.cfg.Open}
+// ownNamesOnly keeps a server to this machine that is open only because its
+// address is this machine's.
+func (a *App) ownNamesOnly(h http.Handler) http.Handler {
+	if !a.cfg.OpenMode() || a.cfg.Open {
+		return h
+	}
+	return door.ThisMachine(a.log, h, &fault.Fault{Kind: fault.Forbidden, Setting: "open",
+		Message: "not allowed: this server is open to everyone and so answers only as localhost; to use it under another name set token_secret, or start it with --open"})
 }
 
 // newServerAPI builds the API for servers. Without a key it is open where the
 // whole server is open because only this machine reaches it; --open, which
 // opens the doors to others, does not open it.
-func (a *App) newServerAPI() *api.Server {
+func (a *App) newServerAPI(access door.Access) *api.Server {
 	open := a.cfg.OpenMode() && !a.cfg.Open && len(a.cfg.APIKeys) == 0
 	return api.NewServer(api.ServerConfig{
-		Gate: a.core.gate, Peers: a.core.peers, Log: a.log, Open: open,
-		Access: door.Access{Auth: a.core.auth, Origins: door.Origins{Allowed: a.cfg.AllowedOrigins, LocalOnly: open}},
+		Gate: a.core.gate, Peers: a.core.peers, Log: a.log, Open: open, Access: access,
 	})
 }
 

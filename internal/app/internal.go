@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"magpie/internal/config"
 	"magpie/internal/door"
 	"magpie/internal/fault"
-	"magpie/internal/loopback"
 	"magpie/internal/problem"
 )
 
@@ -59,19 +57,8 @@ func (a *App) internalHandler() http.Handler {
 	if !config.Loopback(a.cfg.Internal) {
 		return r
 	}
-	// Who gave it a name of this machine means this machine: a page elsewhere must
-	// not read it by a name that it leads here (DNS rebinding).
-	return problem.Handle(a.log, func(w http.ResponseWriter, req *http.Request) error {
-		host, _, err := net.SplitHostPort(req.Host)
-		if err != nil {
-			host = req.Host
-		}
-		if !loopback.Host(host) {
-			return fault.New(fault.Forbidden, "not allowed: internal_addr is for this machine; ask for localhost or 127.0.0.1")
-		}
-		r.ServeHTTP(w, req)
-		return nil
-	})
+	// Who gave it a name of this machine means this machine.
+	return door.ThisMachine(a.log, r, fault.New(fault.Forbidden, "not allowed: internal_addr is for this machine; ask for localhost or 127.0.0.1"))
 }
 
 // profiles are those of the Go runtime (https://pkg.go.dev/net/http/pprof), but

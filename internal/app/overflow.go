@@ -28,7 +28,7 @@ var full = &problem.Problem{
 func (a *App) newOverflow() *http.Server {
 	refuse := problem.Handle(a.log, func(http.ResponseWriter, *http.Request) error { return full })
 	s := &http.Server{
-		Handler:           router(a.log, refuse, a.publicRoutes()...),
+		Handler:           a.ownNamesOnly(router(a.log, refuse, a.publicRoutes()...)),
 		ReadHeaderTimeout: overflowTime,
 		ReadTimeout:       overflowTime,
 		WriteTimeout:      2 * overflowTime,

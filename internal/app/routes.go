@@ -11,11 +11,7 @@ import (
 // routed is whatever answers paths: every door, the API, health.
 type routed interface{ Routes() []door.Route }
 
-// handler answers all paths: those of the doors, and pages for the rest.
-func handler(log *slog.Logger, draining func() bool, pages http.Handler, doors ...routed) http.Handler {
-	return bound(router(log, pages, doors...), draining)
-}
-
+// router answers the paths of the doors, and hands the others to rest.
 func router(log *slog.Logger, rest http.Handler, doors ...routed) *door.Router {
 	router := door.NewRouter(log, rest)
 	for _, d := range doors {

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"magpie/internal/fault"
 	"magpie/internal/loopback"
 	"magpie/internal/origin"
+	"magpie/internal/problem"
 )
 
 // Origins says from which pages browsers may come. Clients that are no
@@ -17,20 +19,26 @@ import (
 type Origins struct {
 	// Allowed are entries in the form of origin.Entry.
 	Allowed []string
-	// LocalOnly says that the server is meant for this machine alone: requests
-	// must name it as localhost, so that a foreign page that resolves its own
-	// name to 127.0.0.1 (DNS rebinding) is no same origin.
-	LocalOnly bool
+}
+
+// ThisMachine hands requests on that ask for this machine by one of its own
+// names, and refuses all others with refusal: a page elsewhere must not become
+// the same origin by a name that it leads to 127.0.0.1 (DNS rebinding).
+func ThisMachine(log *slog.Logger, next http.Handler, refusal error) http.Handler {
+	return problem.Handle(log, func(w http.ResponseWriter, r *http.Request) error {
+		if !isLocal(r.Host) {
+			setDefaults(w.Header())
+			return refusal
+		}
+		next.ServeHTTP(w, r)
+		return nil
+	})
 }
 
 // Check answers nil when the request may come from where it says, else a fault
 // of kind Forbidden. Allowed are the same origin, localhost pages on a server
 // that is itself addressed as localhost, and the configured ones.
 func (o Origins) Check(r *http.Request) error {
-	if o.LocalOnly && !isLocal(r.Host) {
-		return &fault.Fault{Kind: fault.Forbidden, Setting: "open",
-			Message: "not allowed: this server is open to everyone and so answers only as localhost; to use it under another name set token_secret, or start it with --open"}
-	}
 	values := r.Header["Origin"]
 	switch {
 	case len(values) == 0 && r.Header.Get("Sec-Fetch-Site") == "cross-site":

@@ -44,8 +44,20 @@ func (t *Router) Add(routes ...Route) {
 	}
 }
 
+// setDefaults sets what an answer has that says nothing else: nobody stores it,
+// guesses at it, shows it in a frame or loads it into a page, and what is linked
+// there does not learn where from.
+func setDefaults(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+}
+
 // ServeHTTP implements http.Handler.
 func (t *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setDefaults(w.Header())
 	path := "/" + strings.TrimLeft(r.URL.Path, "/")
 	if h := t.exact[path]; h != nil {
 		h.ServeHTTP(w, r)

@@ -26,7 +26,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}{
 		"HTTP/0.9":               {"GET /livez\r\n\r\n", []int{400}},
 		"HTTP/2.0 in words":      {"GET /livez HTTP/2.0\r\n" + host + "\r\n", []int{505, 400}},
-		"HTTP/2 preface":         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{505, 400, 404, 0}},
+		"HTTP/2 preface":         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{505, 400, 403, 404, 0}},
 		"TLS hello":              {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", []int{400, 0}},
 		"no Host":                {"GET /livez HTTP/1.1\r\n\r\n", []int{400}},
 		"two Hosts":              {"GET /livez HTTP/1.1\r\n" + host + host + "\r\n", []int{400}},

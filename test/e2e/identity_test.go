@@ -273,6 +273,10 @@ func TestNodeWithAKeySet(t *testing.T) {
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(keySet(t, "a", key)) }))
 	defer provider.Close()
 	n := kit.Start(t, "--token-jwks", provider.URL)
+	// Y5: whoever starts it hears once that the keys sign for others, too.
+	if told := strings.Count(n.Output(), "set token_audience to the aud of the tokens"); told != 1 {
+		t.Errorf("told %d times:\n%s", told, n.Output())
+	}
 	token := func(kid string) string {
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"sub": "42", "exp": time.Now().Add(time.Hour).Unix()})
 		token.Header["kid"] = kid
