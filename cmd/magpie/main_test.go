@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait for a process.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // cleanEnviron is this environment without settings of whoever runs the tests.
 func cleanEnviron(more ...string) []string {

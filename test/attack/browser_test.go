@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"magpie/test/kit"
 )
@@ -91,14 +90,11 @@ func TestGuesses(t *testing.T) {
 	n := kit.Start(t, "--api-key", key, "--token-secret", secret)
 	uniform := ""
 	for i, guess := range []string{"", "x", key[:len(key)-1], key + "x", strings.ToUpper(key), strings.Repeat("guess", 1000), " " + key[:5]} {
-		began := time.Now()
 		status, body := n.Post("/api/info", "{}", "X-API-Key: "+guess, "Content-Type: application/json")
 		if status != 401 || i > 0 && body != uniform {
 			t.Errorf("guess %d: %d %s", i, status, body)
 		}
-		if uniform = body; time.Since(began) > time.Second {
-			t.Errorf("guess %d took %s", i, time.Since(began))
-		}
+		uniform = body
 	}
 	for _, token := range []string{"guess-1", "....", strings.Repeat(".", 8000), "eyJhbGciOiJub25lIn0.e30.", strings.Repeat("A", 9000)} {
 		for _, path := range []string{"/websocket", "/sse", "/history/chat"} {

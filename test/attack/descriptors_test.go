@@ -57,7 +57,7 @@ func refused(t *testing.T, n *kit.Node, times int) (letIn []*kit.Socket) {
 	for row := 0; row < times; {
 		began := time.Now()
 		s, res, err := n.TryDial("/websocket?channel=x")
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > kit.Patience/2 {
 			t.Errorf("a client waited %s for its answer", took)
 		}
 		switch {
@@ -85,7 +85,7 @@ func watched(t *testing.T, n *kit.Node) {
 			if status, body := kit.Read(res, err); status != http.StatusOK {
 				t.Errorf("%s: %d %.200s", path, status, body)
 			}
-			if took := time.Since(began); took > 2*time.Second {
+			if took := time.Since(began); took > kit.Patience/2 {
 				t.Errorf("%s took %s", path, took)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 
 // Patience bounds every wait of the suite. It is long because a busy machine
 // must not fail a promise that names no time.
-const Patience = 20 * time.Second
+const Patience = 30 * time.Second
 
 // Window is the idempotency window that engines under test must use.
 const Window = 2 * time.Second

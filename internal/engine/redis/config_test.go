@@ -11,6 +11,7 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
 	"magpie/internal/engine/redis/parttest"
+	"magpie/test/kit"
 	"magpie/test/kit/redistest"
 )
 
@@ -61,7 +62,7 @@ func TestStartSaysWhatToDo(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "falsch") {
 			t.Errorf("%s: %v", c.what, err)
 		}
-		if took := time.Since(begun); took > 5*time.Second {
+		if took := time.Since(begun); took > kit.Patience {
 			t.Errorf("%s: it took %s", c.what, took)
 		}
 	}

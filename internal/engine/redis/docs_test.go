@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"magpie/internal/engine"
 	"magpie/test/kit/redistest"
@@ -66,7 +65,7 @@ func TestDocumentedACL(t *testing.T) {
 	n := startNode(t, server, as("magpie"))
 	n.subscribe("chat", "orders")
 	n.join("chat", "s1")
-	eventually(t, "its member is in Redis", 5*time.Second, func() bool { return server.Do("HLEN", "magpie:{chat}:presence") == "1" })
+	eventually(t, "its member is in Redis", func() bool { return server.Do("HLEN", "magpie:{chat}:presence") == "1" })
 	n.publish("chat", "1")
 	if _, err := n.Send(t.Context(), "", []byte("x")); err != nil {
 		t.Error(err)
@@ -112,7 +111,7 @@ func TestDocumentedACLInACluster(t *testing.T) {
 		ch := list[0]
 		n.subscribe(ch)
 		n.join(ch, "s1")
-		eventually(t, "its member is in Redis", 5*time.Second, func() bool { return c.Owner(ch).Do("HLEN", "magpie:{"+ch+"}:presence") == "1" })
+		eventually(t, "its member is in Redis", func() bool { return c.Owner(ch).Do("HLEN", "magpie:{"+ch+"}:presence") == "1" })
 		n.publish(ch, "1")
 		c.Masters[0].Do("PUBLISH", ch, "2")
 		c.Owner(ch).Do("FCALL", "magpie_publish", "1", ch, "3")

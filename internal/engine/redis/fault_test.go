@@ -14,6 +14,7 @@ import (
 	"magpie/internal/engine"
 	"magpie/internal/engine/enginetest"
 	"magpie/internal/message"
+	"magpie/test/kit"
 	"magpie/test/kit/redistest"
 )
 
@@ -25,7 +26,7 @@ func TestD7FlushOfAnIdleChannelIsTold(t *testing.T) {
 	before := n.publish("chat", "1").Position
 	rechecks := n.sink.Rechecks()
 	server.Do("FLUSHALL")
-	took := eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	took := eventually(t, "a recheck", func() bool { return n.sink.Rechecks() > rechecks })
 	tops, err := n.Positions(t.Context(), []string{"chat"})
 	if err != nil || tops[0].Epoch == before.Epoch {
 		t.Errorf("positions %v %v", tops, err)
@@ -44,7 +45,7 @@ func TestD7KilledSubscriberHeals(t *testing.T) {
 	for round := range 3 {
 		rechecks := n.sink.Rechecks()
 		server.Do("CLIENT", "KILL", "TYPE", "pubsub")
-		took := eventually(t, "subscribed again", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+		took := eventually(t, "subscribed again", func() bool { return n.sink.Rechecks() > rechecks })
 		t.Logf("round %d: healed after %s", round, took.Round(time.Millisecond))
 		for _, ch := range []string{"c0", "c1199"} {
 			got := len(n.sink.Messages(ch))
@@ -69,7 +70,7 @@ func TestD7SilentSubscriberConnection(t *testing.T) {
 	p.dropMessages(true)
 	silent := time.Now()
 	var reason error
-	eventually(t, "not ready", 2*time.Second, func() bool { reason = n.Ready(); return reason != nil })
+	eventually(t, "not ready", func() bool { reason = n.Ready(); return reason != nil })
 	if !strings.Contains(reason.Error(), "has delivered nothing") {
 		t.Errorf("not ready, but for another reason: %v", reason)
 	}
@@ -83,7 +84,7 @@ func TestD7SilentSubscriberConnection(t *testing.T) {
 		t.Fatal("the connection is not given up")
 	}
 	p.dropMessages(false)
-	eventually(t, "subscribed again", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	eventually(t, "subscribed again", func() bool { return n.sink.Rechecks() > rechecks })
 	n.back()
 	n.publish("chat", "2")
 	n.sink.Wait(t, "chat", 1)
@@ -99,12 +100,12 @@ func TestD7FrozenRedis(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	server.Freeze()
 	frozen := time.Now()
-	took := eventually(t, "not ready", 2*time.Second, func() bool { return n.Ready() != nil })
+	took := eventually(t, "not ready", func() bool { return n.Ready() != nil })
 	t.Logf("unready after %s: %v", took.Round(time.Millisecond), n.Ready())
 
 	// A publisher of before the gate closes has its call's bound, later ones
 	// fail at once.
-	eventually(t, "publishing fails at once", 6*time.Second, func() bool {
+	eventually(t, "publishing fails at once", func() bool {
 		begun := time.Now()
 		_, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("lost?")})
 		if !errors.Is(err, engine.ErrUnavailable) {
@@ -125,9 +126,9 @@ func TestD7FrozenRedis(t *testing.T) {
 		t.Errorf("subscribe at a frozen Redis: %v", err)
 	}
 	cancel()
-	eventually(t, "3 s of it", 10*time.Second, func() bool { return time.Since(frozen) > 3*time.Second })
+	eventually(t, "3 s of it", func() bool { return time.Since(frozen) > 3*time.Second })
 	server.Thaw()
-	took = eventually(t, "ready again", 5*time.Second, func() bool { return n.Ready() == nil })
+	took = eventually(t, "ready again", func() bool { return n.Ready() == nil })
 	t.Logf("ready %s after the thaw", took.Round(time.Millisecond))
 	got := len(n.sink.Messages("chat"))
 	n.publish("chat", "2")
@@ -139,6 +140,8 @@ func TestContextEndsEveryCall(t *testing.T) {
 	server := redistest.Start(t)
 	n := startNode(t, server, nil)
 	server.Freeze()
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
 	defer server.Thaw()
 	for what, call := range map[string]func(context.Context) error{
 		"publish": func(ctx context.Context) error {
@@ -151,15 +154,19 @@ func TestContextEndsEveryCall(t *testing.T) {
 		"members":   func(ctx context.Context) error { _, err := n.Members(ctx, "c"); return err },
 		"remove":    func(ctx context.Context) error { return n.Remove(ctx, "c") },
 	} {
+		patient := make(chan error, 1) // ends by the engine's own bounds
+		go func() { patient <- call(t.Context()) }()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		begun := time.Now()
 		if err := call(ctx); !errors.Is(err, engine.ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if took := time.Since(begun); took > time.Second {
-			t.Errorf("%s took %s", what, took)
-		}
 		cancel()
+		select {
+		case <-patient:
+			t.Errorf("%s did not come back before one that had more time", what)
+		default:
+			waiting.Go(func() { <-patient })
+		}
 	}
 }
 
@@ -181,7 +188,7 @@ func TestCloseWithoutRedis(t *testing.T) {
 		if err := n.Close(t.Context()); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-		if took := time.Since(begun); took > 10*time.Second {
+		if took := time.Since(begun); took > kit.Patience {
 			t.Errorf("%s: close took %s", what, took)
 		} else {
 			t.Logf("%s: closed within %s", what, took.Round(time.Millisecond))
@@ -235,10 +242,10 @@ func TestOutOfMemoryLeavesNothingHalfDone(t *testing.T) {
 	if page := n.history("chat", engine.Query{Limit: engine.All}); page.Top != first || len(page.Messages) != 1 {
 		t.Errorf("log: %+v", page)
 	}
-	eventually(t, "the log says that it waits", 5*time.Second, func() bool { return len(j.lines("cannot append plain PUBLISHes now")) > 0 })
+	eventually(t, "the log says that it waits", func() bool { return len(j.lines("cannot append plain PUBLISHes now")) > 0 })
 	server.Do("CONFIG", "SET", "maxmemory", "0")
 	n.sink.Wait(t, "chat", 2)
-	eventually(t, "the log says that this is over", 5*time.Second, func() bool { return len(j.lines("cannot append plain PUBLISHes: ended after")) == 1 })
+	eventually(t, "the log says that this is over", func() bool { return len(j.lines("cannot append plain PUBLISHes: ended after")) == 1 })
 	res, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("yes"), IdempotencyKey: "k"})
 	if err != nil || res.Duplicate || res.Position.Offset != 3 {
 		t.Errorf("after: %+v %v", res, err)
@@ -265,7 +272,7 @@ func TestRedisErrorsAreExplained(t *testing.T) {
 	if !errors.Is(err, engine.ErrUnavailable) || !strings.Contains(err.Error(), "read-only replica") {
 		t.Errorf("read only: %v", err)
 	}
-	eventually(t, "not ready on a replica", 2*time.Second, func() bool { return n.Ready() != nil })
+	eventually(t, "not ready on a replica", func() bool { return n.Ready() != nil })
 	server.Do("REPLICAOF", "NO", "ONE")
 	n.back()
 	server.Do("SET", "magpie:{wrong}:log", "text")
@@ -317,7 +324,7 @@ func TestSubscriptionsFollowTheLastWish(t *testing.T) {
 	}
 	wg.Wait()
 	want := 3 + 2*10 // the probe, the bus twice, and two names for each channel
-	eventually(t, "the right names", 5*time.Second, func() bool {
+	eventually(t, "the right names", func() bool {
 		return len(strings.Fields(server.Do("PUBSUB", "CHANNELS"))) == want
 	})
 	for c := 0; c < 20; c += 2 {
@@ -394,7 +401,7 @@ func TestReservedNamesAreNotHeard(t *testing.T) {
 		t.Errorf("%s: %d messages, first %q", ch, len(m), m[0].Payload)
 	}
 	n.Unsubscribe(ch)
-	eventually(t, "the live names are gone", 5*time.Second, func() bool {
+	eventually(t, "the live names are gone", func() bool {
 		return len(strings.Fields(server.Do("PUBSUB", "CHANNELS"))) == 3
 	})
 	if err := n.Ready(); err != nil {

@@ -3,7 +3,6 @@ package redis
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"magpie/internal/engine"
 	"magpie/internal/message"
@@ -67,7 +66,7 @@ func TestFunctionVersions(t *testing.T) {
 	// Flushed while nodes run: FLUSHALL tells them, and so does a reconnect.
 	server.Do("FUNCTION", "FLUSH")
 	n.cutSubscriber(server)
-	eventually(t, "the library is back", 5*time.Second, func() bool { return strings.Contains(code(), "magpie library version") })
+	eventually(t, "the library is back", func() bool { return strings.Contains(code(), "magpie library version") })
 }
 
 func TestFunctionOfAnotherPrefix(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"magpie/internal/engine"
 	"magpie/internal/message"
@@ -32,7 +31,7 @@ func TestXaddIsPublished(t *testing.T) {
 	server.Do("XADD", "orders", "*", "payload", "2", "idempotency_key", "k")
 	server.Do("XADD", "orders", "*", "payload", "3")
 	wantExactly(t, n, "orders", 4)
-	eventually(t, "all acknowledged", 5*time.Second, func() bool { return pending(server, "orders") == "0" })
+	eventually(t, "all acknowledged", func() bool { return pending(server, "orders") == "0" })
 }
 
 func pending(server *redistest.Server, stream string) string {
@@ -64,7 +63,7 @@ func TestXaddExactlyOnceOverACrash(t *testing.T) {
 		add(500)
 	}
 	wantExactly(t, nodes[0], "long", total)
-	eventually(t, "all acknowledged", 5*time.Second, func() bool { return pending(server, "long") == "0" })
+	eventually(t, "all acknowledged", func() bool { return pending(server, "long") == "0" })
 }
 
 // An entry was delivered to a node that died before it published.
@@ -84,8 +83,8 @@ func TestXaddPendingOfADeadNode(t *testing.T) {
 	server.Do("XREADGROUP", "GROUP", "magpie", "dead", "STREAMS", "long", ">")
 	server.Do("XDEL", "long", gone)
 	again := startNode(t, server, streams("long"))
-	eventually(t, "the entry behind it", 10*time.Second, func() bool { l := again.log("long"); return l[len(l)-1] == "5" })
-	eventually(t, "all acknowledged", 5*time.Second, func() bool { return pending(server, "long") == "0" })
+	eventually(t, "the entry behind it", func() bool { l := again.log("long"); return l[len(l)-1] == "5" })
+	eventually(t, "all acknowledged", func() bool { return pending(server, "long") == "0" })
 }
 
 // A calm end gives the stream to the next node at once.

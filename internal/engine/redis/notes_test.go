@@ -28,7 +28,7 @@ func (n *node) keep(texts ...string) error {
 
 func (n *node) waitNotes(what string, want ...string) {
 	n.t.Helper()
-	eventually(n.t, what, 10*time.Second, func() bool {
+	eventually(n.t, what, func() bool {
 		var got []string
 		for _, note := range n.sink.Notes() {
 			got = append(got, note.Text)
@@ -56,7 +56,7 @@ func TestNotesArePutBack(t *testing.T) {
 		},
 	} {
 		lose()
-		eventually(t, fmt.Sprintf("loss %d: the note is back", i), 10*time.Second, func() bool {
+		eventually(t, fmt.Sprintf("loss %d: the note is back", i), func() bool {
 			return server.Do("ZSCORE", "magpie:{}:notes", "one") != ""
 		})
 	}
@@ -104,7 +104,7 @@ func TestTheLastEndHolds(t *testing.T) {
 		if err := a.Keep(t.Context(), []engine.Note{{Text: "one", Ends: end}}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the last end", 10*time.Second, func() bool {
+		eventually(t, "the last end", func() bool {
 			all := b.sink.Notes()
 			return len(all) == 1 && all[0].Ends == end
 		})
@@ -136,7 +136,7 @@ func TestWhatWasEndedIsNotPutBack(t *testing.T) {
 		}
 	}
 	e.notes.check()
-	eventually(t, "what is gone is back", 10*time.Second, func() bool { return server.Do("ZSCORE", "magpie:{}:notes", "gone") != "" })
+	eventually(t, "what is gone is back", func() bool { return server.Do("ZSCORE", "magpie:{}:notes", "gone") != "" })
 	if got := server.Do("ZSCORE", "magpie:{}:notes", "one"); got != fmt.Sprint(ended) {
 		t.Errorf("what was ended ends at %q", got)
 	}

@@ -46,7 +46,7 @@ func plainLoad(t *testing.T, server *redistest.Server, ch string) (stop func() i
 func wantExactly(t *testing.T, n *node, ch string, total int) {
 	t.Helper()
 	var got []string
-	eventually(t, "all in the log", 20*time.Second, func() bool {
+	eventually(t, "all in the log", func() bool {
 		got = n.log(ch)
 		return len(got) >= total
 	})
@@ -140,7 +140,7 @@ func TestPlainHolderCrash(t *testing.T) {
 			}
 			dead.crash()
 			got := len(alive.sink.Messages("long"))
-			took := eventually(t, "another node appends", 5*time.Second, func() bool {
+			took := eventually(t, "another node appends", func() bool {
 				return len(alive.sink.Messages("long")) > got+100
 			})
 			t.Logf("the other node took over within %s", took.Round(time.Millisecond))
@@ -166,7 +166,7 @@ func TestPlainGracefulHandover(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := len(next.sink.Messages("long"))
-		took := eventually(t, "the next node appends", 3*time.Second, func() bool { return len(next.sink.Messages("long")) > got+50 })
+		took := eventually(t, "the next node appends", func() bool { return len(next.sink.Messages("long")) > got+50 })
 		t.Logf("round %d: %s", round, took.Round(time.Millisecond))
 		current = next
 	}
@@ -184,8 +184,8 @@ func TestPlainLastListenerLeaves(t *testing.T) {
 	}
 	n.Unsubscribe("chat")
 	wantExactly(t, n, "chat", 100)
-	eventually(t, "the lease is given back", 2*time.Second, func() bool { return server.Do("EXISTS", "magpie:{chat}:lease") == "0" })
-	eventually(t, "both names are gone", 2*time.Second, func() bool {
+	eventually(t, "the lease is given back", func() bool { return server.Do("EXISTS", "magpie:{chat}:lease") == "0" })
+	eventually(t, "both names are gone", func() bool {
 		return len(strings.Fields(server.Do("PUBSUB", "CHANNELS", "*chat*"))) == 0
 	})
 }
@@ -227,8 +227,8 @@ func TestPlainUnderCutsDoublesNothing(t *testing.T) {
 	for range cuts {
 		got := len(nodes[0].log("long"))
 		server.Do("CLIENT", "KILL", "TYPE", "pubsub")
-		eventually(t, "messages go on", 10*time.Second, func() bool { return len(nodes[0].log("long")) > got+50 })
-		eventually(t, "both nodes have caught up", 20*time.Second, func() bool {
+		eventually(t, "messages go on", func() bool { return len(nodes[0].log("long")) > got+50 })
+		eventually(t, "both nodes have caught up", func() bool {
 			a, b := nodes[0].plain.State("long"), nodes[1].plain.State("long")
 			return a.Waiting < 20 && b.Waiting < 20 && a.Holds != b.Holds
 		})
@@ -238,7 +238,7 @@ func TestPlainUnderCutsDoublesNothing(t *testing.T) {
 	nodes[1].back()
 	server.Do("PUBLISH", "long", strconv.Itoa(total))
 	var got []string
-	eventually(t, "the last message", 10*time.Second, func() bool {
+	eventually(t, "the last message", func() bool {
 		got = nodes[0].log("long")
 		return got[len(got)-1] == strconv.Itoa(total)
 	})
@@ -270,7 +270,7 @@ func TestPlainOneCutLosesNothing(t *testing.T) {
 	nodes[0].sink.Wait(t, "long", 100)
 	for range 4 {
 		holding := nodes[0]
-		eventually(t, "somebody holds the lease", 5*time.Second, func() bool {
+		eventually(t, "somebody holds the lease", func() bool {
 			for _, n := range nodes {
 				if n.holds("long") {
 					holding = n
@@ -281,9 +281,9 @@ func TestPlainOneCutLosesNothing(t *testing.T) {
 		})
 		rechecks := holding.sink.Rechecks()
 		holding.cutSubscriber(server)
-		eventually(t, "it is back", 5*time.Second, func() bool { return holding.sink.Rechecks() > rechecks })
+		eventually(t, "it is back", func() bool { return holding.sink.Rechecks() > rechecks })
 		got := len(nodes[0].log("long"))
-		eventually(t, "messages go on", 10*time.Second, func() bool { return len(nodes[0].log("long")) > got+50 })
+		eventually(t, "messages go on", func() bool { return len(nodes[0].log("long")) > got+50 })
 	}
 	wantExactly(t, nodes[0], "long", stop())
 }
@@ -320,7 +320,7 @@ func TestPlainStalledHolder(t *testing.T) {
 	server.Do("DEL", "magpie:{chat}:lease")
 	p.mute(true)
 	server.Do("PUBLISH", "chat", "1")
-	eventually(t, "b appends", 5*time.Second, func() bool { return len(b.sink.Messages("chat")) >= 1 })
+	eventually(t, "b appends", func() bool { return len(b.sink.Messages("chat")) >= 1 })
 	p.unmute(true)
 	for i := 2; i < 50; i++ {
 		server.Do("PUBLISH", "chat", strconv.Itoa(i))
@@ -391,7 +391,7 @@ func TestIngestChannels(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "both are delivered", 5*time.Second, func() bool { return news() >= 2 })
+	eventually(t, "both are delivered", func() bool { return news() >= 2 })
 	if got := server.Do("PUBSUB", "NUMSUB", "in:a"); got != "in:a\n0" {
 		t.Errorf("subscribed by name although a pattern covers it: %q", got)
 	}
@@ -453,17 +453,17 @@ func TestPlainACutNodeAppendsWhatItReceived(t *testing.T) {
 	n.subscribe("chat")
 	server.Do("PUBLISH", "chat", "0")
 	n.sink.Wait(t, "chat", 1)
-	eventually(t, "its answer is here", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	eventually(t, "its answer is here", func() bool { return n.plain.State("chat").Waiting == 0 })
 	server.Do("DEL", "magpie:{chat}:lease")
 	o := other{helper, "chat"}
 	o.take("t")
 	server.Do("PUBLISH", "chat", "1")
 	server.Do("PUBLISH", "chat", "2")
-	eventually(t, "they are in its queue", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 2 })
+	eventually(t, "they are in its queue", func() bool { return n.plain.State("chat").Waiting == 2 })
 	n.cutSubscriber(server)
 	o.append("t", 1, "1") // while n does not hear it
 	o.release()
-	eventually(t, "the queue is empty", 10*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	eventually(t, "the queue is empty", func() bool { return n.plain.State("chat").Waiting == 0 })
 	server.Do("PUBLISH", "chat", "3")
 	wantExactly(t, n, "chat", 4)
 }

@@ -26,7 +26,7 @@ func (n *node) join(ch string, sessions ...string) {
 func (n *node) waitMembers(ch string, want ...string) time.Duration {
 	n.t.Helper()
 	slices.Sort(want)
-	return eventually(n.t, "members "+strings.Join(want, " "), 10*time.Second, func() bool {
+	return eventually(n.t, "members "+strings.Join(want, " "), func() bool {
 		list, err := n.Members(n.t.Context(), ch)
 		var got []string
 		for _, m := range list {

@@ -84,7 +84,7 @@ func TestARedisThatRefusesWritesIsSaid(t *testing.T) {
 			n.subscribe("chat")
 			c.begin(server)
 			var reason error
-			eventually(t, "not ready", 3*time.Second, func() bool { reason = n.Ready(); return reason != nil })
+			eventually(t, "not ready", func() bool { reason = n.Ready(); return reason != nil })
 			_, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte("x")})
 			for what, err := range map[string]error{"readiness": reason, "the publisher": err} {
 				if said := fault.Of(err).Sentence(); !errors.Is(err, engine.ErrUnavailable) || !strings.Contains(said, "("+c.word+")") || strings.Contains(said, server.Addr) {
@@ -97,7 +97,7 @@ func TestARedisThatRefusesWritesIsSaid(t *testing.T) {
 			c.end(server)
 			n.back()
 			const line = "Redis refuses what it is asked"
-			eventually(t, "the end is told", 5*time.Second, func() bool { return len(j.lines(line+": ended after")) == 1 })
+			eventually(t, "the end is told", func() bool { return len(j.lines(line+": ended after")) == 1 })
 			if all := j.lines(line); len(all) != 2 || !strings.Contains(all[0], server.Addr) {
 				t.Errorf("log: %q", all)
 			}
@@ -148,7 +148,7 @@ func TestProbesLeaveNothing(t *testing.T) {
 	a, b := startNode(t, server, nil), startNode(t, server, nil)
 	log, meta := a.env.Names.ProbeKeys("")
 	echoes := b.subscriptions
-	eventually(t, "both have probed", 5*time.Second, func() bool { return a.Ready() == nil && echoes.Ready() == nil })
+	eventually(t, "both have probed", func() bool { return a.Ready() == nil && echoes.Ready() == nil })
 	if got := server.Do("XLEN", log); got != "1" {
 		t.Errorf("%s entries", got)
 	}
@@ -166,7 +166,7 @@ func TestAReplicaBehindTheSameAddressIsLeft(t *testing.T) {
 	old, next := redistest.Start(t), redistest.Start(t)
 	host, port, _ := strings.Cut(old.Addr, ":")
 	next.Do("REPLICAOF", host, port)
-	eventually(t, "the replica follows", 20*time.Second, func() bool {
+	eventually(t, "the replica follows", func() bool {
 		return strings.Contains(next.Do("INFO", "replication"), "master_link_status:up")
 	})
 	p, j := startProxy(t, old), &journal{}
@@ -179,20 +179,20 @@ func TestAReplicaBehindTheSameAddressIsLeft(t *testing.T) {
 		value, _, _ := strings.Cut(rest, "\r")
 		return value
 	}
-	eventually(t, "the replica has all", 20*time.Second, func() bool {
+	eventually(t, "the replica has all", func() bool {
 		return offset(old, "master_repl_offset") == offset(next, "slave_repl_offset")
 	})
 	next.Do("REPLICAOF", "NO", "ONE")
 	host, port, _ = strings.Cut(next.Addr, ":")
 	old.Do("REPLICAOF", host, port)
-	eventually(t, "not ready", 3*time.Second, func() bool { return n.Ready() != nil })
+	eventually(t, "not ready", func() bool { return n.Ready() != nil })
 	waited := time.Now() // the name leads to the replica for a while
-	eventually(t, "connections were closed some times", 10*time.Second, func() bool { return time.Since(waited) > 3*time.Second })
+	eventually(t, "connections were closed some times", func() bool { return time.Since(waited) > 3*time.Second })
 	p.leadTo(next)
-	took := eventually(t, "ready", 5*time.Second, func() bool { return n.Ready() == nil })
+	took := eventually(t, "ready", func() bool { return n.Ready() == nil })
 	t.Logf("ready %s after the name leads to the master", took.Round(time.Millisecond))
 	n.publish("chat", "2")
-	eventually(t, "it is heard", 5*time.Second, func() bool { return len(n.sink.Messages("chat")) >= 2 })
+	eventually(t, "it is heard", func() bool { return len(n.sink.Messages("chat")) >= 2 })
 	if all := j.lines("level="); len(all) > 8 {
 		t.Errorf("%d lines: %q", len(all), all)
 	}

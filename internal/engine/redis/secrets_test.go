@@ -32,12 +32,12 @@ func TestASecretIsPutBack(t *testing.T) {
 	}
 	server.Kill()
 	server.Restart()
-	eventually(t, "the secret is back after a restart", 10*time.Second, func() bool {
+	eventually(t, "the secret is back after a restart", func() bool {
 		return server.Do("GET", "magpie:{}:secret:key") == "first"
 	})
 	server.Do("DEL", "magpie:{}:secret:key")
 	a.secrets.check() // as the upkeep does
-	eventually(t, "the secret is back after DEL", 5*time.Second, func() bool {
+	eventually(t, "the secret is back after DEL", func() bool {
 		return server.Do("GET", "magpie:{}:secret:key") == "first"
 	})
 }

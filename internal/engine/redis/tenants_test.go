@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/script"
@@ -75,7 +74,7 @@ func TestEveryDeploymentHasEveryPlainPublish(t *testing.T) {
 				t.Fatalf("got %q at %d", got[i].Payload, got[i].Offset)
 			}
 		}
-		eventually(t, "the leases are over", 5*time.Second, func() bool {
+		eventually(t, "the leases are over", func() bool {
 			return inDatabase(t, server, 0, "EXISTS", "magpie:{chat}:lease") == "0" && inDatabase(t, server, 1, "EXISTS", "magpie:{chat}:lease") == "0"
 		})
 	}
@@ -108,7 +107,7 @@ func TestFcallKeepsToItsDatabase(t *testing.T) {
 	}
 	server.Do("FLUSHALL")
 	for db := range 2 {
-		eventually(t, "FCALL is back", 5*time.Second, func() bool {
+		eventually(t, "FCALL is back", func() bool {
 			return !strings.Contains(inDatabase(t, server, db, "FCALL", "magpie_publish", "1", "chat", "x"), "no Magpie")
 		})
 	}

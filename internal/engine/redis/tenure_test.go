@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"magpie/internal/engine"
 	"magpie/internal/engine/redis/script"
@@ -53,7 +52,7 @@ func TestPlainFollowerWaits(t *testing.T) {
 	n.sink.Wait(t, "chat", 1)
 	server.Do("SET", "magpie:{chat}:lease", "other t")
 	server.Do("PUBLISH", "chat", "1")
-	eventually(t, "it is refused", 5*time.Second, func() bool {
+	eventually(t, "it is refused", func() bool {
 		return n.plain.State("chat").Refused
 	})
 	if got := n.log("chat"); len(got) != 1 {
@@ -73,13 +72,13 @@ func TestPlainTakeoverWaitsForItsFence(t *testing.T) {
 	o := other{helper, "chat"}
 	o.take("t")
 	server.Do("PUBLISH", "chat", "0")
-	eventually(t, "it is in the queue", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 1 })
+	eventually(t, "it is in the queue", func() bool { return n.plain.State("chat").Waiting == 1 })
 	p.mute(true)
 	o.append("t", 1, "0")
 	o.release()
-	eventually(t, "this node has the lease", 5*time.Second, func() bool { return n.plain.State("chat").Fencing })
+	eventually(t, "this node has the lease", func() bool { return n.plain.State("chat").Fencing })
 	p.unmute(true)
-	eventually(t, "the queue is empty", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	eventually(t, "the queue is empty", func() bool { return n.plain.State("chat").Waiting == 0 })
 	server.Do("PUBLISH", "chat", "1")
 	wantExactly(t, n, "chat", 2)
 }
@@ -93,14 +92,14 @@ func TestPlainLostAnswerIsResolved(t *testing.T) {
 	n.subscribe("chat")
 	server.Do("PUBLISH", "chat", "0")
 	n.sink.Wait(t, "chat", 1)
-	eventually(t, "its answer is here", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	eventually(t, "its answer is here", func() bool { return n.plain.State("chat").Waiting == 0 })
 	p.mute(false)
 	p.muteAt(" plain 0\n1") // the envelope of what comes now
 	before := appends(server, "chat")
 	server.Do("PUBLISH", "chat", "1")
-	eventually(t, "Redis has it", 5*time.Second, func() bool { return appends(server, "chat") != before })
+	eventually(t, "Redis has it", func() bool { return appends(server, "chat") != before })
 	p.cut(false)
-	eventually(t, "the queue is empty", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	eventually(t, "the queue is empty", func() bool { return n.plain.State("chat").Waiting == 0 })
 	p.unmute(true)
 	server.Do("PUBLISH", "chat", "2")
 	wantExactly(t, n, "chat", 3)
@@ -115,7 +114,7 @@ func TestPlainLostAnswerAfterAnotherTenure(t *testing.T) {
 	n.subscribe("chat")
 	server.Do("PUBLISH", "chat", "0")
 	n.sink.Wait(t, "chat", 1)
-	eventually(t, "its answer is here", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 0 })
+	eventually(t, "its answer is here", func() bool { return n.plain.State("chat").Waiting == 0 })
 	p.mute(false)
 	server.Do("PUBLISH", "chat", "1")
 	n.sink.Wait(t, "chat", 2) // the echo is here, the answer is not
@@ -137,13 +136,13 @@ func TestPlainLeavingAppendsFirst(t *testing.T) {
 	n.subscribe("chat")
 	server.Do("SET", "magpie:{chat}:lease", "other t")
 	server.Do("PUBLISH", "chat", "0")
-	eventually(t, "it is in the queue", 5*time.Second, func() bool { return n.plain.State("chat").Waiting == 1 })
+	eventually(t, "it is in the queue", func() bool { return n.plain.State("chat").Waiting == 1 })
 	n.Unsubscribe("chat")
-	eventually(t, "the plain name is gone", 5*time.Second, func() bool { return server.Do("PUBSUB", "NUMSUB", "chat") == "chat\n0" })
+	eventually(t, "the plain name is gone", func() bool { return server.Do("PUBSUB", "NUMSUB", "chat") == "chat\n0" })
 	server.Do("DEL", "magpie:{chat}:lease")
 	wantExactly(t, n, "chat", 1)
-	eventually(t, "the lease is given back", time.Second, func() bool { return server.Do("EXISTS", "magpie:{chat}:lease") == "0" })
-	eventually(t, "the live name is gone", 5*time.Second, func() bool { return len(strings.Fields(server.Do("PUBSUB", "CHANNELS"))) == 3 })
+	eventually(t, "the lease is given back", func() bool { return server.Do("EXISTS", "magpie:{chat}:lease") == "0" })
+	eventually(t, "the live name is gone", func() bool { return len(strings.Fields(server.Do("PUBSUB", "CHANNELS"))) == 3 })
 }
 
 // D4 (fault B23): the answer to a publish is lost; the retry with the same
@@ -160,7 +159,7 @@ func TestD4RetryAfterALostAnswer(t *testing.T) {
 		_, err := n.Publish(context.Background(), pub)
 		failed <- err
 	}()
-	eventually(t, "Redis has it", 5*time.Second, func() bool { return appends(server, "chat") == "1" })
+	eventually(t, "Redis has it", func() bool { return appends(server, "chat") == "1" })
 	p.cut(false)
 	if err := <-failed; !errors.Is(err, engine.ErrUnavailable) {
 		t.Errorf("lost answer: %v", err)
@@ -178,9 +177,9 @@ func TestPlainFenceOfAnotherEndsTheTenure(t *testing.T) {
 	n := startNode(t, server, nil)
 	n.subscribe("chat")
 	server.Do("PUBLISH", "chat", "0")
-	eventually(t, "it holds the lease", 5*time.Second, func() bool { return n.holds("chat") })
+	eventually(t, "it holds the lease", func() bool { return n.holds("chat") })
 	server.Do("PUBLISH", "magpie:{chat}:live", "f1 other t")
-	eventually(t, "it is a follower", 5*time.Second, func() bool { return !n.holds("chat") })
+	eventually(t, "it is a follower", func() bool { return !n.holds("chat") })
 	server.Do("PUBLISH", "chat", "1")
 	wantExactly(t, n, "chat", 2)
 }

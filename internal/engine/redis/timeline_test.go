@@ -3,7 +3,6 @@ package redis
 import (
 	"strconv"
 	"testing"
-	"time"
 
 	"magpie/internal/engine"
 	"magpie/internal/message"
@@ -13,7 +12,7 @@ import (
 // back waits until the node can publish again, without publishing.
 func (n *node) back() {
 	n.t.Helper()
-	eventually(n.t, "ready again", 15*time.Second, func() bool { return n.Ready() == nil })
+	eventually(n.t, "ready again", func() bool { return n.Ready() == nil })
 }
 
 // D10 (fault C1b): Redis restarts from an older snapshot and as many messages
@@ -34,7 +33,7 @@ func TestD10RestartFromAnOlderSnapshotForksTheTimeline(t *testing.T) {
 	server.Kill()
 	server.Restart()
 	n.back()
-	eventually(t, "the live subscriber is told", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	eventually(t, "the live subscriber is told", func() bool { return n.sink.Rechecks() > rechecks })
 
 	now := n.publish("chat", "4 again").Position
 	n.publish("chat", "5 again")
@@ -122,7 +121,7 @@ func TestD10RestartWithoutPersistence(t *testing.T) {
 	}
 	server.Restart()
 	n.back()
-	eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	eventually(t, "a recheck", func() bool { return n.sink.Rechecks() > rechecks })
 	if page := n.history("chat", engine.Query{Since: &before, Limit: engine.All}); page.Gap != message.GapLost || page.Top.Epoch == before.Epoch {
 		t.Errorf("since the lost log: %+v", page)
 	}

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"magpie/internal/engine"
-	"magpie/internal/engine/enginetest"
 	"magpie/internal/message"
 	"magpie/test/kit/redistest"
 )
@@ -42,7 +41,7 @@ func TestASubscribeIsOneRoundTrip(t *testing.T) {
 		p.mute(true)
 		done := make(chan struct{})
 		go func() { defer close(done); ask("") }()
-		eventually(t, c.what+": all is asked for at once", enginetest.Patience, func() bool {
+		eventually(t, c.what+": all is asked for at once", func() bool {
 			return p.counted(subscribe) == 1 && p.counted(read) == 1
 		})
 		p.unmute(true)
@@ -52,7 +51,7 @@ func TestASubscribeIsOneRoundTrip(t *testing.T) {
 			t.Errorf("%s: %d times SUBSCRIBE, %d readings, %d of positions", c.what, s, r, other)
 		}
 		n.Unsubscribe("chat")
-		eventually(t, "the channel is left", enginetest.Patience, func() bool {
+		eventually(t, "the channel is left", func() bool {
 			return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") == "chat\n0\nmagpie:{chat}:live\n0"
 		})
 	}
@@ -73,7 +72,7 @@ func TestASubscribeReadsAgainWhenItMust(t *testing.T) {
 	if _, err := n.Subscribe(t.Context(), "b", engine.Query{}); err == nil {
 		t.Error("a channel whose key is not ours has a position")
 	}
-	eventually(t, "the spoilt channel is let go of", enginetest.Patience, func() bool {
+	eventually(t, "the spoilt channel is let go of", func() bool {
 		return server.Do("PUBSUB", "NUMSUB", "b", "magpie:{b}:live") == "b\n0\nmagpie:{b}:live\n0"
 	})
 }

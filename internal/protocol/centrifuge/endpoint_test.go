@@ -30,7 +30,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patience   = 10 * time.Second
+	patience   = 30 * time.Second
 	maxPayload = 4 << 10
 	secret     = "a secret of at least thirty-two bytes"
 )

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // eventually polls until ok, with a deadline.
 func eventually(t testing.TB, what string, ok func() bool) {

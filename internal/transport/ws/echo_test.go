@@ -13,7 +13,7 @@ import (
 	"magpie/internal/wheel"
 )
 
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // statuses are stand-ins for those of package problem.
 var statuses = map[fault.Kind]int{

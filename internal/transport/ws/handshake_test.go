@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"magpie/internal/fault"
 )
@@ -89,7 +88,6 @@ func TestHandshakeAnswers(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := dialRaw(t, e.addr)
-			start := time.Now()
 			c.send([]byte(upgrade(test.lines...)))
 			resp, err := http.ReadResponse(c.r, nil)
 			if err != nil {
@@ -103,9 +101,6 @@ func TestHandshakeAnswers(t *testing.T) {
 			}
 			if resp.Header.Get("Sec-WebSocket-Extensions") != "" {
 				t.Error("an extension was agreed on")
-			}
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("took %v", took)
 			}
 			c.send(text("works"))
 			c.expect(byte(Text), "works")

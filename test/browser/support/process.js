@@ -59,7 +59,7 @@ export async function run(program, args) {
 }
 
 /** Waits until check returns something true; fails after ten seconds. */
-export async function until(what, check, milliseconds = 10_000) {
+export async function until(what, check, milliseconds = 30_000) {
   const deadline = Date.now() + milliseconds;
   for (;;) {
     const found = await check();

@@ -14,6 +14,7 @@ import (
 	"magpie/internal/engine/redis/names"
 	"magpie/internal/engine/redis/script"
 	"magpie/internal/engine/redis/topology"
+	"magpie/test/kit"
 )
 
 // Connect returns a node of this name at the Redis of url, until the test ends.
@@ -107,16 +108,16 @@ func (l *lockedWriter) String() string {
 	return l.w.String()
 }
 
-// Eventually asks until ok holds, and fails the test after a while. It returns
-// how long it took.
-func Eventually(t testing.TB, what string, within time.Duration, ok func() bool) time.Duration {
+// Eventually asks until ok holds, and fails the test after kit.Patience. It returns
+// how long it took, which is for the log: a busy machine may take long.
+func Eventually(t testing.TB, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
-		if time.Since(start) > within {
-			t.Fatalf("not within %s: %s", within, what)
+		if time.Since(start) > kit.Patience {
+			t.Fatalf("not within %s: %s", kit.Patience, what)
 		}
 		<-tick.C
 	}

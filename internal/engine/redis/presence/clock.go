@@ -27,9 +27,22 @@ type clocks struct {
 	each map[*topology.Master]masterClock
 }
 
+// masterClock is a master's clock against this process's monotonic one. A reply
+// may have been long on its way: how far it is ahead is known between two bounds.
 type masterClock struct {
-	ahead time.Duration // of this process's monotonic clock
-	set   time.Time     // when it was seen to have been set; zero: never
+	least, most time.Duration // ahead
+	set         time.Time     // when it was seen to have been set; zero: never
+}
+
+// look takes a time that the master gave between two moments of this process, and
+// tells whether its clock was set just now.
+func (k *masterClock) look(told time.Duration, asked, answered time.Time) bool {
+	least, most := told-answered.Sub(start), told-asked.Sub(start)
+	if *k != (masterClock{}) && (least > k.most+step || most < k.least-step) {
+		k.set = answered
+	}
+	k.least, k.most = least, most
+	return !k.set.IsZero() && answered.Sub(k.set) < grace
 }
 
 var start = time.Now()
@@ -37,26 +50,23 @@ var start = time.Now()
 // wasSet asks a master for its time and tells whether its clock was set just
 // now. A master that gives no answer was not.
 func (c *clocks) wasSet(ctx context.Context, m *topology.Master) bool {
+	asked := time.Now()
 	reply, err := m.Client.Do(ctx, m.Client.B().Time().Build()).AsStrSlice()
 	if err != nil || len(reply) != 2 {
 		return false
 	}
 	seconds, _ := strconv.ParseInt(reply[0], 10, 64)
 	micros, _ := strconv.ParseInt(reply[1], 10, 64)
-	now := time.Now()
-	ahead := time.Duration(seconds)*time.Second + time.Duration(micros)*time.Microsecond - now.Sub(start)
+	told := time.Duration(seconds)*time.Second + time.Duration(micros)*time.Microsecond
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k, known := c.each[m]
-	if known && (ahead-k.ahead).Abs() > step {
-		k.set = now
-	}
-	k.ahead = ahead
+	k := c.each[m]
+	set := k.look(told, asked, time.Now())
 	if c.each == nil {
 		c.each = map[*topology.Master]masterClock{}
 	}
 	c.each[m] = k
-	return !k.set.IsZero() && now.Sub(k.set) < grace
+	return set
 }
 
 // look compares the clocks of all masters, and forgets those that are gone.

@@ -55,7 +55,7 @@ func keepBusy(t *testing.T, server *redistest.Server, d time.Duration) {
 			local over = now() + ARGV[1] while now() < over do end`, "0", fmt.Sprint(d.Milliseconds()))
 	})
 	t.Cleanup(running.Wait)
-	eventually(t, "the server is busy", 5*time.Second, func() bool {
+	eventually(t, "the server is busy", func() bool {
 		_, err := server.Try("PING")
 		return err != nil && strings.HasPrefix(err.Error(), "BUSY")
 	})
@@ -64,7 +64,7 @@ func keepBusy(t *testing.T, server *redistest.Server, d time.Duration) {
 // back waits until the node is ready, which after a refusal is within 5 s.
 func (n *node) back() {
 	n.t.Helper()
-	eventually(n.t, "ready again", 5*time.Second, func() bool { return n.Ready() == nil })
+	eventually(n.t, "ready again", func() bool { return n.Ready() == nil })
 }
 
 // D12: a name that Redis refuses while the node subscribes again is asked for
@@ -78,7 +78,7 @@ func TestD12ARefusedNameIsHeardAgain(t *testing.T) {
 	n.subscribe("chat")
 	server.Do("ACL", "SETUSER", "default", "resetchannels", "&*magpie*") // cuts who holds other names
 	var reason error
-	eventually(t, "not ready because of the ACL", 5*time.Second, func() bool {
+	eventually(t, "not ready because of the ACL", func() bool {
 		reason = n.Ready()
 		return reason != nil && strings.Contains(reason.Error(), "NOPERM")
 	})
@@ -93,17 +93,17 @@ func TestD12ARefusedNameIsHeardAgain(t *testing.T) {
 	if _, counted := refused.Load("noperm"); !counted || n.Unheard() != 1 {
 		t.Errorf("counted %v, unheard %d", counted, n.Unheard())
 	}
-	eventually(t, "some refusals", 5*time.Second, func() bool { return n.home("chat").refusals.Of("noperm").Times() >= 3 })
+	eventually(t, "some refusals", func() bool { return n.home("chat").refusals.Of("noperm").Times() >= 3 })
 	rechecks := n.sink.Rechecks()
 	server.Do("ACL", "SETUSER", "default", "allchannels")
 	n.back()
 	if err := n.Listening(t.Context(), "chat"); err != nil || n.Unheard() != 0 {
 		t.Errorf("after the refusal: %v, %d unheard", err, n.Unheard())
 	}
-	eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	eventually(t, "a recheck", func() bool { return n.sink.Rechecks() > rechecks })
 	server.Do("PUBLISH", "chat", "x")
-	eventually(t, "it is heard", 5*time.Second, func() bool { return n.plain.noted("arrived chat x") })
-	eventually(t, "the end is told", 5*time.Second, func() bool { return len(log.with("subscriptions: ended after")) == 1 })
+	eventually(t, "it is heard", func() bool { return n.plain.noted("arrived chat x") })
+	eventually(t, "the end is told", func() bool { return len(log.with("subscriptions: ended after")) == 1 })
 	if all := log.with("Redis refuses subscriptions"); len(all) != 2 {
 		t.Errorf("log: %q", all)
 	}
@@ -119,8 +119,8 @@ func TestD12NamesRefusedByABusyRedis(t *testing.T) {
 	}
 	keepBusy(t, server, 1500*time.Millisecond)
 	n.home("").reconnect()
-	eventually(t, "not ready", 5*time.Second, func() bool { return n.Ready() != nil })
-	eventually(t, "some names are refused", 5*time.Second, func() bool { return len(log.with("Redis refuses subscriptions")) > 0 })
+	eventually(t, "not ready", func() bool { return n.Ready() != nil })
+	eventually(t, "some names are refused", func() bool { return len(log.with("Redis refuses subscriptions")) > 0 })
 	n.back()
 	if got := len(strings.Fields(server.Do("PUBSUB", "CHANNELS"))); got != 3+2*1200 {
 		t.Errorf("ready with %d names", got)
@@ -141,13 +141,13 @@ func TestAnUnsubscribeThatIsRefused(t *testing.T) {
 	keepBusy(t, server, time.Second)
 	n.Unsubscribe("chat")
 	n.Unsubscribe("news")
-	eventually(t, "it is refused", 5*time.Second, func() bool { return n.home("chat").refusals.Of("busy").Times() > 0 })
+	eventually(t, "it is refused", func() bool { return n.home("chat").refusals.Of("busy").Times() > 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if _, err := n.Subscribe(ctx, "news", engine.Query{}); err != nil && !errors.Is(err, engine.ErrUnavailable) || ctx.Err() != nil {
 		t.Errorf("subscribe again: %v", err)
 	}
-	eventually(t, "the name is left", 5*time.Second, func() bool {
+	eventually(t, "the name is left", func() bool {
 		names, err := server.Try("PUBSUB", "NUMSUB", "chat")
 		return err == nil && names == "chat\n0"
 	})
@@ -165,16 +165,16 @@ func TestAChannelIsLeftWhileRedisCannotSave(t *testing.T) {
 	server.Do("CONFIG", "SET", "save", "3600 1")
 	server.Do("SET", "k", "1")
 	server.Do("BGSAVE")
-	eventually(t, "the save fails", 10*time.Second, func() bool {
+	eventually(t, "the save fails", func() bool {
 		return strings.Contains(server.Do("INFO", "persistence"), "rdb_last_bgsave_status:err")
 	})
 	n.Unsubscribe("chat")
-	eventually(t, "it is refused", 5*time.Second, func() bool { return n.home("chat").refusals.Of("misconf").Times() > 0 })
+	eventually(t, "it is refused", func() bool { return n.home("chat").refusals.Of("misconf").Times() > 0 })
 	if _, err := n.Subscribe(t.Context(), "none-news", engine.Query{}); err != nil {
 		t.Errorf("subscribe: %v", err)
 	}
 	server.Do("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
-	eventually(t, "the name is left", 5*time.Second, func() bool { return server.Do("PUBSUB", "NUMSUB", "chat") == "chat\n0" })
+	eventually(t, "the name is left", func() bool { return server.Do("PUBSUB", "NUMSUB", "chat") == "chat\n0" })
 }
 
 // Who asks for names that Redis does not allow is refused, and makes the node
@@ -214,7 +214,7 @@ func TestARefusedConnectionIsOneLine(t *testing.T) {
 	set("other")
 	home := n.home("")
 	home.reconnect()
-	eventually(t, "some refused connections", 10*time.Second, func() bool { return home.lost.Times() >= 5 })
+	eventually(t, "some refused connections", func() bool { return home.lost.Times() >= 5 })
 	if err := n.Ready(); err == nil || !strings.Contains(fault.Of(err).Sentence(), "NOAUTH") {
 		t.Errorf("ready: %v", err)
 	}
@@ -223,7 +223,7 @@ func TestARefusedConnectionIsOneLine(t *testing.T) {
 	}
 	set("")
 	n.back()
-	eventually(t, "the end is told", 5*time.Second, func() bool { return len(log.with("ended after")) == 1 })
+	eventually(t, "the end is told", func() bool { return len(log.with("ended after")) == 1 })
 	n.publish("c299", "x")
 	n.sink.Wait(t, "c299", 1)
 }

@@ -104,7 +104,7 @@ func TestUnaskedUnsubscribeHeals(t *testing.T) {
 	n.subscribe("chat")
 	rechecks := n.sink.Rechecks()
 	n.home("chat").confirmed(rueidis.PubSubSubscription{Kind: "unsubscribe", Channel: "magpie:{chat}:live"})
-	eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	eventually(t, "a recheck", func() bool { return n.sink.Rechecks() > rechecks })
 	n.publish("chat", "x")
 	n.sink.Wait(t, "chat", 1)
 }
@@ -117,12 +117,12 @@ func TestTheLiveNameIsLeftLast(t *testing.T) {
 	n.subscribe("chat")
 	listeners := func() string { return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") }
 	n.Unsubscribe("chat")
-	eventually(t, "the appender is told", 5*time.Second, func() bool { return n.plain.noted("left chat") })
+	eventually(t, "the appender is told", func() bool { return n.plain.noted("left chat") })
 	if got := listeners(); got != "chat\n0\nmagpie:{chat}:live\n1" {
 		t.Errorf("listeners: %q", got)
 	}
 	n.Released("chat")
-	eventually(t, "the live name is left", 5*time.Second, func() bool { return listeners() == "chat\n0\nmagpie:{chat}:live\n0" })
+	eventually(t, "the live name is left", func() bool { return listeners() == "chat\n0\nmagpie:{chat}:live\n0" })
 
 	n.subscribe("chat")
 	n.Unsubscribe("chat")
@@ -170,7 +170,7 @@ func TestARemovedLogIsTold(t *testing.T) {
 	if err := n.logs.Remove(t.Context(), "chat"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a recheck", 5*time.Second, func() bool { return n.sink.Rechecks() > rechecks })
+	eventually(t, "a recheck", func() bool { return n.sink.Rechecks() > rechecks })
 }
 
 // What is not admitted goes nowhere, and is counted by its reason.
@@ -201,7 +201,7 @@ func TestAPlainPublishThatIsNotAdmitted(t *testing.T) {
 		server.Do("PUBLISH", ch, "yes")
 	}
 	n.sink.Wait(t, "none-chat", 1)
-	eventually(t, "the admitted one is there", 5*time.Second, func() bool { return n.plain.noted("arrived chat yes") })
+	eventually(t, "the admitted one is there", func() bool { return n.plain.noted("arrived chat yes") })
 	if list := n.sink.Messages("none-chat"); len(list) != 1 || n.plain.noted("arrived chat no") {
 		t.Errorf("%d messages", len(list))
 	}
@@ -225,11 +225,11 @@ func TestAChannelThatMovedIsNotLeft(t *testing.T) {
 	if err := c.waitOn(t.Context(), live); err != errMoved {
 		t.Errorf("who waits: %v", err)
 	}
-	eventually(t, "the names are left", 5*time.Second, func() bool {
+	eventually(t, "the names are left", func() bool {
 		return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") == "chat\n0\nmagpie:{chat}:live\n0"
 	})
 	c.adopt([]string{"chat"}, time.Hour)
-	eventually(t, "it is here again", 5*time.Second, func() bool {
+	eventually(t, "it is here again", func() bool {
 		return server.Do("PUBSUB", "NUMSUB", "chat", "magpie:{chat}:live") == "chat\n1\nmagpie:{chat}:live\n1"
 	})
 	if takes, _ := c.takes("chat"); takes {
