@@ -3,6 +3,7 @@
 # make test   every test; installs what they need where it can, and else says what to install
 # make test-core  of them those in Go, with real redis-servers, without Node, browser and proxies; under 4 minutes
 # make check  format, vet, staticcheck, modules, generated pages
+# make fuzz  every fuzz target for FUZZTIME, 30s unless it is given
 # make docs   make the generated pages again
 # make bench  all loads beside a floor and a peer, into docs/performance.md; about 30 minutes
 # make bench-hops  Go benchmarks of the hops that multiply
@@ -24,8 +25,9 @@ PACKAGES    ?= ./...
 BENCH       ?= .
 BENCH_ROUNDS ?= 5
 BENCH_FLAGS ?=
+FUZZTIME    ?= 30s
 
-.PHONY: run build web test test-core test-go test-chat test-browser test-sdk check docs deps bench bench-hops hardening clean
+.PHONY: run build web test test-core test-go test-chat test-browser test-sdk check docs deps bench bench-hops hardening fuzz clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
@@ -86,6 +88,10 @@ bench: build
 
 bench-hops:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
+
+fuzz:
+	@scripts/deps core
+	@scripts/fuzz $(FUZZTIME)
 
 hardening: deps
 	$(GO) test -tags hardening -count=1 -timeout 10m -run '^TestHardening$$' -v ./test/attack/

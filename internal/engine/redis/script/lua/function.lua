@@ -3,10 +3,26 @@
 -- One character of UTF-8.
 local rune = '[%z\1-\127\194-\244][\128-\191]*'
 
-local function pattern_of(glob)
-  return '^' .. string.gsub(glob, '[^%w\128-\255]', function(c)
-    return c == '*' and '.*' or c == '?' and rune or '%' .. c
-  end) .. '$'
+-- pieces_of returns what stands between the stars of a glob, as patterns.
+local function pieces_of(glob)
+  local pieces = {}
+  for piece in string.gmatch(glob .. '*', '(.-)%*') do
+    pieces[#pieces + 1] = string.gsub(piece, '[^%w\128-\255]', function(c) return c == '?' and rune or '%' .. c end)
+  end
+  return pieces
+end
+
+-- matches tells whether a glob of these pieces fits all of s. Each piece is taken
+-- where it is found first: one pattern with several stars would try all places
+-- for all of them, and stop Redis for a name that somebody has chosen for that.
+local function matches(pieces, s)
+  local n, at, _ = #pieces, 0
+  if n == 1 then return string.find(s, '^' .. pieces[1] .. '$') ~= nil end
+  for i = 1, n - 1 do
+    _, at = string.find(s, (i == 1 and '^' or '') .. pieces[i], at + 1)
+    if not at then return false end
+  end
+  return string.find(s, pieces[n] .. '$', at + 1) ~= nil
 end
 
 local known, many = {}, 0
@@ -19,7 +35,7 @@ local function settings()
   if not known[text] then
     if many >= 16 then known, many = {}, 0 end
     local s = cjson.decode(text)
-    for _, r in ipairs(s.rules) do r[1] = pattern_of(r[1]) end
+    for _, r in ipairs(s.rules) do r[1] = pieces_of(r[1]) end
     known[text], many = s, many + 1
   end
   return known[text]
@@ -27,7 +43,7 @@ end
 
 local function rule_for(s, channel)
   for _, r in ipairs(s.rules) do
-    if string.find(channel, r[1]) then return r end
+    if matches(r[1], channel) then return r end
   end
 end
 
