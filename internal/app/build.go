@@ -47,7 +47,8 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 }
 
 func limitsOf(cfg *config.Config) node.Limits {
-	return node.Limits{Payload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions, UserSessions: cfg.Limits.UserSessions, Requests: cfg.Limits.Requests}
+	return node.Limits{Payload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions, UserSessions: cfg.Limits.UserSessions, Requests: cfg.Limits.Requests,
+		NewChannels: cfg.Limits.NewChannels, IdempotencyKeys: cfg.Limits.IdempotencyKeys, IdempotencyWindow: cfg.Times.IdempotencyWindow}
 }
 
 func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine, error) {

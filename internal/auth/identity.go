@@ -80,9 +80,9 @@ func (a *Authorizer) Identify(ctx context.Context, token string) (Identity, erro
 	return c.identity()
 }
 
-// subscribedByToken tells whether the identity's own token subscribes it to
+// SubscribedByToken tells whether the identity's own token subscribes it to
 // the channel.
-func (id *Identity) subscribedByToken(name string) bool {
+func (id *Identity) SubscribedByToken(name string) bool {
 	_, ok := id.Subs[name]
 	return ok || slices.Contains(id.Channels, name)
 }

@@ -86,7 +86,7 @@ func (a *Authorizer) checkPrivate(r Request, allowed channel.Allowed) error {
 	if strings.HasPrefix(r.Channel, "$") && !r.admitted() {
 		return r.forbidden("", "names that begin with $ are private; subscribe with a subscription token for this channel")
 	}
-	if i := strings.LastIndexByte(r.Channel, '#'); i >= 0 && !r.Subscribed && !r.Identity.subscribedByToken(r.Channel) && !listed(user, r.Channel[i+1:]) {
+	if i := strings.LastIndexByte(r.Channel, '#'); i >= 0 && !r.Subscribed && !r.Identity.SubscribedByToken(r.Channel) && !listed(user, r.Channel[i+1:]) {
 		return r.forbidden("", "the channel is for the users named behind its # alone")
 	}
 	if r.Action == Publish && allowed == channel.Anyone {
@@ -100,7 +100,7 @@ func (a *Authorizer) checkPrivate(r Request, allowed channel.Allowed) error {
 
 // admitted tells whether the server itself has put the session into the channel.
 func (r *Request) admitted() bool {
-	return r.Subscribed || r.Granted || r.Identity.subscribedByToken(r.Channel)
+	return r.Subscribed || r.Granted || r.Identity.SubscribedByToken(r.Channel)
 }
 
 // listed tells whether user is one of a comma-separated list. No user, "", is
@@ -116,7 +116,7 @@ func listed(user, list string) bool {
 
 // allowedBy tells whether the rule's word lets the request through.
 func (r *Request) allowedBy(allowed channel.Allowed) bool {
-	if r.Action == Subscribe && allowed != channel.Nobody && (r.Granted || r.Identity.subscribedByToken(r.Channel)) {
+	if r.Action == Subscribe && allowed != channel.Nobody && (r.Granted || r.Identity.SubscribedByToken(r.Channel)) {
 		return true
 	}
 	kind := r.Identity.Kind

@@ -71,6 +71,9 @@ type Limits struct {
 	Subscriptions int // channels of one session
 	UserSessions  int // sessions of one user on this node
 	Requests      int // requests of one session in a second
+	NewChannels   int // names nobody used before that one client may begin in a minute
+
+	IdempotencyKeys int // of one client that are kept
 }
 
 // Times are how long things may take.

@@ -68,6 +68,9 @@ func (h *Hub) remove(c *channelState) {
 	close(c.removed)
 }
 
+// Listens tells whether this node listens to the channel.
+func (h *Hub) Listens(name string) bool { return h.find(name) != nil }
+
 // Intern returns the name as this node has it already where somebody listens,
 // and else a copy. A name that was cut out of a request would keep all of the
 // request in memory.

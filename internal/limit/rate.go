@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// Rate is how much may be taken: so many in a second, and Burst of them at once
+// Rate is how much may be taken: one Every so often, and Burst of them at once
 // after a rest. The zero value sets no bound.
 type Rate struct {
-	PerSecond, Burst int
+	Every time.Duration
+	Burst int
 }
 
 // Bucket is what somebody has taken of a Rate: a token bucket in one word, so
@@ -25,10 +26,10 @@ type Bucket struct{ full atomic.Int64 }
 // Take takes one. If there is none it takes nothing and returns how long it is
 // until there is one. It neither blocks nor allocates.
 func (r Rate) Take(b *Bucket, now time.Time) (wait time.Duration) {
-	if r.PerSecond == 0 {
+	if r.Every == 0 {
 		return 0
 	}
-	every := int64(time.Second) / int64(r.PerSecond)
+	every := int64(r.Every)
 	room := every * int64(max(r.Burst, 1))
 	for {
 		before := b.full.Load()
@@ -41,3 +42,6 @@ func (r Rate) Take(b *Bucket, now time.Time) (wait time.Duration) {
 		}
 	}
 }
+
+// Rested tells whether the bucket is full: it is as if nothing had ever been taken.
+func (b *Bucket) Rested(now time.Time) bool { return b.full.Load() <= now.UnixNano() }

@@ -13,14 +13,17 @@ import (
 // what it says of the wait is true.
 func TestABucketIsOne(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		r := Rate{PerSecond: rapid.SampledFrom([]int{1, 2, 10, 1000}).Draw(rt, "rate"), Burst: rapid.IntRange(0, 20).Draw(rt, "burst")}
-		every := time.Second / time.Duration(r.PerSecond)
+		r := Rate{Every: time.Second / rapid.SampledFrom([]time.Duration{1, 2, 10, 1000}).Draw(rt, "rate"), Burst: rapid.IntRange(0, 20).Draw(rt, "burst")}
+		every := r.Every
 		var b Bucket
 		now := time.Unix(1_700_000_000, 0)
 		tokens, at := max(r.Burst, 1)*int(every), now // in nanoseconds of their time
 		for range rapid.IntRange(1, 60).Draw(rt, "times") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, 3*int64(every)).Draw(rt, "pause")))
 			tokens, at = min(tokens+int(now.Sub(at)), max(r.Burst, 1)*int(every)), now
+			if b.Rested(now) != (tokens == max(r.Burst, 1)*int(every)) {
+				rt.Fatalf("%d are left, rested: %v", tokens, b.Rested(now))
+			}
 			wait := r.Take(&b, now)
 			if given := tokens >= int(every); given != (wait == 0) {
 				rt.Fatalf("given %v, want %v", wait == 0, given)
@@ -45,7 +48,7 @@ func TestTheZeroRate(t *testing.T) {
 
 // Those who take at the same time get what there is, and no more.
 func TestABucketIsShared(t *testing.T) {
-	r, now := Rate{PerSecond: 10, Burst: 100}, time.Unix(1, 0)
+	r, now := Rate{Every: 100 * time.Millisecond, Burst: 100}, time.Unix(1, 0)
 	var b Bucket
 	var given atomic.Int64
 	var all sync.WaitGroup
@@ -65,7 +68,7 @@ func TestABucketIsShared(t *testing.T) {
 }
 
 func TestTakingDoesNotAlloc(t *testing.T) {
-	r, now := Rate{PerSecond: 1000, Burst: 1}, time.Now()
+	r, now := Rate{Every: time.Millisecond, Burst: 1}, time.Now()
 	var b Bucket
 	if n := testing.AllocsPerRun(100, func() { r.Take(&b, now) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -73,7 +76,7 @@ func TestTakingDoesNotAlloc(t *testing.T) {
 }
 
 func BenchmarkTake(b *testing.B) {
-	r := Rate{PerSecond: 1_000_000_000, Burst: 1 << 30}
+	r := Rate{Every: 1, Burst: 1 << 30}
 	var bucket Bucket
 	for b.Loop() {
 		r.Take(&bucket, time.Now())

@@ -33,11 +33,16 @@ func ClientActor(s *session.Session) Actor {
 // CallerActor is somebody who has no session: a server, or a user over HTTP.
 func CallerActor(who auth.Identity) Actor { return Actor{who: who} }
 
+// trusted tells whether the actor is a server or publishes in the engine's store.
+func (a *Actor) trusted() bool {
+	return a.kind == engineActor || a.kind == callerActor && a.who.Kind == auth.Server
+}
+
 // keyOwner says whose the actor's idempotency keys are. Nobody else's can be
 // told from them, nor used up: those of servers, of each user and of each guest
 // with a token are apart. Guests without a token are one.
 func (a *Actor) keyOwner() string {
-	if a.kind == callerActor && a.who.Kind == auth.Server {
+	if a.trusted() {
 		return ""
 	}
 	return string(a.who.Kind) + ":" + a.who.User

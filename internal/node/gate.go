@@ -24,6 +24,7 @@ type Gate struct {
 	auth   *auth.Authorizer
 	rules  *channel.Rules
 	limits Limits
+	growth *growth
 	budget *session.Budget
 	// reading has a place for each log that is read for a client.
 	reading chan struct{}
@@ -36,6 +37,8 @@ type GateMetrics struct {
 	Published metrics.Counter // taken in by this node and acknowledged by the engine
 	Refused   metrics.Counter // that were not
 	Hurried   metrics.Counter // requests of sessions over Limits.Requests
+	Unknown   metrics.Counter // requests over Limits.NewChannels
+	Keys      metrics.Counter // publications over Limits.IdempotencyKeys
 }
 
 // GateConfig is what NewGate needs.
@@ -50,7 +53,7 @@ type GateConfig struct {
 
 // NewGate returns the gate of a node.
 func NewGate(c GateConfig) *Gate {
-	return &Gate{engine: c.Engine, hub: c.Hub, auth: c.Auth, rules: c.Rules, limits: c.Limits,
+	return &Gate{engine: c.Engine, hub: c.Hub, auth: c.Auth, rules: c.Rules, limits: c.Limits, growth: newGrowth(c.Limits),
 		budget: &c.Node.shared.Budget, reading: make(chan struct{}, readersMost)}
 }
 
@@ -61,9 +64,11 @@ type request struct {
 	channel string
 	size    int  // bytes of a payload
 	granted bool // a subscription token lets the actor in
+	keyed   bool // the payload comes with an idempotency key
 }
 
-// admit decides. Its steps, in order: the limits, then the rights.
+// admit decides. Its steps, in order: the limits, then the rights, then what the
+// request would make grow.
 func (g *Gate) admit(r *request) error {
 	if err := g.limits.checkRate(r.actor.session); err != nil {
 		g.Metrics.Hurried.Add(1)
@@ -72,7 +77,29 @@ func (g *Gate) admit(r *request) error {
 	if err := g.limits.check(r); err != nil {
 		return err
 	}
-	return g.mayDo(r)
+	if err := g.mayDo(r); err != nil {
+		return err
+	}
+	return g.mayGrow(r)
+}
+
+// mayGrow counts what the request leaves in the engine's store. Asking for presence
+// leaves nothing, and a subscription that a token names is the server's word.
+func (g *Gate) mayGrow(r *request) error {
+	named := r.granted || r.do == auth.Subscribe && r.actor.who.SubscribedByToken(r.channel)
+	if r.do != auth.Presence && !named {
+		if err := g.growth.name(&r.actor, r.channel, g.hub.Listens); err != nil {
+			g.Metrics.Unknown.Add(1)
+			return err
+		}
+	}
+	if r.keyed {
+		if err := g.growth.key(&r.actor); err != nil {
+			g.Metrics.Keys.Add(1)
+			return err
+		}
+	}
+	return nil
 }
 
 // mayDo asks for the rights. Whether a session is subscribed is looked up only
@@ -92,7 +119,7 @@ func (g *Gate) mayDo(r *request) error {
 
 // Publish publishes for the actor. It blocks as long as the engine takes (D4).
 func (g *Gate) Publish(ctx context.Context, a Actor, p engine.Publication) (engine.Result, error) {
-	err := g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload)})
+	err := g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload), keyed: p.IdempotencyKey != ""})
 	var res engine.Result
 	if err == nil {
 		p.By, p.KeyOwner = a.publisher(p.By), a.keyOwner()
@@ -116,7 +143,7 @@ func (g *Gate) PublishAll(ctx context.Context, a Actor, all []engine.Publication
 	outcomes := make([]engine.Outcome, len(all))
 	admitted, at := make([]engine.Publication, 0, len(all)), make([]int, 0, len(all))
 	for i, p := range all {
-		outcomes[i].Err = g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload)})
+		outcomes[i].Err = g.admit(&request{actor: a, do: auth.Publish, channel: p.Channel, size: len(p.Payload), keyed: p.IdempotencyKey != ""})
 		if outcomes[i].Err == nil {
 			p.By, p.KeyOwner = a.publisher(p.By), a.keyOwner()
 			admitted, at = append(admitted, p), append(at, i)

@@ -18,6 +18,10 @@ type Limits struct {
 	Subscriptions int // channels of one session
 	UserSessions  int // sessions of one user on this node; 0: no bound
 	Requests      int // requests of one session in a second; 0: no bound
+	NewChannels   int // names nobody used before that one client may begin in a minute; 0: no bound
+
+	IdempotencyKeys   int           // of one client that are kept; 0: no bound
+	IdempotencyWindow time.Duration // for how long
 }
 
 // burstSeconds is for how many seconds' worth a session may ask at once after a
@@ -29,7 +33,7 @@ func (l Limits) checkRate(s *session.Session) error {
 	if s == nil || l.Requests == 0 {
 		return nil
 	}
-	wait := limit.Rate{PerSecond: l.Requests, Burst: burstSeconds * l.Requests}.Take(&s.Requests, time.Now())
+	wait := limit.Rate{Every: time.Second / time.Duration(l.Requests), Burst: burstSeconds * l.Requests}.Take(&s.Requests, time.Now())
 	if wait == 0 {
 		return nil
 	}

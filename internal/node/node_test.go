@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -196,4 +197,46 @@ func TestEachOfAUser(t *testing.T) {
 			},
 		})
 	})
+}
+
+// R4: what a token names is the server's word and no new name of the client's; what
+// is refused is counted, and nothing of it reaches the engine. Presence leaves
+// nothing there.
+func TestNamesOfATokenAreNotCounted(t *testing.T) {
+	n := stack.New(t, stack.Options{Limits: node.Limits{Payload: 1, Outbox: 1, Subscriptions: 1, NewChannels: 1, IdempotencyKeys: 4, IdempotencyWindow: time.Hour}})
+	who := auth.Identity{Kind: auth.User, User: "ann", Channels: []string{"t1", "t2", "t3", "t4", "t5", "t6"}}
+	a := node.CallerActor(who)
+	for _, name := range who.Channels {
+		if err := n.Gate.MaySubscribe(a, name, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 9 {
+		if err := n.Gate.MaySubscribe(a, fmt.Sprint("granted", i), true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Gate.Presence(t.Context(), a, fmt.Sprint("presence", i), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish := func(name, key string) error {
+		_, err := n.Gate.Publish(t.Context(), a, engine.Publication{Channel: name, IdempotencyKey: key})
+		return err
+	}
+	for i := range 4 { // of a bound of one: two at once, or four times the subscriptions
+		if err := publish(fmt.Sprint("new", i), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := publish("another", ""); fault.Of(err).Setting != "max_new_channels" || n.Gate.Metrics.Unknown.Value() != 1 {
+		t.Errorf("not refused or not counted: %v", err)
+	}
+	for range 2 {
+		if err := publish("new1", "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := publish("new1", "k"); fault.Of(err).Setting != "max_idempotency_keys" || n.Gate.Metrics.Keys.Value() != 1 {
+		t.Errorf("not refused or not counted: %v", err)
+	}
 }

@@ -130,6 +130,9 @@ type Joined = hub.Joined
 // holds, then calls BacklogSent and Live. The subscription ends with the session. Join blocks
 // as hub.Join does.
 func (s *Session) Join(ctx context.Context, name string, to hub.Subscriber, since *message.Position) (Joined, error) {
+	if err := s.checkRoom(); err != nil {
+		return Joined{}, err // before the engine hears of the name
+	}
 	if since != nil {
 		s.shared.Budget.Wait(ctx)
 	}
@@ -150,16 +153,30 @@ func (s *Session) Join(ctx context.Context, name string, to hub.Subscriber, sinc
 	return joined, nil
 }
 
+func (s *Session) checkRoom() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roomLocked()
+}
+
+// roomLocked fails when the session takes no more subscriptions.
+func (s *Session) roomLocked() error {
+	if s.reason != "" {
+		return ErrClosed
+	}
+	if len(s.subs) < s.shared.Subscriptions {
+		return nil
+	}
+	return &fault.Fault{Kind: fault.Limit, Setting: "max_subscriptions",
+		Message: fmt.Sprintf("%d channels are the most for one session here (setting max_subscriptions).", s.shared.Subscriptions)}
+}
+
 // register takes a subscription in, and what the budget holds for what it missed.
 func (s *Session) register(sub *hub.Subscription, reserved int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reason != "" {
-		return ErrClosed
-	}
-	if len(s.subs) >= s.shared.Subscriptions {
-		return &fault.Fault{Kind: fault.Limit, Setting: "max_subscriptions",
-			Message: fmt.Sprintf("%d channels are the most for one session here (setting max_subscriptions).", s.shared.Subscriptions)}
+	if err := s.roomLocked(); err != nil {
+		return err
 	}
 	s.subs = append(s.subs, sub)
 	if reserved > 0 {

@@ -104,3 +104,64 @@ func TestLogsDoNotFillRedis(t *testing.T) {
 	}
 	n.Publish("others", "still here")
 }
+
+// R4: names that nobody ever used, subscribed to and left, read and published to as
+// fast as it goes, by one connection and over HTTP, leave no more keys in Redis than
+// max_new_channels allows; the refusal says so, and others do not notice.
+func TestNamesNeverUsedBefore(t *testing.T) {
+	t.Parallel()
+	r := redistest.Start(t)
+	n := kit.Start(t, "--redis", r.URL, "--max-new-channels", "60", "--max-subscriptions", "5") // twice 60 at once
+	keys := func() int {
+		v, _ := strconv.Atoi(r.Do("DBSIZE"))
+		return v
+	}
+	before := keys()
+	c := n.Centrifuge("")
+	id := 1
+	for i := range 200 {
+		for _, command := range []string{
+			`{"id":%d,"subscribe":{"channel":"s%d"}}`, `{"id":%d,"unsubscribe":{"channel":"s%d"}}`,
+			`{"id":%d,"history":{"channel":"h%d"}}`, `{"id":%d,"publish":{"channel":"p%d","data":1}}`,
+		} {
+			id++
+			c.Send(fmt.Sprintf(command, id, i))
+		}
+	}
+	c.WaitFor(fmt.Sprintf(`"id":%d,`, id), `"code":111`, `"temporary":true`)
+	many := keys() - before
+	if many < 120 || many > 2*120+20 { // a log and its meta
+		t.Errorf("one connection: %d keys", many)
+	}
+	full := n.Centrifuge("") // in five channels; what it asks for beyond them Redis never hears of
+	for i := range 20 {
+		full.Send(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"full%d"}}`, i+2, i))
+	}
+	full.WaitFor(`"id":21,`, `"code":106`)
+	if got := strings.Count(r.Do("KEYS", "magpie:{full*}:meta"), "meta"); got != 5 {
+		t.Errorf("%d channels of a connection that may be in 5", got)
+	}
+	many = keys() - before
+	var refused string
+	for i := range 200 {
+		if status, body := n.Post(fmt.Sprintf("/publish/http%d", i), "x"); status == 429 {
+			refused = body
+		}
+	}
+	if !strings.Contains(refused, "setting max_new_channels") {
+		t.Errorf("over HTTP: %q", refused)
+	}
+	res := n.Ask("GET", "/history/never", "")
+	res.Body.Close()
+	if res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("history: %d, %v", res.StatusCode, res.Header)
+	}
+	if n := keys() - before - many; n > 2*120+20 {
+		t.Errorf("over HTTP: %d keys", n)
+	}
+	if measure(t, n, "magpie_new_channels_refused_total") < 400 {
+		t.Error("refusals are not counted")
+	}
+	n.Publish("http1", "a channel that was there")
+	n.Centrifuge("").Send(`{"id":2,"subscribe":{"channel":"other"}}`)
+}

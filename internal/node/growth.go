@@ -1,0 +1,122 @@
+package node
+
+import (
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/fault"
+	"magpie/internal/limit"
+)
+
+// growth bounds how fast clients make the engine's store grow: by names that
+// nobody used here before, which live there for minutes once read and for days once
+// published to, and by idempotency keys. Servers are not bounded. Its methods are
+// safe for concurrent use; it holds nothing for who begins nothing.
+type growth struct {
+	limits      Limits
+	names, keys limit.Rate
+	seed        maphash.Seed
+	// seen has the hashes of names that were used a while ago, each in its own
+	// place, where another may follow it: who publishes where nobody
+	// listens on this node goes on without a lock.
+	seen [1 << 14]atomic.Uint64
+
+	guests grown // of all of them together: to be another guest costs nothing
+
+	mu     sync.Mutex // guards what follows; memory only
+	owners map[string]*grown
+	sweep  int // when there are so many owners, those who are at rest go
+}
+
+// grown is what one has taken of the rates.
+type grown struct{ names, keys limit.Bucket }
+
+// guestsTimes is how much more all guests together may take than one client.
+const guestsTimes = 20
+
+// leastOwners are kept without a look at who is at rest.
+const leastOwners = 1000
+
+func newGrowth(l Limits) *growth {
+	g := &growth{limits: l, seed: maphash.MakeSeed(), owners: map[string]*grown{}, sweep: leastOwners}
+	if l.NewChannels > 0 {
+		// Four tabs that come back with all of their channels are no flood.
+		g.names = limit.Rate{Every: time.Minute / time.Duration(l.NewChannels), Burst: max(2*l.NewChannels, 4*l.Subscriptions)}
+	}
+	if n := l.IdempotencyKeys; n > 1 {
+		// Half of them at once and half in a window: never more than all are alive.
+		g.keys = limit.Rate{Every: 2 * l.IdempotencyWindow / time.Duration(n), Burst: n / 2}
+	}
+	return g
+}
+
+// name decides whether the actor may use a channel, and counts a name that is
+// new; here tells whether somebody on this node listens to it.
+func (g *growth) name(a *Actor, channel string, here func(string) bool) error {
+	if g.names.Every == 0 || a.trusted() {
+		return nil
+	}
+	hash := maphash.String(g.seed, channel)
+	place := &g.seen[hash%uint64(len(g.seen))]
+	if place.Load() == hash {
+		return nil
+	}
+	if !here(channel) {
+		owner := a.keyOwner()
+		if a.session != nil && a.who.User == "" {
+			owner = a.session.ID()
+		}
+		if wait := g.take(a, owner, g.names, func(t *grown) *limit.Bucket { return &t.names }); wait > 0 {
+			return &fault.Fault{Kind: fault.TooMany, Setting: "max_new_channels", Wait: wait,
+				Message: fmt.Sprintf("%d channels that nobody used here before are the most to begin in a minute; wait, or use fewer names (setting max_new_channels)", g.limits.NewChannels)}
+		}
+	}
+	place.Store(hash)
+	return nil
+}
+
+// key counts an idempotency key that the actor uses.
+func (g *growth) key(a *Actor) error {
+	if g.keys.Every == 0 || a.trusted() {
+		return nil
+	}
+	wait := g.take(a, a.keyOwner(), g.keys, func(t *grown) *limit.Bucket { return &t.keys })
+	if wait == 0 {
+		return nil
+	}
+	return &fault.Fault{Kind: fault.TooMany, Setting: "max_idempotency_keys", Wait: wait,
+		Message: fmt.Sprintf("%d idempotency keys are the most that are kept for one client; wait, or publish without one (setting max_idempotency_keys)", g.limits.IdempotencyKeys)}
+}
+
+// take takes one from the owner's bucket, and for a guest from that of all guests.
+func (g *growth) take(a *Actor, owner string, rate limit.Rate, of func(*grown) *limit.Bucket) (wait time.Duration) {
+	now := time.Now()
+	if wait = rate.Take(of(g.owner(owner, now)), now); wait > 0 || a.who.Kind == auth.User {
+		return wait
+	}
+	return limit.Rate{Every: rate.Every / guestsTimes, Burst: rate.Burst * guestsTimes}.Take(of(&g.guests), now)
+}
+
+func (g *growth) owner(name string, now time.Time) *grown {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.owners[name]
+	if t != nil {
+		return t
+	}
+	if len(g.owners) >= g.sweep {
+		for name, t := range g.owners {
+			if t.names.Rested(now) && t.keys.Rested(now) {
+				delete(g.owners, name)
+			}
+		}
+		g.sweep = max(leastOwners, 2*len(g.owners))
+	}
+	t = new(grown)
+	g.owners[name] = t
+	return t
+}

@@ -1,0 +1,127 @@
+package node
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"magpie/internal/auth"
+	"magpie/internal/fault"
+)
+
+func nobodyHere(string) bool { return false }
+
+// count calls f until it refuses, and returns how often it did not.
+func count(t *testing.T, setting string, f func(i int) error) int {
+	t.Helper()
+	for i := range 100_000 {
+		if err := f(i); err != nil {
+			if of := fault.Of(err); of.Kind != fault.TooMany || of.Setting != setting || of.Wait <= 0 {
+				t.Fatalf("refused with %+v", of)
+			}
+			return i
+		}
+	}
+	t.Fatal("never refused")
+	return 0
+}
+
+// R4: a client begins so many channels at once and in a minute and no more; names
+// that were used before, or that somebody here listens to, cost nothing. Others
+// and servers are not held up by it, and guests together have a bound as well.
+func TestNewNamesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrowth(Limits{NewChannels: 6, Subscriptions: 1})
+		ann, guest := CallerActor(auth.Identity{Kind: auth.User, User: "ann"}), CallerActor(auth.Identity{Kind: auth.Guest})
+		begin := func(a Actor, name string) error { return g.name(&a, name, nobodyHere) }
+		const setting = "max_new_channels"
+		if n := count(t, setting, func(i int) error { return begin(ann, fmt.Sprint("a", i)) }); n != 12 {
+			t.Errorf("%d at once", n)
+		}
+		for i := range 12 {
+			if err := begin(ann, fmt.Sprint("a", i)); err != nil {
+				t.Fatalf("a name that was used: %v", err)
+			}
+		}
+		if err := g.name(&ann, "heard", func(string) bool { return true }); err != nil {
+			t.Errorf("a name that is listened to: %v", err)
+		}
+		for _, a := range []Actor{ServerActor, {kind: engineActor}} {
+			for i := range 1000 {
+				if err := begin(a, fmt.Sprint("server", i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		err := begin(ann, "late")
+		time.Sleep(fault.Of(err).Wait)
+		if err := begin(ann, "late"); err != nil {
+			t.Errorf("after the time that was told: %v", err)
+		}
+		time.Sleep(time.Hour)
+		if n := count(t, setting, func(i int) error { return begin(guest, fmt.Sprint("g", i)) }); n != 12 {
+			t.Errorf("a guest: %d", n)
+		}
+		minted := count(t, setting, func(i int) error {
+			return begin(CallerActor(auth.Identity{Kind: auth.Guest, User: fmt.Sprint(i)}), fmt.Sprint("m", i))
+		})
+		if minted != 12*guestsTimes-12 {
+			t.Errorf("guests who are another each time: %d", minted)
+		}
+		if err := begin(CallerActor(auth.Identity{Kind: auth.User, User: "bob"}), "b"); err != nil {
+			t.Errorf("a user: %v", err)
+		}
+	})
+}
+
+// R5: of a client's idempotency keys no more than max_idempotency_keys are alive.
+func TestKeysAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrowth(Limits{IdempotencyKeys: 100, IdempotencyWindow: time.Minute})
+		ann, server := CallerActor(auth.Identity{Kind: auth.User, User: "ann"}), ServerActor
+		alive := 0
+		for end := time.Now().Add(time.Minute - time.Millisecond); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			if g.key(&ann) == nil {
+				alive++
+			}
+		}
+		if alive != 99 { // 50 at once, and one every 1.2 seconds
+			t.Errorf("%d keys in a window", alive)
+		}
+		if n := count(t, "max_idempotency_keys", func(int) error { return g.key(&ann) }); n > 1 {
+			t.Errorf("and %d more", n)
+		}
+		for range 1000 {
+			if err := g.key(&server); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// Who is at rest is forgotten, and nobody else.
+func TestOwnersAtRestGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrowth(Limits{NewChannels: 6, Subscriptions: 1})
+		for i := range 10 * leastOwners {
+			a := CallerActor(auth.Identity{Kind: auth.User, User: fmt.Sprint(i)})
+			if err := g.name(&a, fmt.Sprint(i), nobodyHere); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := len(g.owners); n > leastOwners+1 || n < 99 { // one is at rest after ten seconds
+			t.Errorf("%d are kept", n)
+		}
+	})
+}
+
+// A name that is known costs nothing.
+func TestAKnownNameDoesNotAlloc(t *testing.T) {
+	g := newGrowth(Limits{NewChannels: 6, Subscriptions: 1})
+	a := CallerActor(auth.Identity{Kind: auth.User, User: "ann"})
+	if n := testing.AllocsPerRun(100, func() { _ = g.name(&a, "chat", nobodyHere) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
