@@ -7,6 +7,7 @@ import { launch, open } from "./support/browser.js";
 import { startMagpie } from "./support/magpie.js";
 import { until } from "./support/process.js";
 import { startRedis } from "./support/redis.js";
+import { secret, sign } from "./support/token.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -78,6 +79,39 @@ test("2: a name in a payload does not pass for the server's word", async (t) => 
   assert.match(await avatars.nth(1).getAttribute("class"), /program/);
 });
 
+// Y4: anyone may take a name that somebody has signed in with.
+test("2: a guest with a signed user's name is seen to be a guest wherever the name stands, in both languages", async (t) => {
+  const anyone = "[{match: '*', subscribe: anyone, publish: anyone, history: anyone, members: anyone}]";
+  const node = await startMagpie(t, { env: { MAGPIE_TOKEN_SECRET: secret, MAGPIE_RULES: anyone } });
+  const bob = await enter(t, browser, node.url, { name: "Bob" });
+  const reader = await enter(t, browser, node.url, { locale: "zh-CN", name: "王芳" });
+  const eve = await enter(t, browser, node.url, { name: "Ada" });
+  const ada = await open(t, browser, `${node.url}/#token=${sign({ sub: "ada", info: { name: "Ada" } })}`);
+  await online(ada.page);
+  for (const [who, badge, named] of [[bob, "Guest", "Ada (guest)"], [reader, "访客", "Ada（访客）"]]) {
+    const { page } = who;
+    await until("both are in the list", async () => (await people(page)).filter((n) => n === "Ada").length === 2);
+    const rows = page.locator(".member", { has: page.locator(".member-name", { hasText: /^Ada$/ }) });
+    assert.deepEqual((await rows.locator(".badge.guest").allTextContents()), [badge], "one of the two is marked");
+    await eve.page.locator("#text").pressSequentially("pay me", { delay: 20 });
+    await page.locator(".typing-line", { hasText: named }).waitFor();
+    await eve.page.press("#text", "Enter");
+    const message = page.locator(".message", { hasText: "pay me" }).last();
+    await message.waitFor();
+    assert.deepEqual(await page.locator(".message.head .badge.guest").allTextContents(), [badge]);
+    await page.locator("[aria-live]", { hasText: `${named}` }).first().waitFor({ state: "attached" }); // what screen readers are told
+    await message.hover();
+    await page.getByRole("button", { name: badge === "Guest" ? "Reply" : "回复" }).click();
+    await page.locator(".replying", { hasText: named }).waitFor();
+  }
+  await say(bob.page, "no");
+  await reader.page.locator(".answered-author", { hasText: "Ada（访客）" }).waitFor();
+  await say(ada.page, "that was not me");
+  const real = bob.page.locator(".message", { hasText: "that was not me" });
+  await real.waitFor();
+  assert.deepEqual([await real.locator(".badge.guest").count(), await real.locator(".badge.verified").count()], [0, 1]);
+});
+
 test("3: one entry for a person with two tabs on two nodes; gone within 5 s after kill -9", async (t) => {
   const redis = await startRedis(t);
   const [one, two] = await Promise.all([startMagpie(t, { redis }), startMagpie(t, { redis })]);
@@ -102,9 +136,9 @@ test("4: typing shows to others, ends by itself, is said at most every 3 s", asy
   await devtools.send("Network.enable");
   devtools.on("Network.webSocketFrameSent", ({ response, timestamp }) => { if (response.payloadData.includes('"typing"')) said.push(timestamp); });
   await ann.page.locator("#text").pressSequentially("a long sentence ", { delay: 100 });
-  await bob.page.getByText("Ann is typing…").waitFor();
+  await bob.page.getByText("Ann (guest) is typing…").waitFor();
   assert.equal(await ann.page.getByText("is typing").count(), 0);
-  await bob.page.getByText("Ann is typing…").waitFor({ state: "detached", timeout: 20_000 });
+  await bob.page.getByText("Ann (guest) is typing…").waitFor({ state: "detached", timeout: 20_000 });
   // On a busy machine sixteen keys take longer than 3 s.
   assert.ok(said.length >= 1 && said.every((at, i) => i === 0 || at - said[i - 1] > 2.9), `said at ${said}`);
   await say(ann.page, "done");

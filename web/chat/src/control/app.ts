@@ -15,6 +15,7 @@ import { lobby, roomName } from "../state/names.ts";
 import { isPosition, type Position } from "../state/position.ts";
 import { firstUnread } from "../state/unread.ts";
 import { Announcer } from "./announcer.ts";
+import { labelOf } from "./author.ts";
 import { BellControl } from "./bell.ts";
 import { Identity } from "./identity.ts";
 import { Notifier } from "./notify.ts";
@@ -86,7 +87,7 @@ export class App {
       personal: { subscribed: (c) => this.bell.serverSubscribed(c), message: (c, w) => this.bell.serverMessage(c, w) },
     });
     const self = () => `user ${this.identity.me.value.user}`;
-    const nameOf = (a: Author) => a.name ?? t("author.guest");
+    const nameOf = (a: Author) => labelOf(a, a.name ?? t("author.guest"));
     this.sender = new Sender(local, `outbox.${tabs.id}`, {
       connection, clock, room: (name) => this.rooms.value.get(name), author: () => this.author(), reason: (code, text) => this.#reason(code, text),
     });
@@ -327,7 +328,7 @@ export class App {
     if (!last) return;
     const { settings, tabs } = this.options;
     const isShown = room.name === this.current.value;
-    const nameOf = (m: Message) => m.author.name ?? t("author.unknown");
+    const nameOf = (m: Message) => labelOf(m.author, m.author.name ?? t("author.unknown"));
     if (isShown) for (const m of others) this.announcer.message(nameOf(m), m.text);
     if (settings.sound.value && (tabs.hidden() || !isShown)) this.#notifier.playSound();
     if (settings.notify.value && tabs.hidden()) {

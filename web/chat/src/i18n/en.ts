@@ -53,6 +53,7 @@ export const en = {
   "jump": (n: number) => (n > 99 ? "99+ new messages" : count(n, "new message", "new messages")),
   "jump.none": "Latest messages",
   "author.guest": "Guest",
+  "author.guest.named": (name: string) => `${name} (guest)`,
   "author.guest.hint": "A guest: the name was chosen freely",
   "author.claimed.hint": "This name stands in the message; nobody has checked it",
   "author.unknown": "Someone",

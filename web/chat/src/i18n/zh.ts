@@ -50,6 +50,7 @@ export const zh: Catalogue = {
   "jump": (n) => (n > 99 ? "99+ 条新消息" : `${n} 条新消息`),
   "jump.none": "最新消息",
   "author.guest": "访客",
+  "author.guest.named": (name) => `${name}（访客）`,
   "author.guest.hint": "访客：名字由本人自选",
   "author.claimed.hint": "名字写在消息里，未经核实",
   "author.unknown": "某人",

@@ -114,6 +114,12 @@ export function authorOf(info: PublisherInfo | undefined, claimed: string | null
   };
 }
 
+/**
+ * Whether somebody chose this name who has not signed in: a guest, or a client
+ * that put it into a message. What programs publish is marked by its way in.
+ */
+export const isGuestName = (a: Author): boolean => a.guest && a.name !== null && (a.stamped || a.client !== "");
+
 /** How many colours a person may have. */
 export const colors = 12; // as many as the server gives to guests
 

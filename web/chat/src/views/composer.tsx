@@ -3,6 +3,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { labelOf } from "../control/author.ts";
 import { t } from "../i18n/index.ts";
 import { composerField, isTouch, openDialog, useAppContext } from "./context.ts";
 import { fit } from "./editor.tsx";
@@ -66,7 +67,7 @@ export function Composer() {
       send();
     }}>
       {replying && (
-        <div class="replying"><Reply /><span class="replying-text"><strong><bdi>{t("reply.to", nameOf(replying.author, replying.via))}</bdi></strong> {replying.text.slice(0, 120)}</span>
+        <div class="replying"><Reply /><span class="replying-text"><strong><bdi>{t("reply.to", labelOf(replying.author, nameOf(replying.author, replying.via)))}</bdi></strong> {replying.text.slice(0, 120)}</span>
           <button type="button" class="icon" aria-label={t("reply.cancel")} onClick={() => { app.replying.value = null; }}><Close /></button></div>
       )}
       <div class="field">

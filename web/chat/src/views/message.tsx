@@ -3,9 +3,10 @@
 import { computed, signal } from "@preact/signals";
 import { Component } from "preact";
 import type { App } from "../control/app.ts";
+import { labelOf } from "../control/author.ts";
 import { fullTimeOf, t, timeOf } from "../i18n/index.ts";
 import type { Key } from "../i18n/en.ts";
-import type { Author, Message, Via } from "../state/message.ts";
+import { type Author, isGuestName, type Message, type Via } from "../state/message.ts";
 import { Avatar } from "./avatar.tsx";
 import { Editor } from "./editor.tsx";
 import { Alert, Clock, Reply } from "./icons.tsx";
@@ -82,7 +83,7 @@ function Head({ message: m, name, own }: { message: Message; name: string; own: 
     <div class="message-head">
       <bdi class="author">{name}</bdi>
       {m.author.stamped && !m.author.guest && <span class="badge verified" title={t("author.verified")}>✓<span class="visually-hidden"> {t("author.verified")}</span></span>}
-      {m.author.stamped && m.author.guest && !own && <span class="badge guest" title={t("author.guest.hint")}>{t("author.guest")}</span>}
+      {isGuestName(m.author) && !own && <span class="badge guest" title={t(m.author.stamped ? "author.guest.hint" : "author.claimed.hint")}>{t("author.guest")}</span>}
       {own && <span class="badge you">{t("you")}</span>}
       {isProgram && <span class={`badge via ${m.via === "http" ? "via-http" : m.via === "raw" ? "" : "via-redis"}`} title={t("via.hint", t(`via.${m.via!}` as Key & `via.${Via}`))}>{t(`via.${m.via!}` as Key & `via.${Via}`)}</span>}
       <time dateTime={new Date(m.time).toISOString()} title={fullTimeOf(m.time)}>{timeOf(m.time)}</time>
@@ -92,7 +93,7 @@ function Head({ message: m, name, own }: { message: Message; name: string; own: 
 
 function Answered({ message: m }: { message: Message }) {
   return (
-    <div class="answered"><Reply /><bdi class="answered-author">{nameOf(m.author, m.via)}</bdi>
+    <div class="answered"><Reply /><bdi class="answered-author">{labelOf(m.author, nameOf(m.author, m.via))}</bdi>
       <span class="answered-text">{m.deleted ? t("deleted") : m.text.slice(0, 140)}</span></div>
   );
 }

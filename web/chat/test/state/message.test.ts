@@ -2,7 +2,7 @@
 // where the server has named somebody.
 
 import { expect, test } from "vitest";
-import { type Message, personOf, read, type WireMessage } from "../../src/state/message.ts";
+import { isGuestName, type Message, personOf, read, type WireMessage } from "../../src/state/message.ts";
 
 const one = (wire: WireMessage): Message => {
   const r = read({ epoch: "e", offset: 1, ...wire }, "live", 5);
@@ -94,6 +94,15 @@ test("guests and moderators are such by the stamp alone", () => {
   expect(author({ user: "m", conn_info: { moderator: "yes", guest: "yes" } })).toMatchObject({ moderator: false, guest: false });
   expect(author({ client: "c1" })).toMatchObject({ client: "c1", name: "Eve", stamped: false });
   expect(author({ session: "s1" }).client).toBe("s1");
+});
+
+test("a name that somebody chose who has not signed in is a guest's; what programs publish is marked by its way in (Y4)", () => {
+  const isGuest = (info: object | undefined, data: object = { content: "x", name: "Ada" }) => isGuestName(one({ data, info }).author);
+  expect(isGuest({ user: "g:1", conn_info: { name: "Ada", guest: true } })).toBe(true);
+  expect([isGuest({ client: "c" }), isGuest({ session: "s" })]).toEqual([true, true]); // a claim of a client
+  expect(isGuest(undefined)).toBe(false);
+  expect(isGuest({ user: "ada", conn_info: { name: "Ada" } })).toBe(false);
+  expect(isGuest({ client: "c" }, { content: "x" })).toBe(false); // there is no name
 });
 
 test("the same person is the same user, else the same session, else the same claim", () => {
