@@ -4,6 +4,8 @@
 # make test-core  of them those in Go, with real redis-servers, without Node, browser and proxies; under 4 minutes
 # make check  format, vet, staticcheck, modules, generated pages
 # make fuzz  every fuzz target for FUZZTIME, 30s unless it is given
+# make sbom  what is in bin/magpie, as CycloneDX, into bin/magpie.cdx.json
+# make vulncheck  known vulnerabilities in what is called; asks a database on the net
 # make docs   make the generated pages again
 # make bench  all loads beside a floor and a peer, into docs/performance.md; about 30 minutes
 # make bench-hops  Go benchmarks of the hops that multiply
@@ -17,6 +19,7 @@ SHELL       := /bin/bash
 GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Pinned, so that a new check of theirs does not break an old commit of ours.
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X magpie/internal/build.version=$(VERSION)
 # One set of flags for all that is compiled, so that nothing is compiled twice.
@@ -27,7 +30,7 @@ BENCH_ROUNDS ?= 5
 BENCH_FLAGS ?=
 FUZZTIME    ?= 30s
 
-.PHONY: run build web test test-core test-go test-chat test-browser test-sdk check docs deps bench bench-hops hardening fuzz clean
+.PHONY: run build web test test-core test-go test-chat test-browser test-sdk check docs deps bench bench-hops hardening fuzz sbom vulncheck clean
 
 run: build
 	@exec bin/magpie serve --log-format $${MAGPIE_LOG_FORMAT:-text}
@@ -92,6 +95,13 @@ bench-hops:
 fuzz:
 	@scripts/deps core
 	@scripts/fuzz $(FUZZTIME)
+
+sbom: build
+	scripts/sbom > bin/magpie.cdx.json
+
+# It ends with 3 when it found something.
+vulncheck:
+	@$(GO) run $(GOVULNCHECK) ./... || { code=$$?; [ $$code = 3 ] || echo 'govulncheck could not look: is the Go vulnerability database reachable?' >&2; exit $$code; }
 
 hardening: deps
 	$(GO) test -tags hardening -count=1 -timeout 10m -run '^TestHardening$$' -v ./test/attack/

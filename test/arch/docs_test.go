@@ -82,3 +82,45 @@ func TestFilesThatAreNotThereAreFound(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// docs/security.md names tests that there are.
+func TestSecurityPageNamesTests(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git" || d.Name() == "bin") {
+			return fs.SkipDir
+		}
+		all[filepath.Base(path)] = true
+		if strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, m := range testName.FindAllStringSubmatch(string(text), -1) {
+				all[m[1]] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := testWord.FindAllStringSubmatch(string(page), -1)
+	if len(named) < 50 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	for _, m := range named {
+		if !all[m[1]] {
+			t.Errorf("%s is named and not there", m[1])
+		}
+	}
+}
+
+var (
+	testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	testWord = regexp.MustCompile("`(Test\\w+|[\\w-]+\\.test\\.[jt]s)`")
+)
