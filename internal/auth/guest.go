@@ -184,8 +184,9 @@ func checkGuestName(name string) error {
 const maxMarks = 4
 
 // blank has the characters that count as printable and show nothing: fillers of
-// Hangul, the empty Braille pattern, the grapheme joiner, two vowels of Khmer.
-const blank = "\u3164\u115f\u1160\uffa0\u2800\u034f\u17b4\u17b5"
+// Hangul, the empty Braille pattern, the grapheme joiner, two vowels of Khmer, a
+// note without a head, blanks among hieroglyphs, the place of an object.
+const blank = "\u3164\u115f\u1160\uffa0\u2800\u034f\u17b4\u17b5\U0001d159\U00013441\U00013442\ufffc"
 
 // invisible tells whether a name has something that nobody sees. Selectors of a
 // glyph are of that kind, but for the one that makes an emoji of a symbol.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -13,7 +15,7 @@ import (
 	"magpie/internal/fault"
 )
 
-func guestHouse(t *testing.T, who channel.Allowed, secrets ...string) *auth.Authorizer {
+func guestHouse(t testing.TB, who channel.Allowed, secrets ...string) *auth.Authorizer {
 	t.Helper()
 	rules, err := channel.NewRules(nil, channel.Default(who))
 	if err != nil {
@@ -163,10 +165,42 @@ func TestGuestsNamesCanBeSeen(t *testing.T) {
 		"a filler": "\u3164", "fillers": "Ann\uffa0", "a vowel that is none": "\u1160a", "another": "a\u115f", "Braille": "\u2800",
 		"a joiner of graphemes": "An\u034fn", "Khmer": "a\u17b5", "a selector": "Ann\ufe0f", "another selector": "An\U000e0101n", "a selector first": "\ufe0fAnn",
 		"zero width": "An\u200bn", "right to left": "\u202eAnn", "a mark first": "\u0301Ann", "a tower": "A" + strings.Repeat("\u0301", 5), "two spaces": "Ann  Lee",
-		"another space": "Ann\u00a0Lee", "a tag": "Ann\U000e0041",
+		"another space": "Ann\u00a0Lee", "a tag": "Ann\U000e0041", "no head": "\U0001d159", "a hieroglyph": "\U00013441", "no object": "\ufffc",
 	} {
 		if _, err := a.NewGuest("", bad); fault.KindOf(err) != fault.BadName {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// Y4: whatever is taken for a name, a reader sees all of it, in one line of its
+// own height.
+func FuzzGuestName(f *testing.F) {
+	for _, name := range []string{"Ann Lee", "Zoe\u0308", "ที่รัก", "❤\ufe0f", "\u3164", "A\u0301\u0301\u0301\u0301\u0301", "\u202eAnn", "a  b", " a", "a\x00", "\xff", "\ufe0f"} {
+		f.Add(name)
+	}
+	a := guestHouse(f, channel.Anyone)
+	f.Fuzz(func(t *testing.T, name string) {
+		g, err := a.NewGuest("", name)
+		if name == "" || err != nil {
+			return // a name was made up, or this one refused
+		}
+		seen, marks := 0, 0
+		for i, r := range name {
+			if !unicode.IsMark(r) {
+				seen, marks = seen+1, 0
+			} else if marks++; marks > 4 || i == 0 {
+				t.Errorf("%q: a tower of marks", name)
+			}
+			if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) || r != ' ' && unicode.Is(unicode.Zs, r) {
+				t.Errorf("%q: %U", name, r)
+			}
+		}
+		if !utf8.ValidString(name) || strings.Join(strings.Fields(name), " ") != name || seen == 0 || utf8.RuneCountInString(name) > 40 {
+			t.Errorf("%q", name)
+		}
+		if who, err := a.Identify(t.Context(), g.Token); err != nil || !strings.Contains(string(who.Info), `"guest":true`) {
+			t.Errorf("%q: %s %v", name, who.Info, err)
+		}
+	})
 }
