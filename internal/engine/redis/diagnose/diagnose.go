@@ -79,6 +79,7 @@ func Look(ctx context.Context, s Subject) []Finding {
 	}
 	d.functions(ctx)
 	own := names.Names{Prefix: s.Prefix, DB: option.SelectDB, Sharded: target.Cluster}
+	d.keys(ctx, own)
 	if others := Neighbours(ctx, client, own); len(others) > 0 {
 		d.addf(Notable, "another Magpie uses it (%s): a plain PUBLISH reaches both, whatever the database; see docs/redis.md for how to keep them apart", strings.Join(others, "; "))
 	}

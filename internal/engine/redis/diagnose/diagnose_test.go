@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -88,4 +89,20 @@ func TestDiagnoseNobodyThere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// R4, R6: how many keys there are, of which kind, and which logs are large; those of
+// other programs, and of other Magpies, are not counted.
+func TestDiagnoseCountsKeys(t *testing.T) {
+	s := redistest.Start(t)
+	for i := range 5 {
+		s.Do("XADD", fmt.Sprintf("magpie:{room%d}:log", i), "1-0", "d", strings.Repeat("x", 10_000*(i+1)))
+	}
+	for _, key := range []string{"magpie:{room1}:meta", "magpie:{room1}:presence", "magpie:{room1}:idem:log", "magpie:{room1}:idem-of:6:user:a:k", "magpie:{}:life",
+		"magpie:rejected", "magpie:mine", "magpies", "other:{room1}:log", "magpie2:{room1}:log"} {
+		s.Do("SET", key, "1")
+	}
+	all := diagnose(t, s.URL)
+	expectFinding(t, all, Fine, "11 keys of it are Magpie's: 5 logs, 1 of presence, 2 idempotency keys, 3 others; the largest logs: room4 (")
+	expectFinding(t, all, Fine, " KB), room3 (")
 }
