@@ -69,6 +69,7 @@ test-sdk: build
 check:
 	scripts/check-format
 	$(GO) vet ./...
+	$(GO) vet -tags hardening ./test/attack
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod verify
 	$(GO) run ./cmd/magpie config doc | diff -u docs/configuration.md - \
