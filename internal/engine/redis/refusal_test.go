@@ -197,3 +197,25 @@ func TestAReplicaBehindTheSameAddressIsLeft(t *testing.T) {
 		t.Errorf("%d lines: %q", len(all), all)
 	}
 }
+
+// The node leaves a replica by closing its connections. A call that waits on one
+// of them is told why, and that its message may be out all the same.
+func TestACallOnAConnectionThatIsLeftIsToldWhy(t *testing.T) {
+	server := redistest.Start(t)
+	p := startProxy(t, server)
+	n := startNode(t, server, p.use)
+	const payload = "no answer comes to this"
+	p.count(payload)
+	p.mute(false)
+	told := make(chan error)
+	go func() {
+		_, err := n.Publish(t.Context(), engine.Publication{Channel: "chat", Payload: []byte(payload)})
+		told <- err
+	}()
+	eventually(t, "the call is at Redis", func() bool { return p.counted(payload) == 1 })
+	n.env.Redis.Reconnect(errors.New("READONLY its role is that of a replica"))
+	said := fault.Of(<-told).Sentence()
+	if !strings.Contains(said, "(READONLY)") || !strings.Contains(said, "Idempotency-Key") || strings.Contains(said, server.Addr) {
+		t.Errorf("told %q", said)
+	}
+}

@@ -231,7 +231,7 @@ func (p *probe) refused(err error) {
 		return
 	}
 	p.pause, p.closed = min(max(2*p.pause, probeEvery), closeMost), time.Now()
-	p.Redis.Reconnect()
+	p.Redis.Reconnect(err)
 }
 
 // isReplica tells whether the probe met a replica.

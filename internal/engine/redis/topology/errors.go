@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -27,6 +28,9 @@ func (r *Redis) Failure(err error) error {
 			return engine.ErrConflict
 		}
 		return r.refusal(err)
+	}
+	if why := r.leave.Load(); why != nil && errors.Is(err, net.ErrClosed) {
+		return unanswered(r.Addr, *why)
 	}
 	return engine.Unavailable("the connection to Redis at %s failed: %w", r.Addr, err)
 }

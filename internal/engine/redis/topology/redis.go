@@ -43,6 +43,7 @@ type Redis struct {
 
 	client rueidis.Client // set by Connect
 	closed atomic.Bool
+	leave  atomic.Pointer[error] // why connections were last closed by Reconnect
 }
 
 // New does not connect. name is what Redis calls the connections.
@@ -125,9 +126,13 @@ func (r *Redis) checkServer(ctx context.Context) error {
 // Client sends commands. It finds the master of a command by its first key.
 func (r *Redis) Client() rueidis.Client { return r.client }
 
-// Reconnect closes all connections. They are made again as they are needed, to
-// whoever has the name by then.
-func (r *Redis) Reconnect() { r.dialer.closeAll() }
+// Reconnect closes all connections because of why. They are made again as they
+// are needed, to whoever has the name by then. Calls that wait for an answer on
+// them are told why.
+func (r *Redis) Reconnect(why error) {
+	r.leave.Store(&why)
+	r.dialer.closeAll()
+}
 
 // Refuse makes Do fail with engine.ErrClosed from now on.
 func (r *Redis) Refuse() { r.closed.Store(true) }

@@ -108,6 +108,14 @@ func Refused(addr string, err error) *fault.Fault {
 	return &fault.Fault{Kind: fault.Unavailable, Wait: time.Second, Message: "Redis " + why.said + "; try again.", Cause: cause}
 }
 
+// unanswered is the fault of a call that Redis had not answered when this node
+// left it because of err. Redis may have done what it was asked.
+func unanswered(addr string, err error) *fault.Fault {
+	f := Refused(addr, err)
+	f.Message = strings.TrimSuffix(f.Message, "; try again.") + ". " + fault.New(fault.Unavailable, "").Sentence()
+	return f
+}
+
 // Tell counts a refusal and tells of it: when it begins, and at growing
 // intervals.
 func (r *Refusals) Tell(addr string, err error) {
