@@ -14,6 +14,7 @@ import (
 	"magpie/internal/protocol/centrifuge"
 	"magpie/internal/protocol/raw"
 	"magpie/internal/protocol/sse"
+	"magpie/internal/transport/arrival"
 	"magpie/internal/transport/stream"
 	"magpie/internal/transport/ws"
 	"magpie/internal/wheel"
@@ -75,13 +76,14 @@ func (a *App) newServer() *http.Server {
 	server := a.newServerAPI(access)
 	a.metrics.calls(server, c.peers)
 	return &http.Server{
-		Handler: bound(a.ownNamesOnly(router(a.log, newPages(a.cfg), append(a.publicRoutes(),
+		Handler: bound(oneLength(a.log, a.ownNamesOnly(router(a.log, newPages(a.cfg), append(a.publicRoutes(),
 			raw.New(raw.Config{Node: c.node, Gate: c.gate, Access: access, Sockets: t.sockets}),
 			sse.New(sse.Config{Node: c.node, Gate: c.gate, Access: access, Streams: t.streams, Wheel: t.wheel, Heartbeat: a.cfg.Times.PingInterval}),
 			a.centrifuge,
 			api.New(api.Config{Gate: c.gate, Access: access}),
 			server,
-		)...)), a.health.Draining),
+		)...))), a.health.Draining),
+		ConnContext:       arrival.WithConn,
 		ReadHeaderTimeout: 5 * time.Second, // slow headers (slowloris)
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,

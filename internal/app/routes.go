@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"magpie/internal/door"
+	"magpie/internal/problem"
+	"magpie/internal/transport/arrival"
 )
 
 // routed is whatever answers paths: every door, the API, health.
@@ -45,5 +47,27 @@ func bound(next http.Handler, draining func() bool) http.Handler {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// oneLength refuses requests that have Transfer-Encoding and Content-Length. Where
+// there may have been both, the connection ends with the answer (RFC 9112 section
+// 6.3), so that nothing of the body is ever taken for a request.
+func oneLength(log *slog.Logger, next http.Handler) http.Handler {
+	refused := problem.Handle(log, func(http.ResponseWriter, *http.Request) error {
+		return problem.New(http.StatusBadRequest, "two_lengths", "Send either Content-Length or Transfer-Encoding, not both.")
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler := next
+		if len(r.TransferEncoding) > 0 {
+			lengths := arrival.LengthsOf(r.Context())
+			if lengths != arrival.OneLength {
+				w.Header().Set("Connection", "close")
+			}
+			if lengths == arrival.TwoLengths {
+				handler = refused
+			}
+		}
+		handler.ServeHTTP(w, r)
 	})
 }

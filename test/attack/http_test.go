@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 		"20 KB URI":              {"GET /livez?" + long + " HTTP/1.1\r\n" + host + "\r\n", []int{431, 414}},
 		"header folding":         {"GET /livez HTTP/1.1\r\n" + host + "X: a\r\n b\r\n\r\n", []int{400, 200}},
 		"space before colon":     {"GET /livez HTTP/1.1\r\n" + host + "X : a\r\n\r\n", []int{400}},
-		"both lengths":           {"POST /publish/chat HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []int{400, 200}},
+		"both lengths":           {"POST /publish/chat HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", []int{400}},
 		"two lengths":            {"POST /publish/chat HTTP/1.1\r\n" + host + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", []int{400}},
 		"negative length":        {"POST /publish/chat HTTP/1.1\r\n" + host + "Content-Length: -5\r\n\r\n", []int{400}},
 		"huge length":            {"POST /publish/chat HTTP/1.1\r\n" + host + "Content-Length: 99999999999\r\n\r\nx", []int{413}},
@@ -71,6 +72,83 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}
 	if status, body := n.Get("/history/chat"); status != 200 || strings.Contains(body, "hello") {
 		t.Errorf("something got in: %d %s", status, body)
+	}
+}
+
+// A later request of a connection may have both lengths, too. Its chunks are read,
+// and what lies behind them is never taken for a request.
+func TestNothingBehindChunksIsARequest(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t)
+	c := n.Connect()
+	defer c.Close()
+	host := " HTTP/1.1\r\nHost: " + n.Addr + "\r\n"
+	hidden := "POST /publish/chat" + host + "Content-Length: 6\r\n\r\nhidden"
+	go io.WriteString(c, "GET /livez"+host+"\r\n"+
+		"POST /publish/chat"+host+"Content-Length: "+strconv.Itoa(15+len(hidden))+"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"+hidden)
+	answers, err := io.ReadAll(c) // the end: the server closes
+	if got := strings.Count(string(answers), "HTTP/1.1 200"); err != nil || got != 2 {
+		t.Errorf("%v, %d answers: %s", err, got, answers)
+	}
+	if _, body := n.Get("/history/chat"); !strings.Contains(body, "hello") || strings.Contains(body, "hidden") {
+		t.Errorf("published: %s", body)
+	}
+}
+
+// Who sends chunks and no length keeps the connection.
+func TestChunksKeepTheConnection(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t)
+	c := n.Connect()
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for i := range 3 {
+		fmt.Fprintf(c, "POST /publish/chat HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", n.Addr)
+		res, err := http.ReadResponse(r, nil)
+		if err != nil || res.StatusCode != 200 {
+			t.Fatalf("request %d: %v, %v", i, res, err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// S2, S5: a body that breaks off is not published, also when what came of it is
+// whole in itself.
+func TestHalfABodyPublishesNothing(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t)
+	const command = `{"channel":"chat","data":"broken off"}`
+	for path, body := range map[string]string{
+		"/publish/chat": "broken off",
+		"/api/publish":  command,
+		"/api/batch":    `{"commands":[{"method":"publish","params":` + command + `}]}`,
+		"/api":          `{"method":"publish","params":` + command + "}\n",
+	} {
+		head := "POST " + path + " HTTP/1.1\r\nHost: " + n.Addr + "\r\nContent-Type: application/json\r\n"
+		for name, text := range map[string]string{
+			"a length":     fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body)+1, body),
+			"a chunk":      fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s", head, len(body)+1, body),
+			"chunks":       fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", head, len(body), body),
+			"the last one": fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0", head, len(body), body),
+		} {
+			c := n.Connect()
+			if _, err := io.WriteString(c, text); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.CloseWrite()
+			if got := status(bufio.NewReader(c)); got == 200 {
+				t.Errorf("%s breaks off in %s: taken", path, name)
+			}
+			c.Close()
+		}
+		if got := say(n, fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body), strings.ReplaceAll(body, "broken off", "whole as it"))); path != "/publish/chat" && got != 200 {
+			t.Errorf("%s: the whole body answers %d", path, got)
+		}
+	}
+	if _, body := n.Get("/history/chat"); strings.Contains(body, "broken off") {
+		t.Errorf("published: %s", body)
 	}
 }
 

@@ -42,8 +42,8 @@ type Config struct {
 const readAtOnce = 4 << 10
 
 // Listener is a net.Listener whose connections have sent a whole head, or
-// something that will not become one. Reading them yields all that came. All
-// methods are safe for concurrent use.
+// something that will not become one: a *Conn each. Reading them yields all that
+// came. All methods are safe for concurrent use.
 type Listener struct {
 	net.Listener // the one below
 
@@ -182,7 +182,7 @@ func (c *waiting) pass() {
 	if !c.l.conns.Take(c) {
 		return // closed meanwhile
 	}
-	nc := &socket.Begun{TCPConn: c.tcp, Rest: c.head}
+	nc := newConn(c.tcp, c.head)
 	select {
 	case c.l.ready <- nc:
 	default:

@@ -35,11 +35,14 @@ func (c *Begun) SyscallConn() (syscall.RawConn, error) {
 	return c.TCPConn.SyscallConn()
 }
 
+// begun also finds a Begun that is a part of another connection.
+func (c *Begun) begun() *Begun { return c }
+
 // below is the connection without the memory that Begun takes, once all that was
 // read is read again.
 func below(nc net.Conn) net.Conn {
-	if c, ok := nc.(*Begun); ok && len(c.Rest) == 0 {
-		return c.TCPConn
+	if c, ok := nc.(interface{ begun() *Begun }); ok && len(c.begun().Rest) == 0 {
+		return c.begun().TCPConn
 	}
 	return nc
 }
