@@ -35,7 +35,7 @@ func (a *API) guest(w http.ResponseWriter, r *http.Request) error {
 	}
 	made, err := a.Access.Auth.NewGuest(ask.Token, ask.Name)
 	if err != nil {
-		return err
+		return a.Access.Guessed(r, err)
 	}
 	return door.Answer(w, made)
 }

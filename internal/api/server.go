@@ -206,9 +206,8 @@ func (s *Server) admit(r *http.Request) error {
 	if q.Has("api_key") || q.Has("apikey") {
 		return problem.New(http.StatusBadRequest, "key_in_url", "A key in a URL ends up in logs: send it as X-API-Key, and replace this one.")
 	}
-	key := door.Key(r)
-	if !s.Open || key != "" {
-		if _, err := s.Access.Auth.Key(key); err != nil {
+	if !s.Open || door.Key(r) != "" {
+		if _, err := s.Access.Server(r); err != nil {
 			s.BadKeys.Add(1)
 			return err
 		}

@@ -144,7 +144,7 @@ func (f *fixture) open(user string, channels ...string) *client {
 	f.t.Helper()
 	c := &client{}
 	who := auth.Identity{Kind: auth.Server, User: user, Info: []byte(`{"name":"Ann"}`)}
-	if err := f.Node.Open(&c.Session, c, who); err != nil {
+	if err := f.Node.Open(&c.Session, c, who, nil); err != nil {
 		f.t.Fatal(err)
 	}
 	for _, name := range channels {

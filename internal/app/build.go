@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 
+	"magpie/internal/address"
 	"magpie/internal/auth"
 	"magpie/internal/build"
 	"magpie/internal/config"
@@ -28,6 +29,8 @@ type core struct {
 	node   *node.Node
 	gate   *node.Gate
 	peers  *node.Peers
+
+	addresses *address.Book
 }
 
 func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err error) {
@@ -36,6 +39,9 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 	}
 	revoked := new(auth.Revocations)
 	if c.auth, err = NewAuthorizer(cfg, log, revoked); err != nil {
+		return c, err
+	}
+	if c.addresses, err = newAddresses(cfg, log); err != nil {
 		return c, err
 	}
 	limits := limitsOf(cfg)
@@ -49,6 +55,19 @@ func newCore(cfg *config.Config, log *slog.Logger, m *measures) (c core, err err
 func limitsOf(cfg *config.Config) node.Limits {
 	return node.Limits{Payload: cfg.Limits.MaxPayload, Outbox: cfg.Limits.Outbox, Subscriptions: cfg.Limits.Subscriptions, UserSessions: cfg.Limits.UserSessions, Requests: cfg.Limits.Requests,
 		NewChannels: cfg.Limits.NewChannels, IdempotencyKeys: cfg.Limits.IdempotencyKeys, IdempotencyWindow: cfg.Times.IdempotencyWindow}
+}
+
+func newAddresses(cfg *config.Config, log *slog.Logger) (*address.Book, error) {
+	var proxies address.Proxies
+	for _, text := range cfg.Proxies {
+		p, err := address.ParseProxy(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted_proxies: %w", err)
+		}
+		proxies = append(proxies, p)
+	}
+	l := cfg.Limits
+	return address.NewBook(proxies, address.Limits{Handshakes: l.AddressHandshakes, AllHandshakes: l.Handshakes, Sessions: l.AddressSessions, Guesses: l.Guesses}, log), nil
 }
 
 func newEngine(cfg *config.Config, log *slog.Logger, m *measures) (engine.Engine, error) {

@@ -66,7 +66,7 @@ const maxHeader = 16 << 10
 // newServer builds the doors and the server that they answer on.
 func (a *App) newServer() *http.Server {
 	c, t := &a.core, &a.transports
-	access := door.Access{Auth: c.auth, Origins: door.Origins{Allowed: a.cfg.AllowedOrigins}}
+	access := door.Access{Auth: c.auth, Origins: door.Origins{Allowed: a.cfg.AllowedOrigins}, Addresses: c.addresses}
 	a.centrifuge = centrifuge.New(centrifuge.Config{
 		Node: c.node, Gate: c.gate, Access: access, Sockets: t.commands, Streams: t.streams, Wheel: t.wheel, Peers: c.peers,
 		Log: a.log, Version: "Magpie " + build.Version(),

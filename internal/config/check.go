@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"magpie/internal/address"
 	"magpie/internal/channel"
 	"magpie/internal/origin"
 	"magpie/internal/tokenkey"
@@ -127,6 +128,14 @@ func checkStream(s string) (string, error) {
 }
 
 func checkGlob(s string) (string, error) { return s, channel.CheckGlob(s) }
+
+func checkProxy(s string) (string, error) {
+	p, err := address.ParseProxy(s)
+	if err != nil {
+		return "", err
+	}
+	return p.String(), nil
+}
 
 func checkJWKS(s string) (string, error) { return s, tokenkey.CheckURL(s) }
 

@@ -52,6 +52,10 @@ type Config struct {
 	Log    Log
 	Ingest Ingest
 
+	// Proxies are those whose word about addresses is taken, each an address or a
+	// network.
+	Proxies []string
+
 	// TokenKeys are the public keys in TokenKeyFiles.
 	TokenKeys []tokenkey.Key
 
@@ -72,6 +76,11 @@ type Limits struct {
 	UserSessions  int // sessions of one user on this node
 	Requests      int // requests of one session in a second
 	NewChannels   int // names nobody used before that one client may begin in a minute
+
+	Handshakes        int // connections that may begin in a second
+	AddressHandshakes int // of one address
+	AddressSessions   int // sessions of one address on this node
+	Guesses           int // wrong keys and tokens of one address in a minute
 
 	IdempotencyKeys int // of one client that are kept
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"magpie/internal/address"
 	"magpie/internal/auth"
 	"magpie/internal/fault"
 )
@@ -12,6 +13,8 @@ import (
 type Access struct {
 	Auth    *auth.Authorizer
 	Origins Origins
+	// Addresses bounds what comes from one address; nil: nothing.
+	Addresses *address.Book
 }
 
 // Admit refuses requests that a page of a foreign origin makes a browser send,
@@ -60,21 +63,41 @@ func (a Access) preflight(w http.ResponseWriter, r *http.Request, methods string
 }
 
 // Client returns who shows the request's token; without one it is a guest. It
-// waits and fails as Authorizer.Identify does.
+// waits and fails as Authorizer.Identify does, and says so where an address has
+// shown too many tokens that are none.
 func (a Access) Client(r *http.Request) (auth.Identity, error) {
 	token, err := Token(r)
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	return a.Auth.Identify(r.Context(), token)
+	who, err := a.Auth.Identify(r.Context(), token)
+	return who, a.Guessed(r, err)
 }
 
 // Caller is Client, and a server where the request has an API key.
 func (a Access) Caller(r *http.Request) (auth.Identity, error) {
-	if key := Key(r); key != "" {
-		return a.Auth.Key(key)
+	if Key(r) != "" {
+		return a.Server(r)
 	}
 	return a.Client(r)
+}
+
+// Server returns the server whose API key the request has. Without one it fails.
+func (a Access) Server(r *http.Request) (auth.Identity, error) {
+	key := Key(r)
+	who, err := a.Auth.Key(key)
+	if key == "" {
+		return who, err
+	}
+	return who, a.Guessed(r, err)
+}
+
+// Guessed is Book.Guessed of a request.
+func (a Access) Guessed(r *http.Request, err error) error {
+	if err == nil {
+		return nil
+	}
+	return a.Addresses.Guessed(a.Addresses.Client(r), err)
 }
 
 // Token returns the request's token: that of X-Magpie-Token, which leaves

@@ -15,7 +15,7 @@ func BenchmarkOrderAmongManySessions(b *testing.B) {
 	_, n := cluster(b, "a")
 	for i := range 100_000 {
 		p := &plain{}
-		if err := n[0].node.Open(&p.Session, p, auth.Identity{Kind: auth.User, User: fmt.Sprint("user", i)}); err != nil {
+		if err := n[0].node.Open(&p.Session, p, auth.Identity{Kind: auth.User, User: fmt.Sprint("user", i)}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

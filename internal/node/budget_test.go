@@ -44,7 +44,7 @@ func TestTheBacklogsOfAllAreBounded(t *testing.T) {
 		}
 		comeBack := func(since message.Position) error {
 			s := new(session.Session)
-			if err := n.Node.Open(s, new(recordingLink), auth.Identity{Kind: auth.Guest}); err != nil {
+			if err := n.Node.Open(s, new(recordingLink), auth.Identity{Kind: auth.Guest}, nil); err != nil {
 				t.Fatal(err)
 			}
 			_, err := n.Gate.Subscribe(ctx, s, "chat", deaf{}, &since)

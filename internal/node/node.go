@@ -10,6 +10,7 @@ package node
 import (
 	"sync"
 
+	"magpie/internal/address"
 	"magpie/internal/auth"
 	"magpie/internal/engine"
 	"magpie/internal/fault"
@@ -58,15 +59,15 @@ type Node struct {
 
 	mu       sync.Mutex // guards what follows; memory only
 	draining bool
-	sessions map[*session.Session]struct{}
-	users    map[string][]*session.Session // without those of nobody (User "")
-	empty    chan struct{}                 // closed when draining and the last session is gone
+	sessions map[*session.Session]*address.Client // and where they come from
+	users    map[string][]*session.Session        // without those of nobody (User "")
+	empty    chan struct{}                        // closed when draining and the last session is gone
 }
 
 // New returns a node without sessions. revoked is what it tells the authorizer of
 // its doors.
 func New(h *hub.Hub, l Limits, revoked *auth.Revocations) *Node {
-	n := &Node{limits: l, revoked: revoked, sessions: map[*session.Session]struct{}{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
+	n := &Node{limits: l, revoked: revoked, sessions: map[*session.Session]*address.Client{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
 	n.shared.Hub, n.shared.Outbox, n.shared.Subscriptions = h, l.Outbox, l.Subscriptions
 	n.shared.Closed = n.forget
 	return n
@@ -76,9 +77,10 @@ func New(h *hub.Hub, l Limits, revoked *auth.Revocations) *Node {
 func (n *Node) Flushed() *metrics.Counter { return &n.shared.Flushed }
 
 // Open makes s a session of this node. What is sent before Session.Attach waits
-// in the outbox. It fails while the node drains, when its user has as many
-// sessions as the limits allow, and when its token was revoked meanwhile.
-func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity) error {
+// in the outbox. It comes from an address, which may be nil. Open fails while the
+// node drains, when its user or its address has as many sessions as the limits
+// allow, and when its token was revoked meanwhile.
+func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity, from *address.Client) error {
 	s.Open(&n.shared, link, who)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -91,7 +93,10 @@ func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity) er
 	if err := n.checkUserLocked(who.User); err != nil {
 		return err
 	}
-	n.sessions[s] = struct{}{}
+	if err := from.Enter(); err != nil {
+		return err
+	}
+	n.sessions[s] = from
 	n.addUserLocked(s, who.User)
 	n.Metrics.Sessions.Add(1)
 	n.Metrics.Opened.Add(1)
@@ -104,15 +109,24 @@ func (n *Node) forget(s *session.Session, r fault.Reason) {
 	n.Metrics.countClosed(r)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, open := n.sessions[s]; !open {
+	from, open := n.sessions[s]
+	if !open {
 		return // it never opened
 	}
+	from.Leave()
 	delete(n.sessions, s)
 	n.removeUserLocked(s, s.Who().User)
 	n.Metrics.Sessions.Add(-1)
 	if n.draining && len(n.sessions) == 0 {
 		close(n.empty)
 	}
+}
+
+// From returns where an open session comes from, nil where that is not known.
+func (n *Node) From(s *session.Session) *address.Client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sessions[s]
 }
 
 // Each calls f with every open session until it returns false. Sessions may

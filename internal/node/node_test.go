@@ -70,7 +70,7 @@ func TestDrain(t *testing.T) {
 		for range 1000 {
 			l, s := new(recordingLink), new(session.Session)
 			links = append(links, l)
-			if err := n.Node.Open(s, l, auth.Identity{}); err != nil {
+			if err := n.Node.Open(s, l, auth.Identity{}, nil); err != nil {
 				t.Fatal(err)
 			}
 			s.Attach()
@@ -89,7 +89,7 @@ func TestDrain(t *testing.T) {
 				t.Fatalf("reasons %v", l.reasons)
 			}
 		}
-		if err := n.Node.Open(new(session.Session), new(recordingLink), auth.Identity{}); !errors.Is(err, engine.ErrClosed) {
+		if err := n.Node.Open(new(session.Session), new(recordingLink), auth.Identity{}, nil); !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("open while draining: %v", err)
 		}
 	})
@@ -101,7 +101,7 @@ func TestSessionsOfAUserAreBounded(t *testing.T) {
 	n := stack.New(t, stack.Options{Limits: node.Limits{Payload: 1, Outbox: 1, Subscriptions: 1, UserSessions: 2}})
 	open := func(user string) (*session.Session, error) {
 		s := new(session.Session)
-		return s, n.Node.Open(s, new(recordingLink), auth.Identity{User: user})
+		return s, n.Node.Open(s, new(recordingLink), auth.Identity{User: user}, nil)
 	}
 	admitted := func(user string) *session.Session {
 		t.Helper()
@@ -156,7 +156,7 @@ func TestEachOfAUser(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"open": func(rt *rapid.T) {
 				s, user := new(session.Session), users.Draw(rt, "user")
-				if err := n.Node.Open(s, new(recordingLink), auth.Identity{User: user}); err != nil {
+				if err := n.Node.Open(s, new(recordingLink), auth.Identity{User: user}, nil); err != nil {
 					rt.Fatal(err)
 				}
 				all[s], list = user, append(list, s)

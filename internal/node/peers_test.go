@@ -111,7 +111,7 @@ func (m *member) open(user string) *client {
 	if user != "" {
 		who = auth.Identity{Kind: auth.User, User: user}
 	}
-	if err := m.node.Open(&c.Session, c, who); err != nil {
+	if err := m.node.Open(&c.Session, c, who, nil); err != nil {
 		m.t.Fatal(err)
 	}
 	c.key = "secret of " + c.ID()
@@ -238,7 +238,7 @@ func TestAnOrderToNobodyIsRefused(t *testing.T) {
 func TestADoorWithoutOrdersCanBeLeft(t *testing.T) {
 	_, n := cluster(t, "a", "b")
 	p := &plain{}
-	if err := n[1].node.Open(&p.Session, p, auth.Identity{Kind: auth.User, User: "42"}); err != nil {
+	if err := n[1].node.Open(&p.Session, p, auth.Identity{Kind: auth.User, User: "42"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	n[0].steer(node.Order{Action: node.Subscribe, User: "42", Channel: "news"})

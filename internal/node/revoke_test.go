@@ -25,7 +25,7 @@ func holder(user string, issued int64, id string) auth.Identity {
 
 func (m *member) openAs(who auth.Identity) (*client, error) {
 	c := &client{}
-	err := m.node.Open(&c.Session, c, who)
+	err := m.node.Open(&c.Session, c, who, nil)
 	c.key = "secret of " + c.ID()
 	return c, err
 }

@@ -116,7 +116,7 @@ func newNode(t *testing.T) *stack.Stack {
 func open(t *testing.T, n *stack.Stack, p *pipe) *session.Session {
 	t.Helper()
 	s := new(session.Session)
-	if err := n.Node.Open(s, p, auth.Identity{Kind: auth.Guest}); err != nil {
+	if err := n.Node.Open(s, p, auth.Identity{Kind: auth.Guest}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -353,7 +353,7 @@ func TestSubscriptionLimit(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNode(t), new(session.Session)
-		if err := n.Node.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
+		if err := n.Node.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(59 * time.Second) // synctest's clock
@@ -383,7 +383,7 @@ func TestExpiryIsSetAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t)
 		s := new(session.Session)
-		if err := n.Node.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}); err != nil {
+		if err := n.Node.Open(s, newPipe(-1), auth.Identity{Kind: auth.User, User: "42", Expires: time.Now().Add(time.Minute)}, nil); err != nil {
 			t.Fatal(err)
 		}
 		s.ExpireAt(time.Now().Add(time.Hour))

@@ -14,11 +14,11 @@ func Nearest(written string, known []string) string {
 	best, least := "", max(2, len(w)/2)+1
 	for _, k := range known {
 		d := distance(w, fold(k))
-		if len(w) >= 4 && strings.Contains(fold(k), w) {
-			d = 1 // "secret" means token_secret, however much longer that is
+		if len(w) >= 4 && strings.Contains(fold(k), w) || len(k) >= 4 && strings.HasPrefix(w, fold(k)) {
+			d = 1 // "secret" means token_secret, however much longer that is, and "address" addr
 		}
 		if len(k) >= 4 && beginsLike(w, fold(k)) {
-			d = min(d, 2) // "adress" means addr
+			d = min(d, 2) // "adress" does, too
 		}
 		if d < least {
 			best, least = k, d

@@ -37,9 +37,9 @@ type pkg struct {
 // only, so no two of one layer know each other.
 var layers = [][]string{
 	{"internal/fault", "internal/metrics", "internal/build", "internal/spelling", "internal/loopback", "internal/origin", "test/kit"},
-	{"internal/logqueue", "internal/descriptors", "internal/message", "internal/channel", "internal/tokenkey", "internal/transport/socket", "internal/engine/redis/names", "internal/engine/redis/throttle", "test/kit/*"},
-	{"internal/engine", "internal/auth", "internal/limit", "internal/wheel", "internal/config", "internal/bench", "internal/engine/redis/wire"},
-	{"internal/engine/redis/topology"},
+	{"internal/logqueue", "internal/descriptors", "internal/message", "internal/channel", "internal/tokenkey", "internal/transport/socket", "internal/engine/redis/names", "internal/engine/redis/throttle", "internal/limit", "test/kit/*"},
+	{"internal/engine", "internal/auth", "internal/address", "internal/wheel", "internal/bench", "internal/engine/redis/wire"},
+	{"internal/engine/redis/topology", "internal/config"},
 	{"internal/engine/redis/script", "internal/engine/redis/diagnose"},
 	{"internal/engine/redis/log", "internal/engine/redis/plain", "internal/engine/redis/presence", "internal/engine/redis/ingest", "internal/engine/redis/parttest"},
 	{"internal/engine/redis/subscribe"},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -49,6 +50,35 @@ func TestBehindEachProxy(t *testing.T) {
 		t.Run(name+"/unavailable", func(t *testing.T) {
 			t.Parallel()
 			unavailable(t, kit.At(t, f.addr))
+		})
+	}
+}
+
+// Behind each proxy the address is that of whoever speaks to it, whatever they
+// make up.
+func TestProxiesTellWhoComes(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			n := kit.Start(t, "--open", "--trusted-proxies", "127.0.0.1", "--max-guesses", "1", "--api-key", strings.Repeat("k", 32))
+			f := start(t, k, n.Addr, false)
+			client := &http.Client{Transport: &http.Transport{
+				DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext, DisableKeepAlives: true,
+			}}
+			kit.Eventually(t, "the limit is reached", func() bool {
+				r, err := http.NewRequest("POST", "http://"+f.addr+"/api/info", strings.NewReader("{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("X-API-Key", strings.Repeat("x", 32))
+				r.Header.Set("X-Forwarded-For", "203.0.113.7")
+				status, _ := kit.Read(client.Do(r))
+				return status == http.StatusTooManyRequests
+			})
+			kit.Eventually(t, "the log names who it is", func() bool { return strings.Contains(n.Output(), `"address":"`) })
+			if log := n.Output(); !strings.Contains(log, `"address":"127.0.0.2"`) {
+				t.Errorf("somebody else: %s", log)
+			}
 		})
 	}
 }

@@ -31,7 +31,7 @@ func receivers(t testing.TB, n int, f *form, prepare func(*subscription)) []*sub
 	var list []*subscription
 	for range n {
 		c := d.newConn(f)
-		if err := st.Node.Open(&c.Session, new(sink), auth.Identity{Kind: auth.Guest}); err != nil {
+		if err := st.Node.Open(&c.Session, new(sink), auth.Identity{Kind: auth.Guest}, nil); err != nil {
 			t.Fatal(err)
 		}
 		c.Attach()

@@ -22,6 +22,10 @@ import (
 // subscribes it to by itself.
 func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequest) error {
 	who, err := c.door.Access.Auth.Identify(ctx, cmp.Or(req.Token, c.token))
+	if err = c.guessed(err); fault.KindOf(err) == fault.TooMany {
+		c.closeWith(closeTooMany)
+		return nil
+	}
 	if err == nil {
 		err = c.door.Node.Identify(&c.Session, who)
 	}
@@ -44,6 +48,14 @@ func (c *conn) connect(ctx context.Context, id uint32, req *protocol.ConnectRequ
 		s.start()
 	}
 	return nil
+}
+
+// guessed is Book.Guessed of this connection.
+func (c *conn) guessed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return c.door.Access.Addresses.Guessed(c.door.Node.From(&c.Session), err)
 }
 
 // connectFailed ends the connection, or says that it can be tried again.
@@ -147,6 +159,10 @@ func (c *conn) refresh(ctx context.Context, id uint32, req *protocol.RefreshRequ
 		return errBadRequest
 	}
 	who, err := c.door.Access.Auth.Identify(ctx, req.Token)
+	if err = c.guessed(err); fault.KindOf(err) == fault.TooMany {
+		c.closeWith(closeTooMany)
+		return nil
+	}
 	if err == nil && who.User == c.Who().User {
 		err = c.door.Node.Identify(&c.Session, who)
 	}

@@ -165,6 +165,10 @@ func (d *Door) Routes() []door.Route {
 // serveSocket answers GET /connection/websocket. The choice of Protobuf has two
 // names in URLs.
 func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
+	from, err := d.Access.Addresses.Arrive(r)
+	if err != nil {
+		return err
+	}
 	if err := d.Sockets.Check(r); err != nil {
 		return err
 	}
@@ -181,7 +185,7 @@ func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := d.newConn(jsonSocket)
 	c.token = strings.Clone(token) // else it keeps the whole request
-	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}); err != nil {
+	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}, from); err != nil {
 		return err
 	}
 	socket, err := d.Sockets.Accept(w, r, subprotocols, c)

@@ -65,6 +65,10 @@ func (d *Door) stream(w http.ResponseWriter, r *http.Request, f *form, kind stri
 		door.SetStreamHeaders(w.Header(), kind)
 		return nil
 	}
+	from, err := d.Access.Addresses.Arrive(r)
+	if err != nil {
+		return err
+	}
 	token, err := door.Token(r)
 	if err != nil {
 		return err
@@ -72,7 +76,7 @@ func (d *Door) stream(w http.ResponseWriter, r *http.Request, f *form, kind stri
 	c := d.newConn(f)
 	c.token = strings.Clone(token)
 	c.emulated = &emulated{secret: newSecret()}
-	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}); err != nil {
+	if err := d.Node.Open(&c.Session, c, auth.Identity{Kind: auth.Guest}, from); err != nil {
 		return err
 	}
 	d.register(c)

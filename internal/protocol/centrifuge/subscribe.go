@@ -87,7 +87,7 @@ func (c *conn) mayJoin(ctx context.Context, req *protocol.SubscribeRequest, t *t
 	granted := req.Token != ""
 	if granted {
 		g, err := c.door.Access.Auth.Subscription(ctx, req.Token, who, req.Channel)
-		if err != nil {
+		if err = c.guessed(err); err != nil {
 			return tokenErrorReply(err)
 		}
 		t.info, t.expires, t.proof, t.override, t.origin = g.Info, g.Expires, g.Proof, g.Override, byToken
@@ -294,7 +294,7 @@ func (c *conn) subRefresh(ctx context.Context, id uint32, req *protocol.SubRefre
 		return errDenied
 	}
 	grant, err := c.door.Access.Auth.Subscription(ctx, req.Token, c.Who(), req.Channel)
-	switch {
+	switch err = c.guessed(err); {
 	case fault.KindOf(err) == fault.TokenExpired:
 		s.expire() // so that the client subscribes again, with a new token
 		return errExpired

@@ -57,6 +57,10 @@ type request struct {
 // upgrade, too: when the client sees the connection open, nothing that is
 // published from then on escapes it.
 func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
+	from, err := d.Access.Addresses.Arrive(r)
+	if err != nil {
+		return err
+	}
 	if err := d.Sockets.Check(r); err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c := &conn{door: d, channel: d.Gate.Intern(q.channel), envelope: q.envelope}
-	if err := d.Node.Open(&c.Session, c, q.who); err != nil {
+	if err := d.Node.Open(&c.Session, c, q.who, from); err != nil {
 		return err
 	}
 	if err := c.join(r.Context(), q.since); err != nil {

@@ -79,6 +79,10 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d *Door) open(w http.ResponseWriter, r *http.Request) error {
+	from, err := d.Access.Addresses.Arrive(r)
+	if err != nil {
+		return err
+	}
 	q, err := d.parse(w, r)
 	if err != nil {
 		return err
@@ -89,7 +93,7 @@ func (d *Door) open(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := &conn{door: d, envelope: q.envelope}
 	c.heartbeat.For = c
-	if err := d.Node.Open(&c.Session, c, q.who); err != nil {
+	if err := d.Node.Open(&c.Session, c, q.who, from); err != nil {
 		return err
 	}
 	if err := c.join(r.Context(), q); err != nil {
