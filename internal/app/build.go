@@ -95,7 +95,7 @@ func NewAuthorizer(cfg *config.Config, log *slog.Logger, revoked *auth.Revocatio
 	c := auth.Config{
 		Rules: cfg.Rules, Secrets: cfg.TokenSecrets, Public: cfg.TokenKeys,
 		Audience: cfg.TokenAudience, Issuer: cfg.TokenIssuer,
-		Keys: cfg.APIKeys, Personal: cfg.Personal, Revoked: revoked, Log: log,
+		Keys: cfg.APIKeys, Calls: cfg.Limits.APICalls, Personal: cfg.Personal, Revoked: revoked, Log: log,
 	}
 	if cfg.TokenJWKS != "" {
 		var err error

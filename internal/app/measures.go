@@ -59,7 +59,7 @@ func (m *measures) watch(c *core, health *api.Health) {
 	m.counter("magpie_gaps_total", "Times subscribers were told that messages are lost.", &h.Metrics.Gaps)
 	m.counter("magpie_inbox_overflows_total", "Messages left to the log because a channel's inbox was full.", &h.Metrics.Overflows)
 	m.counter("magpie_sessions_opened_total", "Sessions opened.", &n.Metrics.Opened)
-	m.counter("magpie_requests_refused_total", "Requests of connections that made more than max_requests in a second.", &c.gate.Metrics.Hurried)
+	m.counter("magpie_requests_refused_total", "Requests of clients that made more than max_requests in a second.", &c.gate.Metrics.Hurried)
 	m.counter("magpie_new_channels_refused_total", "Requests of clients that began more than max_new_channels in a minute.", &c.gate.Metrics.Unknown)
 	m.counter("magpie_idempotency_keys_refused_total", "Publications of clients that used more than max_idempotency_keys.", &c.gate.Metrics.Keys)
 	m.counter("magpie_sessions_refused_total", "Connections refused because their user had max_user_sessions on this node.", &n.Metrics.Refused)

@@ -14,11 +14,13 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"magpie/internal/channel"
 	"magpie/internal/fault"
+	"magpie/internal/limit"
 	"magpie/internal/tokenkey"
 )
 
@@ -35,6 +37,8 @@ type Config struct {
 	Audience, Issuer string
 	// Keys are the API keys of servers. Several allow rotation.
 	Keys []string
+	// Calls is how often Key accepts each of them in a second. 0 sets no bound.
+	Calls int
 	// Personal is the prefix of users' own channels, such as "user:"; "" for none.
 	Personal string
 	// Revoked are tokens and users that are refused; nil: none.
@@ -50,7 +54,8 @@ type Authorizer struct {
 	local            atomic.Pointer[[]tokenkey.Key] // secrets, then public keys
 	jwks             *JWKS
 	audience, issuer string
-	keys             [][sha256.Size]byte
+	keys             []apiKey
+	calls            limit.Rate // with each
 	personal         string
 	guests           bool // some rule lets guests do something
 	revoked          *Revocations
@@ -75,11 +80,23 @@ func New(c Config) *Authorizer {
 	}
 	a.guestKeys.Store(&guestKeys)
 	a.SetPublic(c.Public)
-	for _, k := range c.Keys {
-		a.keys = append(a.keys, sha256.Sum256([]byte(k)))
+	a.keys = make([]apiKey, len(c.Keys))
+	for i, k := range c.Keys {
+		a.keys[i].sum = sha256.Sum256([]byte(k))
+	}
+	if c.Calls > 0 {
+		a.calls = limit.Rate{Every: time.Second / time.Duration(c.Calls), Burst: callSeconds * c.Calls}
 	}
 	return a
 }
+
+type apiKey struct {
+	sum   [sha256.Size]byte
+	calls limit.Bucket
+}
+
+// callSeconds is for how many seconds' worth a server may call at once after a rest.
+const callSeconds = 5
 
 // SetPublic gives other public keys in the place of all that there were. Sessions
 // go on with what their tokens granted.
@@ -106,14 +123,16 @@ func (a *Authorizer) Close(ctx context.Context) error {
 	return a.jwks.close(ctx)
 }
 
-// Key returns the identity of the server that shows this API key. The time it
+// Key returns the identity of the server that shows this API key, and counts that
+// as a call. The time it
 // takes does not depend on how much of a key is right: hashes are compared,
 // all of them.
 func (a *Authorizer) Key(key string) (Identity, error) {
 	sum := sha256.Sum256([]byte(key))
-	found := 0
+	found, which := 0, 0
 	for i := range a.keys {
-		found |= subtle.ConstantTimeCompare(sum[:], a.keys[i][:])
+		same := subtle.ConstantTimeCompare(sum[:], a.keys[i].sum[:])
+		found, which = found|same, subtle.ConstantTimeSelect(same, i, which)
 	}
 	if len(a.keys) == 0 {
 		return Identity{}, &fault.Fault{Kind: fault.BadKey, Setting: "api_key",
@@ -122,6 +141,10 @@ func (a *Authorizer) Key(key string) (Identity, error) {
 	if found == 0 {
 		return Identity{}, &fault.Fault{Kind: fault.BadKey, Setting: "api_key",
 			Message: "API key not accepted: send one of the server's api_key settings as X-API-Key"}
+	}
+	if wait := a.calls.Take(&a.keys[which].calls, time.Now()); wait > 0 {
+		return Identity{}, &fault.Fault{Kind: fault.TooMany, Setting: "max_api_calls", Wait: wait,
+			Message: "too many calls in a second with this key; put several into one with /api/batch or /api/broadcast, or wait (setting max_api_calls)"}
 	}
 	return Identity{Kind: Server}, nil
 }

@@ -74,13 +74,14 @@ type Limits struct {
 	Outbox        int // bytes waiting for one session before it counts as slow (D8)
 	Subscriptions int // channels of one session
 	UserSessions  int // sessions of one user on this node
-	Requests      int // requests of one session in a second
+	Requests      int // requests of one session or user in a second
 	NewChannels   int // names nobody used before that one client may begin in a minute
 
 	Handshakes        int // connections that may begin in a second
 	AddressHandshakes int // of one address
 	AddressSessions   int // sessions of one address on this node
 	Guesses           int // wrong keys and tokens of one address in a minute
+	APICalls          int // with one API key in a second
 
 	IdempotencyKeys int // of one client that are kept
 }

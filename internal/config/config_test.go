@@ -74,7 +74,7 @@ func TestDefaultsAreAFirstMinute(t *testing.T) {
 	if c.Addr != "localhost:8080" || c.Redis != "" || c.Prefix != "magpie" || !c.OpenMode() || c.Open {
 		t.Fatalf("defaults: %+v", c)
 	}
-	if c.Limits != (Limits{64 << 10, 1 << 20, 128, 100, 1000, 600, 2000, 50, 5000, 60, 10_000}) {
+	if c.Limits != (Limits{64 << 10, 1 << 20, 128, 100, 1000, 600, 2000, 50, 5000, 60, 10_000, 10_000}) {
 		t.Fatalf("limits: %+v", c.Limits)
 	}
 	want := Times{25 * time.Second, 10 * time.Second, 10 * time.Second, 0, 15 * time.Second, 5 * time.Minute, 5 * time.Millisecond}

@@ -25,15 +25,18 @@ type Bucket struct{ full atomic.Int64 }
 
 // Take takes one. If there is none it takes nothing and returns how long it is
 // until there is one. It neither blocks nor allocates.
-func (r Rate) Take(b *Bucket, now time.Time) (wait time.Duration) {
+func (r Rate) Take(b *Bucket, now time.Time) (wait time.Duration) { return r.TakeMany(b, now, 1) }
+
+// TakeMany is Take of n at once. Who wants more than Burst takes that.
+func (r Rate) TakeMany(b *Bucket, now time.Time, n int) (wait time.Duration) {
 	if r.Every == 0 {
 		return 0
 	}
-	every := int64(r.Every)
-	room := every * int64(max(r.Burst, 1))
+	every, burst := int64(r.Every), int64(max(r.Burst, 1))
+	room, taken := every*burst, every*min(int64(n), burst)
 	for {
 		before := b.full.Load()
-		at := max(before, now.UnixNano()) + every
+		at := max(before, now.UnixNano()) + taken
 		if over := at - now.UnixNano() - room; over > 0 {
 			return time.Duration(over)
 		}

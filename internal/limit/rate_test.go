@@ -21,15 +21,17 @@ func TestABucketIsOne(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(rt, "times") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, 3*int64(every)).Draw(rt, "pause")))
 			tokens, at = min(tokens+int(now.Sub(at)), max(r.Burst, 1)*int(every)), now
+			n := rapid.IntRange(1, 30).Draw(rt, "n")
+			need := min(n, max(r.Burst, 1)) * int(every)
 			if b.Rested(now) != (tokens == max(r.Burst, 1)*int(every)) {
 				rt.Fatalf("%d are left, rested: %v", tokens, b.Rested(now))
 			}
-			wait := r.Take(&b, now)
-			if given := tokens >= int(every); given != (wait == 0) {
+			wait := r.TakeMany(&b, now, n)
+			if given := tokens >= need; given != (wait == 0) {
 				rt.Fatalf("given %v, want %v", wait == 0, given)
 			} else if given {
-				tokens -= int(every)
-			} else if want := every - time.Duration(tokens); wait != want {
+				tokens -= need
+			} else if want := time.Duration(need - tokens); wait != want {
 				rt.Fatalf("wait %s, want %s", wait, want)
 			}
 		}

@@ -36,7 +36,7 @@ type Gate struct {
 type GateMetrics struct {
 	Published metrics.Counter // taken in by this node and acknowledged by the engine
 	Refused   metrics.Counter // that were not
-	Hurried   metrics.Counter // requests of sessions over Limits.Requests
+	Hurried   metrics.Counter // requests of clients over Limits.Requests
 	Unknown   metrics.Counter // requests over Limits.NewChannels
 	Keys      metrics.Counter // publications over Limits.IdempotencyKeys
 }
@@ -70,9 +70,9 @@ type request struct {
 // admit decides. Its steps, in order: the limits, then the rights, then what the
 // request would make grow.
 func (g *Gate) admit(r *request) error {
-	if err := g.limits.checkRate(r.actor.session); err != nil {
+	if wait := g.growth.ask(&r.actor, 1+r.size/requestSize); wait > 0 {
 		g.Metrics.Hurried.Add(1)
-		return err
+		return g.limits.tooOften(wait)
 	}
 	if err := g.limits.check(r); err != nil {
 		return err

@@ -12,14 +12,15 @@ import (
 	"magpie/internal/limit"
 )
 
-// growth bounds how fast clients make the engine's store grow: by names that
-// nobody used here before, which live there for minutes once read and for days once
-// published to, and by idempotency keys. Servers are not bounded. Its methods are
-// safe for concurrent use; it holds nothing for who begins nothing.
+// growth bounds how often clients ask, and how fast they make the engine's store
+// grow: by names that nobody used here before, which live there for minutes once
+// read and for days once published to, and by idempotency keys. Servers are not
+// bounded. Its methods are safe for concurrent use; it holds nothing for who begins
+// nothing.
 type growth struct {
-	limits      Limits
-	names, keys limit.Rate
-	seed        maphash.Seed
+	limits                Limits
+	requests, names, keys limit.Rate
+	seed                  maphash.Seed
 	// seen has the hashes of names that were used a while ago, each in its own
 	// place, where another may follow it: who publishes where nobody
 	// listens on this node goes on without a lock.
@@ -33,7 +34,7 @@ type growth struct {
 }
 
 // grown is what one has taken of the rates.
-type grown struct{ names, keys limit.Bucket }
+type grown struct{ requests, names, keys limit.Bucket }
 
 // guestsTimes is how much more all guests together may take than one client.
 const guestsTimes = 20
@@ -42,7 +43,7 @@ const guestsTimes = 20
 const leastOwners = 1000
 
 func newGrowth(l Limits) *growth {
-	g := &growth{limits: l, seed: maphash.MakeSeed(), owners: map[string]*grown{}, sweep: leastOwners}
+	g := &growth{limits: l, requests: l.rate(), seed: maphash.MakeSeed(), owners: map[string]*grown{}, sweep: leastOwners}
 	if l.NewChannels > 0 {
 		// Four tabs that come back with all of their channels are no flood.
 		g.names = limit.Rate{Every: time.Minute / time.Duration(l.NewChannels), Burst: max(2*l.NewChannels, 4*l.Subscriptions)}
@@ -52,6 +53,21 @@ func newGrowth(l Limits) *growth {
 		g.keys = limit.Rate{Every: 2 * l.IdempotencyWindow / time.Duration(n), Burst: n / 2}
 	}
 	return g
+}
+
+// ask counts requests: those of a session are its own. Over HTTP those of a user
+// are, and those of a guest with a token; guests without one are nobody, and
+// count for all guests alone.
+func (g *growth) ask(a *Actor, n int) (wait time.Duration) {
+	switch {
+	case g.requests.Every == 0 || a.trusted():
+		return 0
+	case a.session != nil:
+		return g.requests.TakeMany(&a.session.Requests, time.Now(), n)
+	case a.who.User == "":
+		return forGuests(g.requests).TakeMany(&g.guests.requests, time.Now(), n)
+	}
+	return g.take(a, a.keyOwner(), g.requests, n, func(t *grown) *limit.Bucket { return &t.requests })
 }
 
 // name decides whether the actor may use a channel, and counts a name that is
@@ -70,7 +86,7 @@ func (g *growth) name(a *Actor, channel string, here func(string) bool) error {
 		if a.session != nil && a.who.User == "" {
 			owner = a.session.ID()
 		}
-		if wait := g.take(a, owner, g.names, func(t *grown) *limit.Bucket { return &t.names }); wait > 0 {
+		if wait := g.take(a, owner, g.names, 1, func(t *grown) *limit.Bucket { return &t.names }); wait > 0 {
 			return &fault.Fault{Kind: fault.TooMany, Setting: "max_new_channels", Wait: wait,
 				Message: fmt.Sprintf("%d channels that nobody used here before are the most to begin in a minute; wait, or use fewer names (setting max_new_channels)", g.limits.NewChannels)}
 		}
@@ -84,7 +100,7 @@ func (g *growth) key(a *Actor) error {
 	if g.keys.Every == 0 || a.trusted() {
 		return nil
 	}
-	wait := g.take(a, a.keyOwner(), g.keys, func(t *grown) *limit.Bucket { return &t.keys })
+	wait := g.take(a, a.keyOwner(), g.keys, 1, func(t *grown) *limit.Bucket { return &t.keys })
 	if wait == 0 {
 		return nil
 	}
@@ -92,13 +108,17 @@ func (g *growth) key(a *Actor) error {
 		Message: fmt.Sprintf("%d idempotency keys are the most that are kept for one client; wait, or publish without one (setting max_idempotency_keys)", g.limits.IdempotencyKeys)}
 }
 
-// take takes one from the owner's bucket, and for a guest from that of all guests.
-func (g *growth) take(a *Actor, owner string, rate limit.Rate, of func(*grown) *limit.Bucket) (wait time.Duration) {
+// take takes from the owner's bucket, and for a guest from that of all guests.
+func (g *growth) take(a *Actor, owner string, rate limit.Rate, n int, of func(*grown) *limit.Bucket) (wait time.Duration) {
 	now := time.Now()
-	if wait = rate.Take(of(g.owner(owner, now)), now); wait > 0 || a.who.Kind == auth.User {
+	if wait = rate.TakeMany(of(g.owner(owner, now)), now, n); wait > 0 || a.who.Kind == auth.User {
 		return wait
 	}
-	return limit.Rate{Every: rate.Every / guestsTimes, Burst: rate.Burst * guestsTimes}.Take(of(&g.guests), now)
+	return forGuests(rate).TakeMany(of(&g.guests), now, n)
+}
+
+func forGuests(r limit.Rate) limit.Rate {
+	return limit.Rate{Every: r.Every / guestsTimes, Burst: r.Burst * guestsTimes}
 }
 
 func (g *growth) owner(name string, now time.Time) *grown {
@@ -110,7 +130,7 @@ func (g *growth) owner(name string, now time.Time) *grown {
 	}
 	if len(g.owners) >= g.sweep {
 		for name, t := range g.owners {
-			if t.names.Rested(now) && t.keys.Rested(now) {
+			if t.requests.Rested(now) && t.names.Rested(now) && t.keys.Rested(now) {
 				delete(g.owners, name)
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"magpie/internal/channel"
 	"magpie/internal/fault"
 	"magpie/internal/limit"
-	"magpie/internal/session"
 )
 
 // Limits are the settings that bound what a client may want. What bounds the
@@ -17,7 +16,7 @@ type Limits struct {
 	Outbox        int // bytes that may wait for one session
 	Subscriptions int // channels of one session
 	UserSessions  int // sessions of one user on this node; 0: no bound
-	Requests      int // requests of one session in a second; 0: no bound
+	Requests      int // requests of one session, or of one user without one, in a second; 0: no bound
 	NewChannels   int // names nobody used before that one client may begin in a minute; 0: no bound
 
 	IdempotencyKeys   int           // of one client that are kept; 0: no bound
@@ -28,17 +27,21 @@ type Limits struct {
 // rest: a client that comes back subscribes to all of its channels.
 const burstSeconds = 5
 
-// checkRate decides whether a session asks too often.
-func (l Limits) checkRate(s *session.Session) error {
-	if s == nil || l.Requests == 0 {
-		return nil
+// requestSize is how many bytes of a payload count as a request: what is long costs
+// every receiver more.
+const requestSize = 4 << 10
+
+// rate is how often a client may ask.
+func (l Limits) rate() limit.Rate {
+	if l.Requests == 0 {
+		return limit.Rate{}
 	}
-	wait := limit.Rate{Every: time.Second / time.Duration(l.Requests), Burst: burstSeconds * l.Requests}.Take(&s.Requests, time.Now())
-	if wait == 0 {
-		return nil
-	}
+	return limit.Rate{Every: time.Second / time.Duration(l.Requests), Burst: burstSeconds * l.Requests}
+}
+
+func (l Limits) tooOften(wait time.Duration) error {
 	return &fault.Fault{Kind: fault.TooMany, Setting: "max_requests", Wait: wait,
-		Message: fmt.Sprintf("%d requests in a second are the most for one connection here; send less at once (setting max_requests)", l.Requests)}
+		Message: fmt.Sprintf("%d requests in a second are the most for one connection or user here, and a message counts as one for each 4 KB; send less at once (setting max_requests)", l.Requests)}
 }
 
 // readersMost is how many logs are read for clients at once: one reading may

@@ -77,6 +77,68 @@ func TestFloods(t *testing.T) {
 	}
 }
 
+// L1: over HTTP a user has a rate, too, and so has each API key.
+func TestFloodsOverHTTP(t *testing.T) {
+	t.Parallel()
+	const key, otherKey = "the-first-key-of-the-servers", "another-key-of-the-servers"
+	n := kit.Start(t, "--token-secret", secret, "--api-key", key+","+otherKey, "--max-requests", "10", "--max-api-calls", "10")
+	flood := func(header string) (taken, refused int) {
+		for range 300 {
+			switch status, body := n.Post("/publish/user:ann", "x", header); status {
+			case http.StatusOK:
+				taken++
+			case http.StatusTooManyRequests:
+				refused++
+			default:
+				t.Fatalf("%d %s", status, body)
+			}
+		}
+		return taken, refused
+	}
+	for who, c := range map[string]struct{ header, setting string }{
+		"a user":   {"Authorization: Bearer " + signed(t, "ann"), "max_requests"},
+		"a server": {"X-API-Key: " + key, "max_api_calls"},
+	} {
+		if taken, refused := flood(c.header); taken < 50 || refused < 50 {
+			t.Errorf("%s: %d were taken, %d refused; 50 may come at once", who, taken, refused)
+		}
+		kit.Eventually(t, "a refusal says why", func() bool {
+			res := n.Ask("POST", "/publish/user:ann", "x", c.header)
+			status, body := kit.Read(res, nil)
+			return status == http.StatusTooManyRequests && strings.Contains(body, "setting "+c.setting) && res.Header.Get("Retry-After") != ""
+		})
+	}
+	if status, body := n.Post("/publish/user:ann", "x", "X-API-Key: "+otherKey); status != http.StatusOK {
+		t.Errorf("another key: %d %s", status, body)
+	}
+	if status, body := n.Post("/publish/user:bob", "x", "Authorization: Bearer "+signed(t, "bob")); status != http.StatusOK {
+		t.Errorf("another user: %d %s", status, body)
+	}
+}
+
+// L4: what is long costs every receiver more, and counts as several.
+func TestLongMessagesCountAsSeveral(t *testing.T) {
+	t.Parallel()
+	n := kit.Start(t, "--max-requests", "100") // 500 at once
+	s, _, err := n.TryDial("/websocket?channel=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		if !s.TrySend(strings.Repeat("x", 60<<10)) { // 16 each
+			break
+		}
+	}
+	if code, _ := s.CloseCode(); code != 4006 {
+		t.Errorf("closed with %d", code)
+	}
+	_, page := n.Get("/history/a?limit=0")
+	_, rest, _ := strings.Cut(page, `"offset":`)
+	if top, _ := strconv.Atoi(strings.TrimRight(rest, "}\n")); top < 31 || top > 100 {
+		t.Errorf("%d were published; 31 may come at once", top)
+	}
+}
+
 // R7, L2, L8: connections of one user are counted over all doors, and one too many is
 // refused at each in its own words, with the setting and a time to wait. Others
 // come in, and so does that user once a connection is closed.
