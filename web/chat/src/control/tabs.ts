@@ -61,8 +61,8 @@ export async function openTabs(store: Store, clock: Clock = browserClock, enviro
   }
   store.set("tab", id);
   const isAlone = answer !== "held";
-  let isLeader = isAlone;
-  if (!isAlone) void follow(locks!, "magpie-lead", () => { isLeader = true; });
+  let isLeader = isAlone; // until the browser answers, which may be later than answerTime
+  if (locks) void follow(locks, "magpie-lead", (leads) => { isLeader = leads; });
   const visible = followVisible(id, environment);
   return {
     id,
@@ -93,15 +93,18 @@ function hold(locks: Locks | undefined, name: string, clock: Clock): Promise<"he
   }) : "unknown");
 }
 
-// Calls f when this tab gets the lock, or when there are no locks after all.
-async function follow(locks: Locks, name: string, f: () => void): Promise<void> {
+// Calls f with whether this tab has the lock, as soon as that is known, and when it
+// gets the lock later; with true when there are no locks after all.
+async function follow(locks: Locks, name: string, f: (has: boolean) => void): Promise<void> {
+  const take = (lock: Lock | null) => {
+    f(lock !== null);
+    return lock ? untilClosed() : undefined;
+  };
   try {
-    await locks.request(name, () => {
-      f();
-      return untilClosed();
-    });
+    await locks.request(name, { ifAvailable: true }, take);
+    await locks.request(name, take);
   } catch {
-    f();
+    f(true);
   }
 }
 

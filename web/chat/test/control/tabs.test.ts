@@ -51,7 +51,7 @@ class FakeBrowser {
       const f = rest.at(-1) as Callback;
       const { ifAvailable = false } = (rest.length > 1 ? rest[0] : {}) as LockOptions;
       if (!this.#held.has(name)) grant(name, f);
-      else if (ifAvailable) void f(null);
+      else if (ifAvailable) return Promise.resolve(f(null));
       else this.#queue.push({ name, tab, run: () => grant(name, f) });
       return new Promise(() => {});
     };
@@ -135,6 +135,23 @@ test.each([["never answer", never], ["reject", rejects], ["throw", throws]])("wh
   const { tabs } = await openedWith({ request, query: never });
   expect([tabs.id, tabs.isLeader(), tabs.anyVisible()]).toEqual(["mine", true, false]);
   expect(await tabs.closed(["other"])).toEqual([]); // without its locks no tab is known to be closed
+});
+
+test("where locks answer late a tab leads until then, and after that only if it is the leader", async () => {
+  const asked: { name: string; f: Callback }[] = [];
+  const request = (name: string, ...rest: unknown[]) => new Promise((resolve) => {
+    asked.push({ name, f: (lock) => { const held = (rest.at(-1) as Callback)(lock); if (!held) resolve(held); } });
+  });
+  const answer = async (name: string, lock: Lock | null) => {
+    asked.splice(asked.findIndex((a) => a.name === name), 1)[0]!.f(lock);
+    await microtasks();
+  };
+  const { tabs } = await openedWith({ request, query: never });
+  expect(tabs.isLeader()).toBe(true);
+  await answer("magpie-lead", null); // another tab leads
+  expect(tabs.isLeader()).toBe(false);
+  await answer("magpie-lead", { name: "magpie-lead", mode: "exclusive" }); // that one was closed
+  expect(tabs.isLeader()).toBe(true);
 });
 
 test.each([["never answers", never], ["rejects", rejects], ["throws", throws]])("where the list of locks %s no tab is taken for closed", async (_, query) => {
