@@ -40,7 +40,7 @@ func newTransports(cfg *config.Config, log *slog.Logger, m *measures) (transport
 	all := transports{wheel: wheel.New(wheelTick), pong: min(8*time.Second, t.PongTimeout, t.PingInterval*2/3)}
 	c := ws.Config{
 		MaxMessage: cfg.Limits.MaxPayload, WriteTimeout: t.WriteTimeout, PingEvery: t.PingInterval, PongWait: t.PongTimeout,
-		Wheel: all.wheel, Log: log, Received: m.messageIn(),
+		Wheel: all.wheel, Log: log, Received: m.messageIn(), Deflate: cfg.Compression,
 	}
 	var err error
 	if all.sockets, err = ws.New(c); err != nil {

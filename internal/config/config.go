@@ -52,6 +52,9 @@ type Config struct {
 	Log    Log
 	Ingest Ingest
 
+	// Compression lets WebSocket clients that ask for it have permessage-deflate.
+	Compression bool
+
 	// Proxies are those whose word about addresses is taken, each an address or a
 	// network.
 	Proxies []string

@@ -89,14 +89,14 @@ func TestGuesses(t *testing.T) {
 	const key, secret = "the-key-of-this-server-0123456789", "a secret of at least thirty-two bytes"
 	n := kit.Start(t, "--api-key", key, "--token-secret", secret)
 	uniform := ""
-	for i, guess := range []string{"", "x", key[:len(key)-1], key + "x", strings.ToUpper(key), strings.Repeat("guess", 1000), " " + key[:5]} {
+	for i, guess := range []string{"", "x", key[:len(key)-1], key + "x", strings.ToUpper(key), strings.Repeat("surmise", 1000), " " + key[:5]} {
 		status, body := n.Post("/api/info", "{}", "X-API-Key: "+guess, "Content-Type: application/json")
 		if status != 401 || i > 0 && body != uniform {
 			t.Errorf("guess %d: %d %s", i, status, body)
 		}
 		uniform = body
 	}
-	for _, token := range []string{"guess-1", "....", strings.Repeat(".", 8000), "eyJhbGciOiJub25lIn0.e30.", strings.Repeat("A", 9000)} {
+	for _, token := range []string{"surmise-1", "....", strings.Repeat(".", 8000), "eyJhbGciOiJub25lIn0.e30.", strings.Repeat("A", 9000)} {
 		for _, path := range []string{"/websocket", "/sse", "/history/chat"} {
 			if res := ask(n, "GET", path+"?token="+token, "", kit.Upgrade...); res.StatusCode != 401 {
 				t.Errorf("%s with %.20s: %d", path, token, res.StatusCode)
@@ -110,7 +110,7 @@ func TestGuesses(t *testing.T) {
 		t.Errorf("%v bad keys are counted", got)
 	}
 	_, measures := n.Get("/metrics")
-	for _, text := range []string{key, secret, "guess", "eyJhbGciOiJub25lIn0"} {
+	for _, text := range []string{key, secret, "surmise", "eyJhbGciOiJub25lIn0"} {
 		if strings.Contains(n.Output()+measures, text) {
 			t.Errorf("%q is in the log or the measures", text)
 		}

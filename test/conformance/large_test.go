@@ -18,8 +18,6 @@ func TestLarge(t *testing.T) {
 	judge(t, n, large)
 }
 
-const kb = 1 << 10
-
 // large is group 9, with 7.1.6 and 10 behind it. A message never takes longer
 // than its deadline, so these also show that 16 MB are taken in time. Cases of
 // so many octets are made one at a time.

@@ -30,7 +30,7 @@ func (f *form) pushDeltas(b *message.Batch, members, primed bool) []byte {
 		}
 		pub := f.publication(m)
 		f.difference(pub, m.Payload, before)
-		out = append(out, f.encode(&protocol.Reply{Push: &protocol.Push{Channel: m.Channel, Pub: pub}})...)
+		out = append(out, f.encodePush(&protocol.Push{Channel: m.Channel, Pub: pub})...)
 		before = m.Payload
 	}
 	return out

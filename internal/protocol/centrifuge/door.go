@@ -162,6 +162,18 @@ func (d *Door) Routes() []door.Route {
 	}
 }
 
+func socketForm(proto, deflate bool) *form {
+	switch {
+	case proto && deflate:
+		return protoDeflated
+	case proto:
+		return protoSocket
+	case deflate:
+		return jsonDeflated
+	}
+	return jsonSocket
+}
+
 // serveSocket answers GET /connection/websocket. The choice of Protobuf has two
 // names in URLs.
 func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
@@ -193,9 +205,8 @@ func (d *Door) serveSocket(w http.ResponseWriter, r *http.Request) error {
 		c.Close(fault.ReasonClient)
 		return door.Answerable(err)
 	}
-	if socket.Subprotocol() == protobufName || q.Get("cf_protocol") == "protobuf" || q.Get("format") == "protobuf" {
-		c.form = protoSocket
-	}
+	proto := socket.Subprotocol() == protobufName || q.Get("cf_protocol") == "protobuf" || q.Get("format") == "protobuf"
+	c.form = socketForm(proto, socket.Deflates())
 	d.Wheel.Add(&c.timer, d.Stale)
 	c.AttachSocket(socket, c.socketCloseMessage)
 	return nil

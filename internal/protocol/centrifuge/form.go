@@ -16,14 +16,15 @@ import (
 )
 
 // form is how replies look to one kind of connection: a codec and the framing
-// of a transport. There are five; all are made at start and never change.
+// of a transport. There are seven; all are made at start and never change.
 type form struct {
 	json bool
 	op   ws.Op // the type of frames over WebSocket
 	// next reads one command of a frame, which is not empty.
 	next func(data []byte) (cmd *protocol.Command, rest []byte, err error)
-	// wrap puts the framing around one encoded reply.
-	wrap func(body []byte) []byte
+	// wrap puts the framing around one encoded reply, wrapPush around a push of a
+	// message: only that is deflated, for replies hold what is for one client alone.
+	wrap, wrapPush func(body []byte) []byte
 	// ping is an empty reply.
 	ping []byte
 	// pushes by what the subscription asked for: with joins and leaves or not.
@@ -34,17 +35,28 @@ type form struct {
 }
 
 var (
-	jsonSocket = newForm(true, func(body []byte) []byte { return ws.Frame(ws.Text, body) })
-	jsonStream = newForm(true, func(body []byte) []byte { return append(body, '\n') })
-	jsonEvents = newForm(true, func(body []byte) []byte {
-		return append(append(append(make([]byte, 0, len(body)+8), "data: "...), body...), "\n\n"...)
-	})
-	protoSocket = newForm(false, func(body []byte) []byte { return ws.Frame(ws.Binary, delimit(body)) })
-	protoStream = newForm(false, delimit)
+	jsonSocket = newForm(true, jsonFrame, jsonFrame)
+	jsonStream = newForm(true, line, line)
+	jsonEvents = newForm(true, event, event)
+
+	protoSocket = newForm(false, protoFrame, protoFrame)
+	protoStream = newForm(false, delimit, delimit)
+
+	// with permessage-deflate
+	jsonDeflated  = newForm(true, jsonFrame, func(body []byte) []byte { return ws.DeflatedFrame(ws.Text, body) })
+	protoDeflated = newForm(false, protoFrame, func(body []byte) []byte { return ws.DeflatedFrame(ws.Binary, delimit(body)) })
 )
 
-func newForm(asJSON bool, wrap func([]byte) []byte) *form {
-	f := &form{json: asJSON, op: ws.Text, next: nextJSON, wrap: wrap}
+func jsonFrame(body []byte) []byte  { return ws.Frame(ws.Text, body) }
+func protoFrame(body []byte) []byte { return ws.Frame(ws.Binary, delimit(body)) }
+func line(body []byte) []byte       { return append(body, '\n') }
+
+func event(body []byte) []byte {
+	return append(append(append(make([]byte, 0, len(body)+8), "data: "...), body...), "\n\n"...)
+}
+
+func newForm(asJSON bool, wrap, wrapPush func([]byte) []byte) *form {
+	f := &form{json: asJSON, op: ws.Text, next: nextJSON, wrap: wrap, wrapPush: wrapPush}
 	if !asJSON {
 		f.op, f.next = ws.Binary, nextProtobuf
 	}
@@ -67,15 +79,22 @@ func delimit(body []byte) []byte {
 }
 
 // encode returns a reply as a whole frame.
-func (f *form) encode(r *protocol.Reply) []byte {
+func (f *form) encode(r *protocol.Reply) []byte { return f.wrap(f.body(r)) }
+
+// encodePush is encode of what was published, for all who get it.
+func (f *form) encodePush(p *protocol.Push) []byte {
+	return f.wrapPush(f.body(&protocol.Reply{Push: p}))
+}
+
+func (f *form) body(r *protocol.Reply) []byte {
 	if f.json {
-		return f.wrap(r.AppendJSON(make([]byte, 0, 256)))
+		return r.AppendJSON(make([]byte, 0, 256))
 	}
 	body, err := r.MarshalCF()
 	if err != nil {
 		panic("centrifuge: a reply of ours does not encode: " + err.Error()) // the library's sizes and bytes disagree
 	}
-	return f.wrap(body)
+	return body
 }
 
 // push is one message as a frame, nil when this subscription does not get it.
@@ -93,7 +112,7 @@ func (f *form) push(m *message.Message, members bool) []byte {
 	default:
 		return nil
 	}
-	return f.encode(&protocol.Reply{Push: p})
+	return f.encodePush(p)
 }
 
 func (f *form) publication(m *message.Message) *protocol.Publication {

@@ -24,36 +24,50 @@ type conn struct {
 	byServer atomic.Pointer[closeMessage] // nil unless a server closed the session
 	channel  string
 	envelope bool
+	deflate  bool // permessage-deflate was agreed on
 	spoke    bool // a frame came; owned by Message
 	hurried  int  // frames that were one too many; owned by Message
 }
 
+// forms are messages as frames: their payloads, and envelopes.
+type forms struct{ plain, envelope *message.Encoding }
+
 var (
+	framed   = newForms(ws.Frame)
+	deflated = newForms(ws.DeflatedFrame)
+)
+
+func newForms(frame func(ws.Op, []byte) []byte) forms {
 	// What was sent as text goes out as a text frame, and so does UTF-8 that came
 	// by another way; all else as a binary one: a text frame with other bytes
 	// would end the connection (RFC 6455 8.1).
-	plainFrame = message.NewEncoding(func(m *message.Message) []byte {
+	plain := message.NewEncoding(func(m *message.Message) []byte {
 		if m.Kind != message.Published {
 			return nil
 		}
 		if m.Binary || !utf8.Valid(m.Payload) {
-			return ws.Frame(ws.Binary, m.Payload)
+			return frame(ws.Binary, m.Payload)
 		}
-		return ws.Frame(ws.Text, m.Payload)
+		return frame(ws.Text, m.Payload)
 	})
-	envelopeFrame = message.NewEncoding(func(m *message.Message) []byte {
+	envelope := message.NewEncoding(func(m *message.Message) []byte {
 		if m.Kind != message.Published {
 			return nil
 		}
-		return ws.Frame(ws.Text, message.AppendEnvelope(nil, m))
+		return frame(ws.Text, message.AppendEnvelope(nil, m))
 	})
-)
+	return forms{plain, envelope}
+}
 
 func (c *conn) encoding() *message.Encoding {
-	if c.envelope {
-		return envelopeFrame
+	f := framed
+	if c.deflate {
+		f = deflated
 	}
-	return plainFrame
+	if c.envelope {
+		return f.envelope
+	}
+	return f.plain
 }
 
 // Deliver implements hub.Subscriber. Joins and leaves have no form here.

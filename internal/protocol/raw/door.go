@@ -68,7 +68,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := &conn{door: d, channel: d.Gate.Intern(q.channel), envelope: q.envelope}
+	c := &conn{door: d, channel: d.Gate.Intern(q.channel), envelope: q.envelope, deflate: d.Sockets.Deflates(r)}
 	if err := d.Node.Open(&c.Session, c, q.who, from); err != nil {
 		return err
 	}

@@ -49,6 +49,8 @@ type Config struct {
 	PingEvery, PongWait time.Duration
 	// CloseWait is how long the peer has to answer a close frame (5 s).
 	CloseWait time.Duration
+	// Deflate lets clients that ask for it have permessage-deflate (RFC 7692).
+	Deflate bool
 	// Workers bounds the goroutines that run Handlers (1024). They wait for
 	// Redis most of the time; at this bound they hold some 8 MB.
 	Workers int

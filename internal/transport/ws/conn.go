@@ -24,6 +24,8 @@ type Conn struct {
 	mid  bool // the socket stands inside a frame; the next Write ends it
 	shut bool // the last frame was written, or writing failed
 
+	deflate bool // permessage-deflate was agreed on; set at construction
+
 	pending atomic.Bool // something is in ctl
 
 	// set at construction
@@ -78,6 +80,10 @@ func (c *Conn) Start() { c.readOn() }
 
 // Subprotocol is what was agreed on in the handshake, "" for none.
 func (c *Conn) Subprotocol() string { return c.sub }
+
+// Deflates tells whether permessage-deflate was agreed on in the handshake: frames
+// of DeflatedFrame may be written.
+func (c *Conn) Deflates() bool { return c.deflate }
 
 // watched is a Conn as its reader sees it.
 type watched Conn

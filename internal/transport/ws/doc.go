@@ -2,10 +2,11 @@
 // in, frames out, the close handshake. It carries bytes for the doors and knows none
 // of their protocols.
 //
-// It refuses compression and every other extension: a shared frame is made
-// once for all receivers, and a compressor per session would cost more memory
-// than all the rest of it. It refuses to queue: what the socket does not take
-// is the session's to keep.
+// It knows one extension, permessage-deflate, where Config.Deflate says so, and
+// without a window that is kept from one message to the next: a shared frame is
+// made once for all receivers, and a compressor per session would cost more memory
+// than all the rest of it. It refuses to queue: what the socket does not take is
+// the session's to keep.
 //
 // What an idle connection costs is a Conn, its socket and nothing else. On
 // Linux a plain TCP connection has no goroutine and no buffer; a few pollers

@@ -81,12 +81,15 @@ func choose(offers, spoken []string) string {
 }
 
 // accept is the head of the answer to r (RFC 6455 section 4.2.2).
-func accept(r *http.Request, subprotocol string) []byte {
+func accept(r *http.Request, subprotocol, extension string) []byte {
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	b := []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
 	b = base64.StdEncoding.AppendEncode(b, sum[:])
 	if subprotocol != "" {
 		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), subprotocol...)
+	}
+	if extension != "" {
+		b = append(append(b, "\r\nSec-WebSocket-Extensions: "...), extension...)
 	}
 	return append(b, "\r\n\r\n"...)
 }

@@ -82,7 +82,7 @@ func TestHandshakeAnswers(t *testing.T) {
 		{"H8 a thousand", []string{thousand}, "two"},
 		{"H8 spaces", []string{"Sec-WebSocket-Protocol: b" + strings.Repeat(" ", 32000) + "x,one"}, "one"},
 		{"other case is another", []string{"Sec-WebSocket-Protocol: ONE"}, ""},
-		{"extensions are not agreed on", []string{"Sec-WebSocket-Extensions: permessage-deflate"}, ""},
+		{"no extension is agreed on where it is off", []string{"Sec-WebSocket-Extensions: permessage-deflate"}, ""},
 	}
 	e := listen(t, Config{}, newEcho(nil))
 	for _, test := range tests {

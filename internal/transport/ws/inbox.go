@@ -13,8 +13,9 @@ import (
 const fairShare = 16
 
 type item struct {
-	op      Op
-	payload []byte
+	op       Op
+	deflated bool
+	payload  []byte
 }
 
 // inbox is what waits for the handler. A connection has one only while
@@ -41,8 +42,8 @@ func (in *inbox) release() {
 	inboxes.Put(in)
 }
 
-// push handles a message at once, if that needs no waiting and none is before
-// it, or else hands it to the workers. It tells whether the inbox is full
+// push handles a message at once, if that needs no waiting, no work and none is
+// before it, or else hands it to the workers. It tells whether the inbox is full
 // then. After the connection's end messages are dropped.
 func (c *Conn) push(it item) (full bool) {
 	h, immediate := c.h.(Immediate)
@@ -51,7 +52,7 @@ func (c *Conn) push(it item) (full bool) {
 		c.mu.Unlock()
 		return false
 	}
-	if immediate && !c.running && c.immediate < fairShare {
+	if immediate && !it.deflated && !c.running && c.immediate < fairShare {
 		c.immediate++
 		c.running = true // the handler is ours now, as it is a worker's otherwise
 		c.mu.Unlock()
@@ -127,6 +128,22 @@ func (c *Conn) caught() {
 	}
 }
 
+// message gives a message to the handler. One that cannot be inflated ends the
+// connection, and those behind it are not handled.
+func (c *Conn) message(it item) {
+	if it.deflated {
+		var v *violation
+		if it.payload, v = inflate(it.op, it.payload, c.srv.cfg.MaxMessage); v != nil {
+			c.fail(v, false)
+			c.mu.Lock()
+			c.inbox = nil
+			c.mu.Unlock()
+			return
+		}
+	}
+	c.h.Message(it.op, it.payload)
+}
+
 // step does the next thing there is to do: the messages in order, then, when
 // reading was paused, more reading, then the end. False: nothing is left.
 func (c *Conn) step() bool {
@@ -138,7 +155,7 @@ func (c *Conn) step() bool {
 			in.release()
 		}
 		c.mu.Unlock()
-		c.h.Message(it.op, it.payload)
+		c.message(it)
 		return true
 	}
 	if c.paused {

@@ -13,6 +13,8 @@ import (
 // allow it, and a declared length never makes it reserve more memory than has come.
 //
 // The zero value is ready. A parser that is idle holds nothing worth keeping.
+//
+// It has more than 15 fields because it is one allocation, which connections share.
 type parser struct {
 	hdr  [gobwas.MaxHeaderSize]byte // of the frame that is being begun
 	nhdr uint8
@@ -25,11 +27,14 @@ type parser struct {
 	off     int // payload octets read
 	left    int // payload octets to come
 
+	deflate bool // a message may be deflated
+
 	// the message that is being read, over its fragments
-	msgOp byte // 0: none
-	frags uint32
-	msg   []byte
-	valid int // octets of msg known to be whole UTF-8 characters
+	msgOp    byte // 0: none
+	deflated bool
+	frags    uint32
+	msg      []byte
+	valid    int // octets of msg known to be whole UTF-8 characters
 
 	ctl  [maxControl]byte // payload of the present control frame
 	nctl uint8
@@ -49,6 +54,7 @@ const (
 type event struct {
 	kind      kind
 	op        Op
+	deflated  bool // the payload is to be inflated, and text is not checked yet
 	code      uint16
 	payload   []byte
 	violation *violation
@@ -164,12 +170,15 @@ func (p *parser) lengthEnd() uint8 {
 // checkStart checks the first two octets, which is all that RFC 6455 section 5
 // has rules for but the form of a length.
 func (p *parser) checkStart() *violation {
-	op, state := p.hdr[0]&bitsOp, gobwas.StateServerSide
+	op, state, rsv := p.hdr[0]&bitsOp, gobwas.StateServerSide, p.hdr[0]&bitsRSV
+	if p.deflate && (op == byte(Text) || op == byte(Binary)) {
+		rsv &^= bitRSV1
+	}
 	if p.msgOp != 0 {
 		state |= gobwas.StateFragmented
 	}
 	if err := gobwas.CheckHeader(gobwas.Header{
-		Fin: p.hdr[0]&bitFIN != 0, Rsv: p.hdr[0] & bitsRSV >> 4, OpCode: gobwas.OpCode(op),
+		Fin: p.hdr[0]&bitFIN != 0, Rsv: rsv >> 4, OpCode: gobwas.OpCode(op),
 		Masked: p.hdr[1]&bitMask != 0, Length: int64(p.hdr[1] &^ bitMask), // over 125: a longer form follows
 	}, state); err != nil {
 		return notProtocol(err.Error())
@@ -195,6 +204,9 @@ func (p *parser) length() (n uint64, minimal bool) {
 
 func (p *parser) checkLength(limit int) *violation {
 	n, minimal := p.length()
+	if p.deflated && p.msgOp != 0 || p.hdr[0]&bitRSV1 != 0 {
+		limit += deflateSlack
+	}
 	switch {
 	case n>>63 != 0:
 		return notProtocol("length with its highest bit set")
@@ -218,7 +230,7 @@ func (p *parser) startFrame(lengthEnd uint8) {
 		return
 	}
 	if p.op != opContinuation {
-		p.msgOp, p.frags = p.op, 0
+		p.msgOp, p.frags, p.deflated = p.op, 0, p.hdr[0]&bitRSV1 != 0
 	}
 	p.frags++
 }
@@ -232,7 +244,7 @@ func (p *parser) payload(chunk []byte, limit int) *violation {
 	}
 	p.off += len(chunk)
 	p.left -= len(chunk)
-	if p.op < opClose && p.msgOp == byte(Text) && !p.textOK(p.fin && p.left == 0) {
+	if p.op < opClose && p.msgOp == byte(Text) && !p.deflated && !p.textOK(p.fin && p.left == 0) {
 		return notUTF8("text is not UTF-8")
 	}
 	return nil
@@ -267,10 +279,10 @@ func (p *parser) complete() event {
 	case !p.fin:
 		return event{}
 	}
-	ev := event{kind: evMessage, op: Op(p.msgOp), payload: p.msg}
+	ev := event{kind: evMessage, op: Op(p.msgOp), deflated: p.deflated, payload: p.msg}
 	if ev.payload == nil {
 		ev.payload = []byte{}
 	}
-	p.msgOp, p.frags, p.msg, p.valid = 0, 0, nil, 0
+	p.msgOp, p.deflated, p.frags, p.msg, p.valid = 0, false, 0, nil, 0
 	return ev
 }

@@ -12,7 +12,10 @@ import (
 // parseAll feeds b to a parser in pieces of the given sizes (the last one for
 // all that follows) and returns the events as text.
 func parseAll(b []byte, limit int, sizes ...int) (events []string, p *parser) {
-	p = new(parser)
+	return parseWith(new(parser), b, limit, sizes...)
+}
+
+func parseWith(p *parser, b []byte, limit int, sizes ...int) (events []string, _ *parser) {
 	b = bytes.Clone(b)
 	for len(b) > 0 {
 		size := sizes[0]
@@ -40,7 +43,7 @@ func describe(ev event) string {
 	if ev.violation != nil {
 		return ev.violation.Error()
 	}
-	return fmt.Sprintf("%d %d %d %q", ev.kind, ev.op, ev.code, ev.payload)
+	return fmt.Sprintf("%d %d %v %d %q", ev.kind, ev.op, ev.deflated, ev.code, ev.payload)
 }
 
 const fuzzLimit = 5000
@@ -54,8 +57,12 @@ func FuzzParser(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
-		whole, p := parseAll(b, fuzzLimit, len(b)+1)
-		if len(p.msg) > fuzzLimit || cap(p.msg) > 2*fuzzLimit {
+		deflate, limit := seed%2 == 1, fuzzLimit
+		if deflate {
+			limit += deflateSlack
+		}
+		whole, p := parseWith(&parser{deflate: deflate}, b, fuzzLimit, len(b)+1)
+		if len(p.msg) > limit || cap(p.msg) > 2*limit {
 			t.Fatalf("keeps %d octets in %d", len(p.msg), cap(p.msg))
 		}
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -64,7 +71,7 @@ func FuzzParser(f *testing.F) {
 			sizes[i] = 1 + rnd.IntN(1+rnd.IntN(40))
 		}
 		for _, cut := range [][]int{{1}, {2}, {7}, sizes} {
-			if got, _ := parseAll(b, fuzzLimit, cut...); !slices.Equal(got, whole) {
+			if got, _ := parseWith(&parser{deflate: deflate}, b, fuzzLimit, cut...); !slices.Equal(got, whole) {
 				t.Fatalf("cut by %v:\n%v\nwhole:\n%v", cut, got, whole)
 			}
 		}

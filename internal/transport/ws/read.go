@@ -26,6 +26,7 @@ func (c *Conn) feed(buf []byte) bool {
 		p = partials.Get().(*partial)
 		c.part = p
 	}
+	p.deflate = c.deflate
 	for {
 		n, ev := p.next(buf, c.srv.cfg.MaxMessage)
 		buf = buf[n:]
@@ -36,7 +37,7 @@ func (c *Conn) feed(buf []byte) bool {
 		case evMessage:
 			c.begun.Store(0)
 			c.srv.cfg.Received(len(ev.payload))
-			if full := c.push(item{ev.op, ev.payload}); full {
+			if full := c.push(item{ev.op, ev.deflated, ev.payload}); full {
 				p.ahead = slices.Clone(buf)
 				c.pause()
 				return false

@@ -64,12 +64,13 @@ func (s *Server) Accept(w http.ResponseWriter, r *http.Request, protocols []stri
 	if err != nil {
 		return nil, fault.New(fault.HandshakeInternal, "This connection cannot be taken over.")
 	}
-	c := &Conn{srv: s, h: h, sub: sub}
+	extension := s.agree(r)
+	c := &Conn{srv: s, h: h, sub: sub, deflate: extension != ""}
 	if n := rw.Reader.Buffered(); n > 0 {
 		c.part = &partial{ahead: make([]byte, n)}
 		rw.Reader.Read(c.part.ahead) // from memory: takes all, cannot fail
 	}
-	return c.takeOver(nc, accept(r, sub))
+	return c.takeOver(nc, accept(r, sub, extension))
 }
 
 // takeOver answers on a connection that net/http has handed over.
