@@ -6,6 +6,7 @@ package address
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -36,6 +37,12 @@ func (p Proxies) Cover(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// CoverAddr is Cover of an address with a port.
+func (p Proxies) CoverAddr(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && p.Cover(tcp.AddrPort().Addr().Unmap().WithZone(""))
 }
 
 // Of returns the address that a request comes from. That is the one at the

@@ -91,6 +91,9 @@ func NewBook(p Proxies, l Limits, log *slog.Logger) *Book {
 	return b
 }
 
+// Proxies are those whose word is taken.
+func (b *Book) Proxies() Proxies { return b.proxies }
+
 func perSecond(n, seconds int) limit.Rate {
 	if n == 0 {
 		return limit.Rate{}

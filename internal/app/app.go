@@ -162,11 +162,18 @@ func (a *App) startServer() error {
 // arrivals are the connections to serve: over plain HTTP those that have asked
 // something.
 func (a *App) arrivals() (net.Listener, error) {
-	if a.cfg.TLS() {
+	var proxies func(net.Addr) bool
+	if a.cfg.ProxyProtocol {
+		proxies = a.core.addresses.Proxies().CoverAddr
+	}
+	switch {
+	case a.cfg.TLS() && proxies != nil:
+		return arrival.Announced(a.listener, proxies, a.server.ReadHeaderTimeout), nil
+	case a.cfg.TLS():
 		return a.listener, nil
 	}
 	l, err := arrival.Listen(a.listener, arrival.Config{
-		Wheel: a.transports.wheel, Within: a.server.ReadHeaderTimeout, MaxHead: maxHeader + 4<<10, Log: a.log, // as much as the library reads
+		Wheel: a.transports.wheel, Within: a.server.ReadHeaderTimeout, MaxHead: maxHeader + 4<<10, Proxies: proxies, Log: a.log, // as much as the library reads
 	})
 	if err == nil {
 		a.metrics.gauge("magpie_connections_waiting", "Connections that have not sent the whole head of a request yet.", func() float64 { return float64(l.Len()) })

@@ -58,6 +58,8 @@ type Config struct {
 	// Proxies are those whose word about addresses is taken, each an address or a
 	// network.
 	Proxies []string
+	// ProxyProtocol says that their connections begin with a PROXY header.
+	ProxyProtocol bool
 
 	// TokenKeys are the public keys in TokenKeyFiles.
 	TokenKeys []tokenkey.Key

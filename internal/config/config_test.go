@@ -214,6 +214,8 @@ func TestBrokenValues(t *testing.T) {
 		{"--allowed-origins=https://example.com/app", "is more than an origin; write https://example.com"},
 		{"--allowed-origins=https://user@example.com", "is more than an origin; write https://example.com"},
 		{"--tls-cert=x.pem", "needs its key"},
+		{"--proxy-protocol", "name the proxies in trusted_proxies"},
+		{"--trusted-proxies=10.0.0.0/33", "write an address, such as 10.0.0.7"},
 		{"--tls-key=x.pem", "needs its certificate"},
 		{"--max-payload=0", "outside 1 to 64MB"},
 		{"--max-payload=65GB", "outside 1 to 64MB"},

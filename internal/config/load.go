@@ -107,6 +107,7 @@ func (l *loader) finish() {
 		c.Times.DrainDelay = 0 // there is no balancer in front
 	}
 	l.checkOutbox()
+	l.checkProxies()
 	l.checkTLS()
 	l.readKeys()
 	l.checkAccess()
@@ -140,6 +141,12 @@ func (l *loader) checkOutbox() {
 	}
 	l.problems.addf(c.from["outbox"], "an outbox of %s cannot hold a message of %s in every protocol; raise it to %s or leave it out",
 		formatSize(c.Limits.Outbox), formatSize(c.Limits.MaxPayload), formatSize(2*c.Limits.MaxPayload))
+}
+
+func (l *loader) checkProxies() {
+	if c := l.config; c.ProxyProtocol && len(c.Proxies) == 0 {
+		l.problems.addf(c.from["proxy_protocol"], "whose PROXY headers are to be read; name the proxies in trusted_proxies (--trusted-proxies, MAGPIE_TRUSTED_PROXIES)")
+	}
 }
 
 func (l *loader) checkTLS() {

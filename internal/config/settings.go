@@ -60,6 +60,8 @@ var settings = []*setting{
 		"PEM file with the certificate's private key."},
 	{"trusted_proxies", "", list(func(c *Config) *[]string { return &c.Proxies }, checkProxy),
 		"Addresses and networks, such as 10.0.0.0/8, of the proxies in front. Of a request that comes from one of them X-Forwarded-For says whose it is, or Forwarded where there is no X-Forwarded-For: the last address there that is not a proxy's. A proxy that writes Forwarded must take away the X-Forwarded-For of strangers. Needed for the limits of one address; nobody else's word is taken."},
+	{"proxy_protocol", "false", boolean(func(c *Config) *bool { return &c.ProxyProtocol }),
+		"Connections of trusted_proxies begin with a PROXY header (version 1 or 2), which names the client: for balancers that pass TCP or TLS through, such as HAProxy with send-proxy-v2, or AWS's. One without it is closed; a client's own header never counts, as no client is a proxy."},
 	{"compression", "false", boolean(func(c *Config) *bool { return &c.Compression }),
 		"Let WebSocket clients that ask for it (permessage-deflate) have messages compressed, and send such. A message is compressed once for all receivers, from 256 bytes on and never together with another: chat texts of 700 bytes shrink to some fifth in 7 µs, short ones do not. Whoever sends one makes the node inflate it, in 5 µs and 80 KB for each that is under way; a connection costs nothing more. Off: a text that strangers write beside a secret can tell of it by its length, and TLS does not hide that."},
 	{"max_payload", "64KB", size(func(c *Config) *int { return &c.Limits.MaxPayload }, 1, 64<<20),

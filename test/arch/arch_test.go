@@ -68,6 +68,7 @@ var walls = []struct {
 	{"github.com/HdrHistogram/", []string{"internal/bench"}, "only a load has percentiles"},
 	{"github.com/spf13/cobra", []string{"cmd/*"}, "commands are the outermost layer"},
 	{"github.com/coder/websocket", []string{"cmd/*", "test/*", "bench/*"}, "it is the independent client"},
+	{"github.com/pires/", []string{"internal/transport/arrival"}, "who speaks for whom is known before a request is"},
 	{"golang.org/x/net", []string{"internal/origin"}, "names outside ASCII are read in one place"},
 	{"magpie/internal/config", []string{"internal/app", "cmd/*"}, "packages take what they need as their own small struct"},
 	{"magpie/internal/engine/memory", []string{"internal/app", "test/kit/stack"}, "the engine is chosen in one place"},

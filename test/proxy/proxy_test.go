@@ -2,11 +2,19 @@ package proxy
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -81,6 +89,72 @@ func TestProxiesTellWhoComes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One that passes connections through says in a PROXY header who comes, over plain
+// HTTP and TLS.
+func TestPassedThrough(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprint("TLS ", secure), func(t *testing.T) {
+			t.Parallel()
+			args := []string{"--open", "--trusted-proxies", "127.0.0.1", "--proxy-protocol", "--max-guesses", "1", "--api-key", strings.Repeat("k", 32)}
+			scheme := "http"
+			if secure {
+				dir := t.TempDir()
+				certificate(t, dir)
+				args = append(args, "--tls-cert", dir+"/cert.pem", "--tls-key", dir+"/key.pem")
+				scheme = "https"
+			}
+			n := kit.Launch(t, args...)
+			addr := kit.FreeAddr(t)
+			text := "defaults\n    timeout connect 5s\n    timeout client 75s\n    timeout server 75s\n" +
+				replace(t, shown(t, "haproxy-tcp"), "bind :443\n", "bind "+addr+"\n", "127.0.0.1:8080", n.Addr)
+			kit.Run(t, exec.Command(program(t, "haproxy"), "-db", "-f", file(t, t.TempDir(), "haproxy.cfg", text)))
+			client := &http.Client{Transport: &http.Transport{
+				DialContext:     (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext,
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+			}}
+			kit.Eventually(t, "the log names who it is", func() bool {
+				r, err := http.NewRequest("POST", scheme+"://"+addr+"/api/info", strings.NewReader("{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("X-API-Key", strings.Repeat("x", 32))
+				if res, err := client.Do(r); err == nil {
+					res.Body.Close()
+				}
+				return strings.Contains(n.Output(), `"address":"`)
+			})
+			if log := n.Output(); !strings.Contains(log, `"address":"127.0.0.2"`) {
+				t.Errorf("somebody else: %s", log)
+			}
+			// A stranger's header counts for nothing, and a proxy's connection without one ends.
+			if res, err := http.Get(scheme + "://" + n.Addr + "/livez"); err == nil {
+				res.Body.Close()
+				t.Errorf("a connection of the proxy's without a header: %s", res.Status)
+			}
+		})
+	}
+}
+
+// certificate writes cert.pem and key.pem for this machine.
+func certificate(t *testing.T, dir string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	file(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
 }
 
 // A proxy that compresses holds no stream back.

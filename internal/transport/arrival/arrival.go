@@ -33,6 +33,9 @@ type Config struct {
 	// MaxHead is how many octets of a head are kept. The server gets a longer one
 	// as far as it has come, to refuse it.
 	MaxHead int
+	// Proxies, where it is not nil, tells whether an address is a proxy's whose
+	// connections begin with a PROXY header. Those without one are closed.
+	Proxies func(net.Addr) bool
 	// Log receives the failure of a poller.
 	Log *slog.Logger
 }
@@ -117,7 +120,7 @@ func (l *Listener) admit(nc net.Conn) {
 		l.hand(nc)
 		return
 	}
-	c := &waiting{l: l, tcp: tcp}
+	c := &waiting{l: l, tcp: tcp, proxied: l.cfg.Proxies != nil && l.cfg.Proxies(tcp.RemoteAddr())}
 	c.timer.For = c
 	if l.conns.Add(c, tcp, nil) == nil { // else it is closed
 		l.cfg.Wheel.Add(&c.timer, l.cfg.Within)
@@ -141,6 +144,9 @@ type waiting struct {
 	l     *Listener
 	tcp   *net.TCPConn
 	head  []byte
+
+	proxied bool     // a PROXY header is to come
+	from    net.Addr // what it named
 }
 
 // Slot implements socket.Watched.
@@ -153,6 +159,17 @@ func (c *waiting) Inside() bool { return len(c.head) > 0 }
 func (c *waiting) Received(buf []byte) (more bool) {
 	seen := len(c.head)
 	c.head = append(c.head, buf...)
+	if c.proxied {
+		from, rest, done, err := cutProxyHeader(c.head)
+		if err != nil {
+			c.Lost(err)
+			return false
+		}
+		if !done {
+			return true
+		}
+		c.proxied, c.from, c.head, seen = false, from, bytes.Clone(rest), 0
+	}
 	if more = len(c.head) < c.l.cfg.MaxHead && unfinished(c.head, seen); !more {
 		c.pass()
 	}
@@ -162,7 +179,7 @@ func (c *waiting) Received(buf []byte) (more bool) {
 // Lost implements socket.Watched. What is half of a request is the server's to
 // refuse.
 func (c *waiting) Lost(err error) {
-	if errors.Is(err, io.EOF) && len(c.head) > 0 {
+	if errors.Is(err, io.EOF) && len(c.head) > 0 && !c.proxied {
 		c.pass()
 		return
 	}
@@ -183,6 +200,7 @@ func (c *waiting) pass() {
 		return // closed meanwhile
 	}
 	nc := newConn(c.tcp, c.head)
+	nc.from = c.from
 	select {
 	case c.l.ready <- nc:
 	default:
@@ -195,6 +213,9 @@ func (c *waiting) pass() {
 // were looked at before.
 func unfinished(b []byte, seen int) bool {
 	line, _, whole := bytes.Cut(b, []byte("\n"))
+	if len(b) == 0 {
+		return true
+	}
 	if seen == 0 && (b[0] < 'A' || b[0] > 'Z') || whole && !bytes.Contains(line, []byte(" HTTP/1.")) {
 		return false
 	}

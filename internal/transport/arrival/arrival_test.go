@@ -22,6 +22,11 @@ const patience = 30 * time.Second
 
 func listen(t *testing.T, within time.Duration) *Listener {
 	t.Helper()
+	return listenTo(t, within, nil)
+}
+
+func listenTo(t *testing.T, within time.Duration, proxies func(net.Addr) bool) *Listener {
+	t.Helper()
 	below, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +34,7 @@ func listen(t *testing.T, within time.Duration) *Listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	w, stopped := wheel.New(10*time.Millisecond), make(chan struct{})
 	go func() { defer close(stopped); w.Run(ctx) }()
-	l, err := Listen(below, Config{Wheel: w, Within: within, MaxHead: 2000, Log: slog.New(slog.DiscardHandler)})
+	l, err := Listen(below, Config{Wheel: w, Within: within, MaxHead: 2000, Proxies: proxies, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 // body what would be a request here (RFC 9112 section 11.2).
 type Conn struct {
 	socket.Begun
+	from   net.Addr    // what a PROXY header named; nil: none did
 	two    bool        // the first head has both
 	length atomic.Bool // the name Content-Length came, in a head or a body
 
@@ -31,6 +32,15 @@ const (
 
 func newConn(tcp *net.TCPConn, head []byte) *Conn {
 	return &Conn{Begun: socket.Begun{TCPConn: tcp, Rest: head}, two: hasField(head, contentLength) && hasField(head, transferEncoding)}
+}
+
+// RemoteAddr implements net.Conn: behind a proxy with the PROXY protocol it is that
+// of the proxy's client.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.from != nil {
+		return c.from
+	}
+	return c.Begun.RemoteAddr()
 }
 
 // hasField tells whether a head has a field; name is in small letters.
