@@ -62,8 +62,9 @@ func TestDocumentedACL(t *testing.T) {
 			c.Ingest.Channels = []string{"in:*"}
 		}
 	}
-	n := startNode(t, server, as("magpie"))
+	n, other := startNode(t, server, as("magpie")), startNode(t, server, as("magpie"))
 	n.subscribe("chat", "orders")
+	other.subscribe("chat")
 	n.join("chat", "s1")
 	eventually(t, "its member is in Redis", func() bool { return server.Do("HLEN", "magpie:{chat}:presence") == "1" })
 	n.publish("chat", "1")
@@ -85,6 +86,8 @@ func TestDocumentedACL(t *testing.T) {
 		}
 	}
 	n.sink.Wait(t, "chat", 3)
+	other.sink.Wait(t, "chat", 2) // one was before its time
+	other.sink.WaitFor(t, func() bool { return len(other.sink.Signals()) == 1 })
 	n.sink.Wait(t, "orders", 1)
 	if got := n.history("chat", engine.Query{}).Top.Offset; got != 2 {
 		t.Errorf("top %d", got)
@@ -92,9 +95,19 @@ func TestDocumentedACL(t *testing.T) {
 	if err := n.Ready(); err != nil {
 		t.Error(err)
 	}
-	out, err := exec.Command("redis-cli", "-e", "-p", port, "--user", "magpie", "--pass", "SECRET", "--no-auth-warning", "FLUSHALL").CombinedOutput()
-	if err == nil {
-		t.Errorf("the user magpie may FLUSHALL: %s", out)
+	// Nothing was refused on the way, not even what Magpie can do without.
+	if refused := server.Do("ACL", "LOG"); refused != "" {
+		t.Errorf("refused: %s", refused)
+	}
+	server.Do("SET", "foreign", "x")
+	for _, command := range [][]string{
+		{"FLUSHALL"}, {"CONFIG", "GET", "*"}, {"KEYS", "*"}, {"SHUTDOWN", "NOSAVE"}, {"REPLICAOF", "127.0.0.1", "1"},
+		{"GET", "foreign"}, {"SET", "foreign", "y"}, {"ACL", "LIST"}, {"CLIENT", "KILL", "TYPE", "normal"},
+	} {
+		cli := append([]string{"-e", "-p", port, "--user", "magpie", "--pass", "SECRET", "--no-auth-warning"}, command...)
+		if out, err := exec.Command("redis-cli", cli...).CombinedOutput(); err == nil || !strings.Contains(string(out), "NOPERM") {
+			t.Errorf("the user magpie may %q: %s", command, out)
+		}
 	}
 }
 
