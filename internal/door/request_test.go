@@ -3,7 +3,10 @@ package door_test
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -74,4 +77,43 @@ func TestFormat(t *testing.T) {
 			t.Errorf("%q: %s, want %s", query, got, want)
 		}
 	}
+}
+
+// Whatever a query is, what is read of it is all that it says: written down again
+// it is read as the same.
+func FuzzParseQuery(f *testing.F) {
+	f.Add("channel=a&channel=b%3B&since=")
+	f.Add("channel=secret;1")
+	f.Add("%=%zz&&&=&+")
+	f.Fuzz(func(t *testing.T, query string) {
+		r := &http.Request{Header: http.Header{}, URL: &url.URL{RawQuery: query}}
+		values, err := door.ParseQuery(r)
+		if err != nil {
+			if fault.KindOf(err) != fault.BadParameter {
+				t.Errorf("%q: %v", query, err)
+			}
+			return
+		}
+		if strings.Contains(query, ";") {
+			t.Errorf("%q is read as %v", query, values)
+		}
+		given := 0
+		for pair := range strings.SplitSeq(query, "&") {
+			if pair != "" {
+				given++
+			}
+		}
+		read := 0
+		for _, list := range values {
+			read += len(list)
+		}
+		r.URL.RawQuery = values.Encode()
+		again, err := door.ParseQuery(r)
+		if err != nil || read != given || !reflect.DeepEqual(again, values) {
+			t.Errorf("%q: %d of %d, %v, then %v, %v", query, read, given, values, again, err)
+		}
+		if _, err := door.Token(r); err != nil {
+			t.Errorf("%q: %v", query, err)
+		}
+	})
 }
