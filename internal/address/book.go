@@ -110,7 +110,17 @@ type Client struct {
 	near       bool // see isNear
 	handshakes limit.Bucket
 	guesses    limit.Bucket
+	requests   limit.Bucket
 	sessions   atomic.Int64
+}
+
+// Requests is what the address has taken of the rate that the gate allows to all
+// sessions of nobody there; nil where they are not counted.
+func (c *Client) Requests() *limit.Bucket {
+	if c == nil || c.near {
+		return nil
+	}
+	return &c.requests
 }
 
 // isNear tells whether an address is this machine's or a private network's. There
@@ -156,7 +166,7 @@ func (s *shard) sweepLocked(now time.Time) bool {
 	s.swept = now
 	before := len(s.clients)
 	for a, c := range s.clients {
-		if c.sessions.Load() == 0 && c.handshakes.Rested(now.Add(-restFor)) && c.guesses.Rested(now) {
+		if c.sessions.Load() == 0 && c.handshakes.Rested(now.Add(-restFor)) && c.guesses.Rested(now) && c.requests.Rested(now) {
 			delete(s.clients, a)
 		}
 	}

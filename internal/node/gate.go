@@ -53,7 +53,7 @@ type GateConfig struct {
 
 // NewGate returns the gate of a node.
 func NewGate(c GateConfig) *Gate {
-	return &Gate{engine: c.Engine, hub: c.Hub, auth: c.Auth, rules: c.Rules, limits: c.Limits, growth: newGrowth(c.Limits),
+	return &Gate{engine: c.Engine, hub: c.Hub, auth: c.Auth, rules: c.Rules, limits: c.Limits, growth: c.Node.growth,
 		budget: &c.Node.shared.Budget, reading: make(chan struct{}, readersMost)}
 }
 
@@ -70,7 +70,7 @@ type request struct {
 // admit decides. Its steps, in order: the limits, then the rights, then what the
 // request would make grow.
 func (g *Gate) admit(r *request) error {
-	if wait := g.growth.ask(&r.actor, 1+r.size/requestSize); wait > 0 {
+	if wait := g.growth.ask(r, 1+r.size/requestSize); wait > 0 {
 		g.Metrics.Hurried.Add(1)
 		return g.limits.tooOften(wait)
 	}

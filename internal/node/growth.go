@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"magpie/internal/address"
 	"magpie/internal/auth"
 	"magpie/internal/fault"
 	"magpie/internal/limit"
@@ -36,8 +37,9 @@ type growth struct {
 // grown is what one has taken of the rates.
 type grown struct{ requests, names, keys limit.Bucket }
 
-// guestsTimes is how much more all guests together may take than one client.
-const guestsTimes = 20
+// manyTimes is how much more many clients together may take than one: all guests,
+// all sessions of a user or of an address.
+const manyTimes = 20
 
 // leastOwners are kept without a look at who is at rest.
 const leastOwners = 1000
@@ -57,17 +59,43 @@ func newGrowth(l Limits) *growth {
 
 // ask counts requests: those of a session are its own. Over HTTP those of a user
 // are, and those of a guest with a token; guests without one are nobody, and
-// count for all guests alone.
-func (g *growth) ask(a *Actor, n int) (wait time.Duration) {
+// count for all guests alone. What begins a session is not counted: it has limits of
+// its own, and nobody's requests may keep others from coming in.
+func (g *growth) ask(r *request, n int) (wait time.Duration) {
+	a := &r.actor
 	switch {
-	case g.requests.Every == 0 || a.trusted():
+	case g.requests.Every == 0 || a.trusted() || a.session == nil && r.do == auth.Subscribe:
 		return 0
 	case a.session != nil:
-		return g.requests.TakeMany(&a.session.Requests, time.Now(), n)
+		return g.askFrom(r, n)
 	case a.who.User == "":
-		return forGuests(g.requests).TakeMany(&g.guests.requests, time.Now(), n)
+		return forMany(g.requests).TakeMany(&g.guests.requests, time.Now(), n)
 	}
 	return g.take(a, a.keyOwner(), g.requests, n, func(t *grown) *limit.Bucket { return &t.requests })
+}
+
+// askFrom counts for the session, and for all that share a bucket with it: else who
+// is refused would come back at once with nothing taken. Others of a shared address
+// may listen all the same.
+func (g *growth) askFrom(r *request, n int) (wait time.Duration) {
+	s, now := r.actor.session, time.Now()
+	if wait = g.requests.TakeMany(&s.Requests, now, n); wait > 0 {
+		return wait
+	}
+	if shared := s.Shared.Load(); shared != nil && r.do != auth.Subscribe {
+		return forMany(g.requests).TakeMany(shared, now, n)
+	}
+	return 0
+}
+
+// shared is what all sessions of a user have in common: to be another guest costs
+// nothing, so guests share what is their address's.
+func (g *growth) shared(who auth.Identity, from *address.Client) *limit.Bucket {
+	if who.Kind != auth.User || who.User == "" {
+		return from.Requests()
+	}
+	a := Actor{who: who}
+	return &g.owner(a.keyOwner(), time.Now()).requests
 }
 
 // name decides whether the actor may use a channel, and counts a name that is
@@ -114,11 +142,11 @@ func (g *growth) take(a *Actor, owner string, rate limit.Rate, n int, of func(*g
 	if wait = rate.TakeMany(of(g.owner(owner, now)), now, n); wait > 0 || a.who.Kind == auth.User {
 		return wait
 	}
-	return forGuests(rate).TakeMany(of(&g.guests), now, n)
+	return forMany(rate).TakeMany(of(&g.guests), now, n)
 }
 
-func forGuests(r limit.Rate) limit.Rate {
-	return limit.Rate{Every: r.Every / guestsTimes, Burst: r.Burst * guestsTimes}
+func forMany(r limit.Rate) limit.Rate {
+	return limit.Rate{Every: r.Every / manyTimes, Burst: r.Burst * manyTimes}
 }
 
 func (g *growth) owner(name string, now time.Time) *grown {

@@ -2,12 +2,15 @@ package node
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"magpie/internal/address"
 	"magpie/internal/auth"
 	"magpie/internal/fault"
+	"magpie/internal/session"
 )
 
 func nobodyHere(string) bool { return false }
@@ -66,11 +69,52 @@ func TestNewNamesAreBounded(t *testing.T) {
 		minted := count(t, setting, func(i int) error {
 			return begin(CallerActor(auth.Identity{Kind: auth.Guest, User: fmt.Sprint(i)}), fmt.Sprint("m", i))
 		})
-		if minted != 12*guestsTimes-12 {
+		if minted != 12*manyTimes-12 {
 			t.Errorf("guests who are another each time: %d", minted)
 		}
 		if err := begin(CallerActor(auth.Identity{Kind: auth.User, User: "bob"}), "b"); err != nil {
 			t.Errorf("a user: %v", err)
+		}
+	})
+}
+
+// L1, L5: who opens one session after the other has one budget for all: a user, and
+// guests of one address. Another user, another address and another session of nobody
+// near have their own.
+func TestSessionsShareABudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrowth(Limits{Requests: 10}) // 50 at once, 1,000 together
+		book := address.NewBook(nil, address.Limits{}, nil)
+		from := func(peer string) *address.Client { return book.Client(&http.Request{RemoteAddr: peer}) }
+		taken := func(who auth.Identity, from *address.Client) (n int) {
+			for range 100 {
+				s := new(session.Session)
+				s.Shared.Store(g.shared(who, from))
+				for g.ask(&request{actor: Actor{kind: clientActor, who: who, session: s}}, 1) == 0 {
+					n++
+				}
+			}
+			return n
+		}
+		ann, bob, guest, other := auth.Identity{Kind: auth.User, User: "ann"}, auth.Identity{Kind: auth.User, User: "bob"},
+			auth.Identity{Kind: auth.Guest}, auth.Identity{Kind: auth.Guest, User: "other"}
+		for _, x := range []struct {
+			what string
+			who  auth.Identity
+			peer string
+			want int
+		}{
+			{"a user", ann, "203.0.113.7:80", 1000}, {"the same", ann, "203.0.113.8:80", 0}, {"another", bob, "203.0.113.7:80", 1000},
+			{"guests", guest, "203.0.113.7:80", 1000}, {"those with a token", other, "203.0.113.7:80", 0},
+			{"another address", guest, "203.0.113.8:80", 1000}, {"this machine", guest, "127.0.0.1:80", 5000},
+		} {
+			if got := taken(x.who, from(x.peer)); got != x.want {
+				t.Errorf("%s: %d, want %d", x.what, got, x.want)
+			}
+		}
+		time.Sleep(time.Second)
+		if got := taken(ann, nil); got != 200 {
+			t.Errorf("a second later: %d", got)
 		}
 	})
 }

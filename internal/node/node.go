@@ -55,6 +55,7 @@ type Node struct {
 	Metrics Metrics
 	limits  Limits
 	revoked *auth.Revocations
+	growth  *growth
 	shared  session.Shared
 
 	mu       sync.Mutex // guards what follows; memory only
@@ -67,7 +68,7 @@ type Node struct {
 // New returns a node without sessions. revoked is what it tells the authorizer of
 // its doors.
 func New(h *hub.Hub, l Limits, revoked *auth.Revocations) *Node {
-	n := &Node{limits: l, revoked: revoked, sessions: map[*session.Session]*address.Client{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
+	n := &Node{limits: l, revoked: revoked, growth: newGrowth(l), sessions: map[*session.Session]*address.Client{}, users: map[string][]*session.Session{}, empty: make(chan struct{})}
 	n.shared.Hub, n.shared.Outbox, n.shared.Subscriptions = h, l.Outbox, l.Subscriptions
 	n.shared.Closed = n.forget
 	return n
@@ -97,6 +98,7 @@ func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity, fr
 		return err
 	}
 	n.sessions[s] = from
+	s.Shared.Store(n.growth.shared(who, from))
 	n.addUserLocked(s, who.User)
 	n.Metrics.Sessions.Add(1)
 	n.Metrics.Opened.Add(1)

@@ -22,7 +22,7 @@ func (n *Node) Identify(s *session.Session, who auth.Identity) error {
 		return err
 	}
 	before := s.Who().User
-	_, open := n.sessions[s]
+	from, open := n.sessions[s]
 	if open && before != who.User {
 		if err := n.checkUserLocked(who.User); err != nil {
 			return err
@@ -31,6 +31,7 @@ func (n *Node) Identify(s *session.Session, who auth.Identity) error {
 		n.addUserLocked(s, who.User)
 	}
 	s.SetWho(who)
+	s.Shared.Store(n.growth.shared(who, from))
 	return nil
 }
 

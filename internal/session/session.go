@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"magpie/internal/auth"
@@ -55,9 +56,11 @@ type Session struct {
 	expiry *time.Timer // nil: never
 	subs   []*hub.Subscription
 
-	// Requests is what the session has taken of the rate that the gate allows.
-	// It guards itself.
+	// Requests is what the session has taken of the rate that the gate allows, and
+	// Shared what all sessions together have that are of its user, or of nobody and
+	// its address; nil: nobody counts that. Both guard themselves.
 	Requests limit.Bucket
+	Shared   atomic.Pointer[limit.Bucket]
 
 	// Set by Open.
 	shared *Shared

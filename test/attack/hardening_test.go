@@ -53,7 +53,7 @@ func TestHardening(t *testing.T) {
 		return
 	}
 	redis := redistest.Start(t, "--maxmemory", "256mb")
-	n := kit.StartAsShipped(t, "--redis", redis.URL)
+	n := kit.StartAsShipped(t, "--redis", redis.URL, "--trusted-proxies", "127.0.0.1")
 	prepare(t, n)
 	o := startOrdinary(t, n)
 	row := func(name string, took time.Duration, which ...int) {
@@ -206,6 +206,9 @@ func many(count int, one func(ctx context.Context, addr string, i int)) func(con
 	}
 }
 
+// strangers is the address that all attackers have, by the word of a proxy.
+const strangers = "203.0.113.7"
+
 func dial(ctx context.Context, addr string) net.Conn {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -229,7 +232,7 @@ func upgraded(ctx context.Context, addr, path string) (net.Conn, *bufio.Reader) 
 		return nil, nil
 	}
 	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
-	io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: "+addr+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: "+addr+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-For: "+strangers+"\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	r := bufio.NewReaderSize(c, 64)
 	for {
 		line, err := r.ReadString('\n')
@@ -263,7 +266,7 @@ func slowReader(ctx context.Context, addr string, _ int) {
 
 // feed publishes 100 messages of 10 KB a second to the slow readers.
 func feed(ctx context.Context, addr string) {
-	c, r := upgraded(ctx, addr, "/websocket?channel=loud&echo=false")
+	c, r := upgraded(ctx, addr, "/websocket?channel=loud")
 	if c == nil {
 		return
 	}
