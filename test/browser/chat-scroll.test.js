@@ -184,6 +184,25 @@ test("6: 100 px from the end still follows; one's own message always does", asyn
   await until("my own is in sight", async () => (await fromEnd(page)) < 2);
 });
 
+test("6: who scrolls up as a message comes is not taken back, even before the browser has told the page", async (t) => {
+  const node = await startMagpie(t);
+  await node.publishAll("a", 60);
+  const { page } = await enter(t, browser, node.url);
+  await page.getByText("a59", { exact: true }).waitFor();
+  await until("it is at the end", async () => (await fromEnd(page)) < 2);
+  await page.evaluate(() => {
+    window.addEventListener("scroll", (e) => { if (!window.told) e.stopImmediatePropagation(); }, true);
+    document.getElementById("scroll").scrollTop -= 600;
+  });
+  const before = await fromEnd(page);
+  await node.publish('{"content":"meanwhile"}');
+  await until("it is in the list", async () => (await page.getByText("meanwhile", { exact: true }).count()) === 1);
+  const after = await fromEnd(page);
+  assert.ok(before > 500 && after >= before - 1, `${before} px from the end, then ${after}`);
+  await page.evaluate(() => { window.told = true; document.getElementById("scroll").dispatchEvent(new Event("scroll")); });
+  await page.locator("#latest").waitFor();
+});
+
 test("10: days, groups, and the full time on hover", async (t) => {
   const redis = await startRedis(t);
   const node = await startMagpie(t, { redis });

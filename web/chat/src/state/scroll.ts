@@ -23,7 +23,7 @@ export type ScrollEvent =
 /** What the view does: scroll to the end, or keep the row in sight where it is. */
 export type Move = "follow" | "hold";
 
-const nearEnd = 100; // px from the end that count as the end
+export const nearEnd = 100; // px from the end that count as the end
 
 export const pinned: Scroll = { at: "pinned" };
 

@@ -8,7 +8,7 @@ import type { RoomControl } from "../control/room.ts";
 import type { Message } from "../state/message.ts";
 import type { Item, Room } from "../state/room.ts";
 import { pendingRows, type Row, rowsOf } from "../state/rows.ts";
-import { type Move, pinned, type Scroll, type ScrollEvent, step } from "../state/scroll.ts";
+import { type Move, nearEnd, pinned, type Scroll, type ScrollEvent, step } from "../state/scroll.ts";
 import { atEnd, afterAppend, pageDown, range, pageUp, type Window } from "../state/window.ts";
 import { t } from "../i18n/index.ts";
 import { Down } from "./icons.tsx";
@@ -41,6 +41,7 @@ export class Timeline extends Component<Props> {
   #window: Window = atEnd;
   #scroll: Scroll = pinned;
   #move: Move = "follow";
+  #top = 0; // px, where the list was last seen or put
   #resizes: ResizeObserver | null = null;
   #unseen = signal(0);
   #away = signal(false);
@@ -48,6 +49,7 @@ export class Timeline extends Component<Props> {
 
   override componentDidMount(): void {
     this.#resizes = new ResizeObserver(() => {
+      this.#look();
       if (this.#scroll.at !== "reading") this.#toEnd();
       this.#fillAbove();
     });
@@ -59,6 +61,7 @@ export class Timeline extends Component<Props> {
   override componentWillUnmount(): void { this.#resizes?.disconnect(); }
 
   override shouldComponentUpdate(next: Props): boolean {
+    this.#look();
     this.#move = this.#scroll.at === "reading" ? "hold" : "follow";
     if (next.control !== this.props.control) {
       this.#window = atEnd;
@@ -87,6 +90,14 @@ export class Timeline extends Component<Props> {
     // shorter for a moment the row in sight could not be held.
     if (this.#scroll.at === "reading" && range(this.#window, before.items.length)[0] === 0 && before.items[0]?.key !== after.items[0]?.key) this.#window = pageUp(this.#window, after.items.length);
     if (this.#scroll.at !== "reading") this.#move = "follow";
+  }
+
+  // Notices that the reader has scrolled up. A browser tells it some moments after
+  // it has moved the list: what comes in between must not take the reader back.
+  #look(): void {
+    const box = this.#box.current!;
+    const below = box.scrollHeight - box.scrollTop - box.clientHeight;
+    if (this.#scroll.at === "pinned" && box.scrollTop < this.#top && below > nearEnd) this.#apply({ type: "scrolled", fromEnd: below });
   }
 
   #apply(e: ScrollEvent): void {
@@ -129,6 +140,7 @@ export class Timeline extends Component<Props> {
   #toEnd(): void {
     const box = this.#box.current!;
     if (this.#window.fromEnd === 0) box.scrollTop = box.scrollHeight;
+    this.#top = box.scrollTop;
     if (this.#scroll.at === "jumping") this.#apply({ type: "arrived" });
     this.#move = "hold";
   }
@@ -137,6 +149,7 @@ export class Timeline extends Component<Props> {
     const box = this.#box.current!;
     const below = box.scrollHeight - box.scrollTop - box.clientHeight;
     const fromEnd = this.#window.fromEnd > 0 ? Infinity : below;
+    this.#top = box.scrollTop;
     this.#apply({ type: "scrolled", fromEnd });
     this.#move = "hold";
     if (below < windowMargin && box.scrollTop >= windowMargin) this.#moveWindow(pageDown(this.#window));
