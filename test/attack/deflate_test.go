@@ -56,26 +56,29 @@ func closeCode(t *testing.T, n *kit.Node, path string, send []byte) int {
 	}
 	go c.Write(send) // the server may stop reading before the end
 	for {
-		var head [2]byte
-		if _, err := io.ReadFull(r, head[:]); err != nil {
-			t.Fatalf("no close frame: %v", err)
-		}
-		n := int(head[1])
-		if n == 126 {
-			var long [2]byte
-			if _, err := io.ReadFull(r, long[:]); err != nil {
-				t.Fatal(err)
-			}
-			n = int(binary.BigEndian.Uint16(long[:]))
-		}
-		payload := make([]byte, n)
-		if _, err := io.ReadFull(r, payload); err != nil {
-			t.Fatal(err)
-		}
-		if head[0]&15 == 8 {
+		if first, payload := readFrame(t, r); first&15 == 8 {
 			return int(binary.BigEndian.Uint16(payload))
 		}
 	}
+}
+
+// readFrame reads a server's frame of less than 64 KB, and returns its first octet
+// and its payload.
+func readFrame(t *testing.T, r io.Reader) (first byte, payload []byte) {
+	t.Helper()
+	read := func(n int) []byte {
+		b := make([]byte, n)
+		if _, err := io.ReadFull(r, b); err != nil {
+			t.Fatalf("no frame: %v", err)
+		}
+		return b
+	}
+	head := read(2)
+	n := int(head[1])
+	if n == 126 {
+		n = int(binary.BigEndian.Uint16(read(2)))
+	}
+	return head[0], read(n)
 }
 
 // Z1, Z2, Z3: bombs, before connect too, and what cannot be inflated end their
@@ -144,25 +147,10 @@ func TestAnswersAreNotDeflated(t *testing.T) {
 	send(`{"id":3,"history":{"channel":"` + name + `","limit":10}}` + strings.Repeat(" ", 100))
 	pushed := false
 	for range 4 {
-		var head [2]byte
-		if _, err := io.ReadFull(r, head[:]); err != nil {
-			t.Fatal(err)
-		}
-		size := int(head[1])
-		if size == 126 {
-			var long [2]byte
-			if _, err := io.ReadFull(r, long[:]); err != nil {
-				t.Fatal(err)
-			}
-			size = int(binary.BigEndian.Uint16(long[:]))
-		}
-		payload := make([]byte, size)
-		if _, err := io.ReadFull(r, payload); err != nil {
-			t.Fatal(err)
-		}
-		if deflates := head[0]&0x40 != 0; deflates {
+		first, payload := readFrame(t, r)
+		if first&0x40 != 0 {
 			pushed = true
-		} else if !bytes.Contains(payload, []byte(`"id":`)) && size > 300 {
+		} else if !bytes.Contains(payload, []byte(`"id":`)) && len(payload) > 300 {
 			t.Errorf("a long push goes as it is: %s", payload)
 		}
 		if bytes.Contains(payload, []byte(`{"id":3`)) {

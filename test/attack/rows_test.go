@@ -2,19 +2,10 @@ package attack
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -125,9 +116,7 @@ func TestSubscribeRaces(t *testing.T) {
 // settings again and again end their connection or cost nothing; others go on.
 func TestHTTP2Floods(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	certificate(t, dir)
-	n := kit.Launch(t, "--tls-cert", dir+"/cert.pem", "--tls-key", dir+"/key.pem")
+	n := kit.Launch(t, kit.Certificate(t)...)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer client.CloseIdleConnections()
 	alive := func() bool {
@@ -185,26 +174,4 @@ func TestHTTP2Floods(t *testing.T) {
 		t.Logf("%s: %d", name, sent)
 	}
 	kit.Eventually(t, "it answers", alive)
-}
-
-func certificate(t *testing.T, dir string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

@@ -2,15 +2,9 @@ package proxy
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -100,9 +94,7 @@ func TestPassedThrough(t *testing.T) {
 			args := []string{"--open", "--trusted-proxies", "127.0.0.1", "--proxy-protocol", "--max-guesses", "1", "--api-key", strings.Repeat("k", 32)}
 			scheme := "http"
 			if secure {
-				dir := t.TempDir()
-				certificate(t, dir)
-				args = append(args, "--tls-cert", dir+"/cert.pem", "--tls-key", dir+"/key.pem")
+				args = append(args, kit.Certificate(t)...)
 				scheme = "https"
 			}
 			n := kit.Launch(t, args...)
@@ -135,26 +127,6 @@ func TestPassedThrough(t *testing.T) {
 			}
 		})
 	}
-}
-
-// certificate writes cert.pem and key.pem for this machine.
-func certificate(t *testing.T, dir string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	file(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
 }
 
 // A proxy that compresses holds no stream back.
