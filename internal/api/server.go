@@ -208,7 +208,9 @@ func (s *Server) admit(r *http.Request) error {
 	}
 	if !s.Open || door.Key(r) != "" {
 		if _, err := s.Access.Server(r); err != nil {
-			s.BadKeys.Add(1)
+			if fault.Of(err).Setting != "max_api_calls" { // then the key is good
+				s.BadKeys.Add(1)
+			}
 			return err
 		}
 	}
