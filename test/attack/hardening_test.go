@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -64,9 +65,9 @@ func TestHardening(t *testing.T) {
 		p50, p99, count := o.quantiles()
 		stop()
 		peak := before>>20 + grown()
-		fmt.Printf("| %s | %d | %.2f | %.2f | %d | %s |\n", name, count, p50, p99, peak, redisMemory(redis))
+		fmt.Printf("| %s | %d | %d | %.2f | %.2f | %d | %s |\n", name, count, o.refused.Load(), p50, p99, peak, redisMemory(redis))
 	}
-	fmt.Println("| | messages | p50 in ms | p99 in ms | most memory in MB | Redis in MB |\n|---|--:|--:|--:|--:|--:|")
+	fmt.Println("| | messages | refused | p50 in ms | p99 in ms | most memory in MB | Redis in MB |\n|---|--:|--:|--:|--:|--:|--:|")
 	row("nothing", 15*time.Second)
 	var all []int
 	for i, a := range attacks {
@@ -102,11 +103,18 @@ func prepare(t *testing.T, n *kit.Node) {
 // ordinary are 100 clients in ten channels that hear 100 messages a second, each
 // in one channel.
 type ordinary struct {
+	refused atomic.Int64 // publications
+
 	mu    sync.Mutex
 	delay []time.Duration
 }
 
-func (o *ordinary) reset() { o.mu.Lock(); o.delay = nil; o.mu.Unlock() }
+func (o *ordinary) reset() {
+	o.refused.Store(0)
+	o.mu.Lock()
+	o.delay = nil
+	o.mu.Unlock()
+}
 
 func (o *ordinary) quantiles() (p50, p99 float64, count int) {
 	o.mu.Lock()
@@ -154,7 +162,9 @@ func startOrdinary(t *testing.T, n *kit.Node) *ordinary {
 		defer tick.Stop()
 		for i := 0; ctx.Err() == nil; i++ {
 			<-tick.C
-			n.Publish(fmt.Sprintf("ordinary-%d", i%10), strconv.FormatInt(time.Now().UnixNano(), 10))
+			if status, _ := n.Post(fmt.Sprintf("/publish/ordinary-%d", i%10), strconv.FormatInt(time.Now().UnixNano(), 10)); status != 200 {
+				o.refused.Add(1)
+			}
 		}
 	})
 	return o
