@@ -67,7 +67,7 @@ func (m *measures) watch(c *core, health *api.Health) {
 	m.counter("magpie_handshakes_refused_total", "Connections and streams refused because more than max_handshakes began in a second.", &a.AllHandshakes)
 	m.counter("magpie_address_handshakes_refused_total", "Connections and streams refused because their address began more than max_address_handshakes in a second.", &a.Handshakes)
 	m.counter("magpie_address_sessions_refused_total", "Connections and streams refused because their address had max_address_sessions on this node.", &a.Sessions)
-	m.counter("magpie_bad_credentials_total", "API keys and tokens that are wrong; expired ones do not count.", &a.Guessed)
+	m.counter("magpie_guesses_total", "API keys and tokens that are wrong; expired ones do not count.", &a.Guessed)
 	m.counter("magpie_guesses_refused_total", "Of them those of addresses that had shown more than max_guesses in a minute.", &a.Guesses)
 	m.counter("magpie_session_flushers_total", "Times the kernel did not take a frame at once.", n.Flushed())
 	m.gauge("magpie_sessions", "Open sessions.", func() float64 { return float64(n.Metrics.Sessions.Value()) })

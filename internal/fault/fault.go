@@ -108,14 +108,16 @@ func (f *Fault) Sentence() string {
 	return sentences[f.Kind]
 }
 
+// OutOrNot tells a publisher whose answer was lost what to do.
+const OutOrNot = "A message that was sent may be out or not: send it again with the same Idempotency-Key."
+
 // sentences are what clients are told when the fault does not say it better.
 var sentences = map[Kind]string{
-	Conflict: "This idempotency key was used for another message in this channel; take a new key.",
-	Unavailable: "Redis does not answer now; try again. " +
-		"A message that was sent may be out or not: send it again with the same Idempotency-Key.",
-	Shutdown:   "This node is shutting down; try again, another one will answer.",
-	Internal:   "Something went wrong here; the server's log says what.",
-	NoPresence: "this channel keeps no presence (rule: presence)",
+	Conflict:    "This idempotency key was used for another message in this channel; take a new key.",
+	Unavailable: "Redis does not answer now; try again. " + OutOrNot,
+	Shutdown:    "This node is shutting down; try again, another one will answer.",
+	Internal:    "Something went wrong here; the server's log says what.",
+	NoPresence:  "this channel keeps no presence (rule: presence)",
 }
 
 // Of finds the fault in an error's chain. An error without one is a defect of

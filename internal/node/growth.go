@@ -82,15 +82,15 @@ func (g *growth) askFrom(r *request, n int) (wait time.Duration) {
 	if wait = g.requests.TakeMany(&s.Requests, now, n); wait > 0 {
 		return wait
 	}
-	if shared := s.Shared.Load(); shared != nil && r.do != auth.Subscribe {
-		return forMany(g.requests).TakeMany(shared, now, n)
+	if owner := s.OwnerRequests.Load(); owner != nil && r.do != auth.Subscribe {
+		return forMany(g.requests).TakeMany(owner, now, n)
 	}
 	return 0
 }
 
-// shared is what all sessions of a user have in common: to be another guest costs
-// nothing, so guests share what is their address's.
-func (g *growth) shared(who auth.Identity, from *address.Client) *limit.Bucket {
+// ownerRequests is what all sessions of a user have taken. To be another guest costs
+// nothing: guests have what is their address's.
+func (g *growth) ownerRequests(who auth.Identity, from *address.Client) *limit.Bucket {
 	if who.Kind != auth.User || who.User == "" {
 		return from.Requests()
 	}

@@ -89,7 +89,7 @@ func TestSessionsShareABudget(t *testing.T) {
 		taken := func(who auth.Identity, from *address.Client) (n int) {
 			for range 100 {
 				s := new(session.Session)
-				s.Shared.Store(g.shared(who, from))
+				s.OwnerRequests.Store(g.ownerRequests(who, from))
 				for g.ask(&request{actor: Actor{kind: clientActor, who: who, session: s}}, 1) == 0 {
 					n++
 				}

@@ -83,6 +83,18 @@ func (n *Node) Flushed() *metrics.Counter { return &n.shared.Flushed }
 // allow, and when its token was revoked meanwhile.
 func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity, from *address.Client) error {
 	s.Open(&n.shared, link, who)
+	if err := from.Enter(); err != nil {
+		return err
+	}
+	s.OwnerRequests.Store(n.growth.ownerRequests(who, from))
+	err := n.register(s, who, from)
+	if err != nil {
+		from.Leave()
+	}
+	return err
+}
+
+func (n *Node) register(s *session.Session, who auth.Identity, from *address.Client) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.draining {
@@ -94,11 +106,7 @@ func (n *Node) Open(s *session.Session, link session.Link, who auth.Identity, fr
 	if err := n.checkUserLocked(who.User); err != nil {
 		return err
 	}
-	if err := from.Enter(); err != nil {
-		return err
-	}
 	n.sessions[s] = from
-	s.Shared.Store(n.growth.shared(who, from))
 	n.addUserLocked(s, who.User)
 	n.Metrics.Sessions.Add(1)
 	n.Metrics.Opened.Add(1)

@@ -16,13 +16,14 @@ import (
 // meanwhile; the session stays whose it was.
 // When the identity expires is for the door to watch.
 func (n *Node) Identify(s *session.Session, who auth.Identity) error {
+	requests := n.growth.ownerRequests(who, n.From(s))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.revoked.Check(who.User, who.Proof); err != nil {
 		return err
 	}
 	before := s.Who().User
-	from, open := n.sessions[s]
+	_, open := n.sessions[s]
 	if open && before != who.User {
 		if err := n.checkUserLocked(who.User); err != nil {
 			return err
@@ -31,7 +32,7 @@ func (n *Node) Identify(s *session.Session, who auth.Identity) error {
 		n.addUserLocked(s, who.User)
 	}
 	s.SetWho(who)
-	s.Shared.Store(n.growth.shared(who, from))
+	s.OwnerRequests.Store(requests)
 	return nil
 }
 

@@ -56,11 +56,11 @@ type Session struct {
 	expiry *time.Timer // nil: never
 	subs   []*hub.Subscription
 
-	// Requests is what the session has taken of the rate that the gate allows, and
-	// Shared what all sessions together have that are of its user, or of nobody and
-	// its address; nil: nobody counts that. Both guard themselves.
-	Requests limit.Bucket
-	Shared   atomic.Pointer[limit.Bucket]
+	// Requests is what the session has taken of the rate that the gate allows.
+	// OwnerRequests is what all sessions of its user have taken, or, of a guest, all
+	// guests of its address; nil: that is not counted. Both guard themselves.
+	Requests      limit.Bucket
+	OwnerRequests atomic.Pointer[limit.Bucket]
 
 	// Set by Open.
 	shared *Shared

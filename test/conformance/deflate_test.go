@@ -144,11 +144,11 @@ var deflateSizes = []deflateSize{
 // that, a state that is kept from one to the next, shows in these.
 const times = 2
 
-func echoes(t *testing.T, c *deflating, make func(int) string, sizes ...deflateSize) {
+func echoes(t *testing.T, c *deflating, text func(int) string, sizes ...deflateSize) {
 	t.Helper()
 	for _, x := range sizes {
 		for range times {
-			message := make(x.size)
+			message := text(x.size)
 			op := byte(opBinary)
 			if utf8.ValidString(message) {
 				op = opText
@@ -174,13 +174,13 @@ func startDeflating(t *testing.T) *kit.Node {
 func TestDeflatedMessages(t *testing.T) {
 	t.Parallel()
 	n := startDeflating(t)
-	for name, make := range corpora() {
+	for name, text := range corpora() {
 		t.Run("12."+name, func(t *testing.T) {
 			c := openDeflating(t, n, "permessage-deflate; client_max_window_bits")
 			if c.agreed == "" {
 				t.Fatal("it was not agreed on")
 			}
-			echoes(t, c, make, deflateSizes...)
+			echoes(t, c, text, deflateSizes...)
 			// Under 256 octets, and noise, go as they are.
 			want := times * (len(deflateSizes) - 2)
 			if name == "5 noise" {

@@ -27,7 +27,7 @@ const (
 	lastTail = syncTail + "\x01\x00\x00\xff\xff"
 )
 
-// deflater is some 1 MB, so there are as many as messages are made at once.
+// deflater is 1.2 MB, so there are as many as messages are made at once.
 type deflater struct {
 	out bytes.Buffer
 	w   *flate.Writer
@@ -60,7 +60,7 @@ func DeflatedFrame(op Op, payload []byte) []byte {
 	return append(frame, short...)
 }
 
-// inflater is some 40 KB, and 32 KB for what comes out before it is kept.
+// inflater is 80 KB, 32 of them for what comes out before it is kept.
 type inflater struct {
 	in  deflated
 	r   io.ReadCloser // a flate.Resetter

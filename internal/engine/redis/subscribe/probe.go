@@ -245,5 +245,6 @@ func (p *probe) taken() {
 	p.pause = 0
 	if why := p.refusal.Swap(nil); why != nil {
 		p.Redis.Refusals.Ended(p.master.Addr, why.label)
+		p.Redis.Reconnected()
 	}
 }

@@ -29,7 +29,7 @@ func (r *Redis) Failure(err error) error {
 		}
 		return r.refusal(err)
 	}
-	if why := r.leave.Load(); why != nil && errors.Is(err, net.ErrClosed) {
+	if why := r.left.Load(); why != nil && errors.Is(err, net.ErrClosed) {
 		return unanswered(r.Addr, *why)
 	}
 	return engine.Unavailable("the connection to Redis at %s failed: %w", r.Addr, err)

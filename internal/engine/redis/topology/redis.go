@@ -43,7 +43,7 @@ type Redis struct {
 
 	client rueidis.Client // set by Connect
 	closed atomic.Bool
-	leave  atomic.Pointer[error] // why connections were last closed by Reconnect
+	left   atomic.Pointer[error] // why Reconnect closed connections; nil: that is over
 }
 
 // New does not connect. name is what Redis calls the connections.
@@ -130,9 +130,12 @@ func (r *Redis) Client() rueidis.Client { return r.client }
 // are needed, to whoever has the name by then. Calls that wait for an answer on
 // them are told why.
 func (r *Redis) Reconnect(why error) {
-	r.leave.Store(&why)
+	r.left.Store(&why)
 	r.dialer.closeAll()
 }
+
+// Reconnected notes that what Reconnect was called for is over.
+func (r *Redis) Reconnected() { r.left.Store(nil) }
 
 // Refuse makes Do fail with engine.ErrClosed from now on.
 func (r *Redis) Refuse() { r.closed.Store(true) }

@@ -112,7 +112,7 @@ func Refused(addr string, err error) *fault.Fault {
 // left it because of err. Redis may have done what it was asked.
 func unanswered(addr string, err error) *fault.Fault {
 	f := Refused(addr, err)
-	f.Message = strings.TrimSuffix(f.Message, "; try again.") + ". " + fault.New(fault.Unavailable, "").Sentence()
+	f.Message += " " + fault.OutOrNot
 	return f
 }
 
