@@ -1,7 +1,7 @@
 # make run    build and serve on http://localhost:8080; with Redis when MAGPIE_REDIS is set
 # make build  bin/magpie
 # make test   every test; installs what they need where it can, and else says what to install
-# make test-core  of them those in Go, with real redis-servers, without Node, browser and proxies; under 4 minutes
+# make test-core  of them those in Go, with real redis-servers, without Node, browser and proxies
 # make check  format, vet, staticcheck, modules, generated pages
 # make fuzz  every fuzz target for FUZZTIME, 30s unless it is given
 # make sbom  what is in bin/magpie, as CycloneDX, into bin/magpie.cdx.json
