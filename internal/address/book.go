@@ -110,13 +110,13 @@ type Client struct {
 	near       bool // see isNear
 	handshakes limit.Bucket
 	guesses    limit.Bucket
-	requests   limit.Bucket
+	requests   limit.Shared
 	sessions   atomic.Int64
 }
 
 // Requests is what the address has taken of the rate that the gate allows to all
 // sessions of nobody there; nil where they are not counted.
-func (c *Client) Requests() *limit.Bucket {
+func (c *Client) Requests() *limit.Shared {
 	if c == nil || c.near {
 		return nil
 	}

@@ -46,5 +46,22 @@ func (r Rate) TakeMany(b *Bucket, now time.Time, n int) (wait time.Duration) {
 	}
 }
 
+// Shared is a Bucket that many take from together. The zero value is full, and calm.
+// It is safe for concurrent use.
+type Shared struct {
+	Bucket
+	flooded atomic.Int64 // until then, in nanoseconds since Unix's epoch
+}
+
+// Flood says that one of those who share the bucket takes more than it may alone.
+// Flooded answers so until the time given.
+func (s *Shared) Flood(until time.Time) { s.flooded.Store(until.UnixNano()) }
+
+// Flooded tells whether Flood was called of late.
+func (s *Shared) Flooded(now time.Time) bool { return s.flooded.Load() > now.UnixNano() }
+
+// Rested tells whether the bucket is full and nobody floods it: it is as if it were new.
+func (s *Shared) Rested(now time.Time) bool { return s.Bucket.Rested(now) && !s.Flooded(now) }
+
 // Rested tells whether the bucket is full: it is as if nothing had ever been taken.
 func (b *Bucket) Rested(now time.Time) bool { return b.full.Load() <= now.UnixNano() }

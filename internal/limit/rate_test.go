@@ -84,3 +84,19 @@ func BenchmarkTake(b *testing.B) {
 		r.Take(&bucket, time.Now())
 	}
 }
+
+// Who floods what others share is known for a while, and the bucket is not
+// forgotten meanwhile.
+func TestAFloodIsRemembered(t *testing.T) {
+	var s Shared
+	now := time.Unix(1_700_000_000, 0)
+	if s.Flooded(now) || !s.Rested(now) {
+		t.Error("flooded from the start")
+	}
+	s.Flood(now.Add(time.Minute))
+	for after, want := range map[time.Duration]bool{0: true, time.Minute - 1: true, time.Minute: false} {
+		if at := now.Add(after); s.Flooded(at) != want || s.Rested(at) == want {
+			t.Errorf("after %s: flooded %v, rested %v", after, s.Flooded(at), s.Rested(at))
+		}
+	}
+}

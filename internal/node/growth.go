@@ -35,11 +35,22 @@ type growth struct {
 }
 
 // grown is what one has taken of the rates.
-type grown struct{ requests, names, keys limit.Bucket }
+type grown struct {
+	requests    limit.Shared
+	names, keys limit.Bucket
+}
 
 // manyTimes is how much more many clients together may take than one: all guests,
 // all sessions of a user or of an address.
 const manyTimes = 20
+
+// floodedTimes takes the place of manyTimes for floodedFor after a session took more
+// than it may alone. Such a session is cut; those who come back after it would else
+// have all that many may take.
+const (
+	floodedTimes = 2
+	floodedFor   = time.Minute
+)
 
 // leastOwners are kept without a look at who is at rest.
 const leastOwners = 1000
@@ -69,9 +80,9 @@ func (g *growth) ask(r *request, n int) (wait time.Duration) {
 	case a.session != nil:
 		return g.askFrom(r, n)
 	case a.who.User == "":
-		return forMany(g.requests).TakeMany(&g.guests.requests, time.Now(), n)
+		return times(g.requests, manyTimes).TakeMany(&g.guests.requests.Bucket, time.Now(), n)
 	}
-	return g.take(a, a.keyOwner(), g.requests, n, func(t *grown) *limit.Bucket { return &t.requests })
+	return g.take(a, a.keyOwner(), g.requests, n, func(t *grown) *limit.Bucket { return &t.requests.Bucket })
 }
 
 // askFrom counts for the session, and for all that share a bucket with it: else who
@@ -79,18 +90,25 @@ func (g *growth) ask(r *request, n int) (wait time.Duration) {
 // may listen all the same.
 func (g *growth) askFrom(r *request, n int) (wait time.Duration) {
 	s, now := r.actor.session, time.Now()
-	if wait = g.requests.TakeMany(&s.Requests, now, n); wait > 0 {
+	owner := s.OwnerRequests.Load()
+	wait = g.requests.TakeMany(&s.Requests, now, n)
+	switch {
+	case owner == nil:
 		return wait
+	case wait > 0:
+		owner.Flood(now.Add(floodedFor))
+		return wait
+	case r.do == auth.Subscribe:
+		return 0
+	case owner.Flooded(now):
+		return times(g.requests, floodedTimes).TakeMany(&owner.Bucket, now, n)
 	}
-	if owner := s.OwnerRequests.Load(); owner != nil && r.do != auth.Subscribe {
-		return forMany(g.requests).TakeMany(owner, now, n)
-	}
-	return 0
+	return times(g.requests, manyTimes).TakeMany(&owner.Bucket, now, n)
 }
 
 // ownerRequests is what all sessions of a user have taken. To be another guest costs
 // nothing: guests have what is their address's.
-func (g *growth) ownerRequests(who auth.Identity, from *address.Client) *limit.Bucket {
+func (g *growth) ownerRequests(who auth.Identity, from *address.Client) *limit.Shared {
 	if who.Kind != auth.User || who.User == "" {
 		return from.Requests()
 	}
@@ -142,11 +160,12 @@ func (g *growth) take(a *Actor, owner string, rate limit.Rate, n int, of func(*g
 	if wait = rate.TakeMany(of(g.owner(owner, now)), now, n); wait > 0 || a.who.Kind == auth.User {
 		return wait
 	}
-	return forMany(rate).TakeMany(of(&g.guests), now, n)
+	return times(rate, manyTimes).TakeMany(of(&g.guests), now, n)
 }
 
-func forMany(r limit.Rate) limit.Rate {
-	return limit.Rate{Every: r.Every / manyTimes, Burst: r.Burst * manyTimes}
+// times is a rate for so many clients together.
+func times(r limit.Rate, n int) limit.Rate {
+	return limit.Rate{Every: r.Every / time.Duration(n), Burst: r.Burst * n}
 }
 
 func (g *growth) owner(name string, now time.Time) *grown {

@@ -79,18 +79,24 @@ func TestNewNamesAreBounded(t *testing.T) {
 }
 
 // L1, L5: who opens one session after the other has one budget for all: a user, and
-// guests of one address. Another user, another address and another session of nobody
+// guests of one address. It is a tenth of that for a minute once a session took more
+// than its own. Another user, another address and another session of nobody
 // near have their own.
 func TestSessionsShareABudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrowth(Limits{Requests: 10}) // 50 at once, 1,000 together
 		book := address.NewBook(nil, address.Limits{}, nil)
 		from := func(peer string) *address.Client { return book.Client(&http.Request{RemoteAddr: peer}) }
-		taken := func(who auth.Identity, from *address.Client) (n int) {
+		const own = 50
+		// taken opens 100 sessions. Each asks so often, and no more once it is refused.
+		taken := func(who auth.Identity, from *address.Client, each int) (n int) {
 			for range 100 {
 				s := new(session.Session)
 				s.OwnerRequests.Store(g.ownerRequests(who, from))
-				for g.ask(&request{actor: Actor{kind: clientActor, who: who, session: s}}, 1) == 0 {
+				for range each {
+					if g.ask(&request{actor: Actor{kind: clientActor, who: who, session: s}}, 1) > 0 {
+						break
+					}
 					n++
 				}
 			}
@@ -108,13 +114,24 @@ func TestSessionsShareABudget(t *testing.T) {
 			{"guests", guest, "203.0.113.7:80", 1000}, {"those with a token", other, "203.0.113.7:80", 0},
 			{"another address", guest, "203.0.113.8:80", 1000}, {"this machine", guest, "127.0.0.1:80", 5000},
 		} {
-			if got := taken(x.who, from(x.peer)); got != x.want {
+			if got := taken(x.who, from(x.peer), own); got != x.want {
 				t.Errorf("%s: %d, want %d", x.what, got, x.want)
 			}
 		}
-		time.Sleep(time.Second)
-		if got := taken(ann, nil); got != 200 {
-			t.Errorf("a second later: %d", got)
+		for _, x := range []struct {
+			what       string
+			after      time.Duration
+			each, want int
+		}{
+			{"a second later", time.Second, own, 200},
+			{"a flood after a rest", time.Minute, own + 1, 50 + 95}, // what is left of 5 s, at 20 a second
+			{"a second after it", time.Second, own, 20},
+			{"a minute after it", time.Minute, own, 1000},
+		} {
+			time.Sleep(x.after)
+			if got := taken(ann, nil, x.each); got != x.want {
+				t.Errorf("%s: %d, want %d", x.what, got, x.want)
+			}
 		}
 	})
 }

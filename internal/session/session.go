@@ -60,7 +60,7 @@ type Session struct {
 	// OwnerRequests is what all sessions of its user have taken, or, of a guest, all
 	// guests of its address; nil: that is not counted. Both guard themselves.
 	Requests      limit.Bucket
-	OwnerRequests atomic.Pointer[limit.Bucket]
+	OwnerRequests atomic.Pointer[limit.Shared]
 
 	// Set by Open.
 	shared *Shared
