@@ -21,19 +21,28 @@ var licences = map[string]string{
 }
 
 // licenceOf finds the licence of a module in its folder; "" when it has none of
-// those above.
-func licenceOf(dir string) string {
-	files, _ := filepath.Glob(filepath.Join(dir, "LICEN[CS]E*"))
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		plain := strings.Join(strings.Fields(string(text)), " ")
-		for licence, words := range licences {
-			if strings.Contains(plain, words) && !strings.Contains(plain, "GNU") {
-				return licence
+// those above, or another beside them.
+func licenceOf(dir string) (found string) {
+	for _, name := range []string{"LICEN[CS]E*", "COPYING*"} {
+		files, _ := filepath.Glob(filepath.Join(dir, name)) // the pattern is a good one
+		for _, file := range files {
+			if found = licenceIn(file); found == "" {
+				return ""
 			}
+		}
+	}
+	return found
+}
+
+func licenceIn(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	plain := strings.Join(strings.Fields(string(text)), " ")
+	for licence, words := range licences {
+		if strings.Contains(plain, words) && !strings.Contains(plain, "GNU") {
+			return licence
 		}
 	}
 	return ""
@@ -57,12 +66,21 @@ func TestLicences(t *testing.T) {
 		}
 	}
 	// The check must be able to fail.
-	strange := t.TempDir()
-	if err := os.WriteFile(filepath.Join(strange, "LICENSE"), []byte("GNU AFFERO GENERAL PUBLIC LICENSE"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if licenceOf(strange) != "" || licenceOf(t.TempDir()) != "" {
-		t.Error("another licence passes, or none")
+	for what, files := range map[string]map[string]string{
+		"none":               {},
+		"another":            {"LICENSE": "GNU AFFERO GENERAL PUBLIC LICENSE"},
+		"another beside one": {"LICENSE": licences["MIT"], "LICENSE.parts": "GNU AFFERO GENERAL PUBLIC LICENSE"},
+		"another name":       {"LICENSE": licences["MIT"], "COPYING": "GNU AFFERO GENERAL PUBLIC LICENSE"},
+	} {
+		strange := t.TempDir()
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(strange, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := licenceOf(strange); got != "" {
+			t.Errorf("%s: passes as %s", what, got)
+		}
 	}
 }
 
