@@ -18,7 +18,7 @@ import (
 
 // Limits bound what comes from one address, and what comes in all. 0 sets no bound.
 type Limits struct {
-	Handshakes    int // connections and streams that one address may begin in a second
+	Handshakes    int // connections, streams and guests that one address may begin in a second
 	AllHandshakes int // and all addresses together
 	Sessions      int // that one address may have
 	Guesses       int // keys and tokens that are none, of one address in a minute
@@ -173,7 +173,7 @@ func (s *shard) sweepLocked(now time.Time) bool {
 	return len(s.clients) < before
 }
 
-// Arrive counts a connection, or a stream, that a request begins, and returns where
+// Arrive counts a connection, a stream or a guest that a request begins, and returns where
 // it comes from. It fails with a *fault.Fault when too many begin.
 func (b *Book) Arrive(r *http.Request) (*Client, error) {
 	if b == nil {

@@ -19,6 +19,10 @@ func (a *API) guest(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Access.Admit(w, r); err != nil {
 		return err
 	}
+	// Who wants a token is about to connect, and nobody wants many.
+	if _, err := a.Access.Addresses.Arrive(r); err != nil {
+		return err
+	}
 	// No form and no page without permission can send this type.
 	if door.Type(r) != "application/json" {
 		return problem.New(http.StatusUnsupportedMediaType, "bad_type", "Send JSON, with Content-Type: application/json.")

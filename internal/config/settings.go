@@ -73,7 +73,7 @@ var settings = []*setting{
 	{"max_user_sessions", "100", count(func(c *Config) *int { return &c.Limits.UserSessions }, 1, 10_000_000),
 		"How many connections one user may have on a node: tabs, phones, programs. Guests without a token are nobody's and are not counted. Raise it where many programs share one token."},
 	{"max_handshakes", "2000", count(func(c *Config) *int { return &c.Limits.Handshakes }, 1, 10_000_000),
-		"How many WebSockets and streams may begin on a node in a second. After a rest five times as many may come at once. Over it they are refused with 503 and a time to wait, and those that are open go on undisturbed."},
+		"How many WebSockets and streams may begin on a node in a second; a guest's token (`POST /guest`) counts as one. After a rest five times as many may come at once. Over it they are refused with 503 and a time to wait, and those that are open go on undisturbed."},
 	{"max_address_handshakes", "50", count(func(c *Config) *int { return &c.Limits.AddressHandshakes }, 1, 10_000_000),
 		"How many of them one address may begin in a second; an IPv6 address is its network of 64 bits. After a rest ten times as many may come at once: everybody in an office comes back. Addresses of private networks and of this machine are not bounded, since a proxy may speak for all there; name it in trusted_proxies. Raise it where thousands share an address."},
 	{"max_address_sessions", "5000", count(func(c *Config) *int { return &c.Limits.AddressSessions }, 1, 10_000_000),
